@@ -1,0 +1,332 @@
+"""A deposit's life as one node sees it: from the coin on bitcoin to the mapping token, and to the vault.
+
+Source: seeds/004…, section 3.2 (the transfer-in steps), with the changes that docs/architecture.md explains.
+
+    missing ⇄ confirming → final ──────→ minted ──→ sweeping → swept
+                             └→ refused → returning → returned
+                      (at any time before its coin is spent: → reclaimed, by the depositor)
+
+Every node runs this machine for every deposit; what follows from a stage (attest, sweep, return) is the agents' duty
+and is derived from the stage, so a node that restarts goes on where it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeAlias
+
+from bridge.tiers import Tiers, confirmations
+from foundation.errors import Fatal
+from foundation.quantities import BlockHeight, Satoshi, TokenUnits
+
+
+class Stage(StrEnum):
+    """Where a deposit is. The order of definition is the order of the journey."""
+
+    MISSING = "missing"  # was seen, and a reorg took it away
+    CONFIRMING = "confirming"
+    FINAL = "final"  # vouchers attest it
+    REFUSED = "refused"  # final, but it must not be minted: storemen bar it on the Hub
+    MINTED = "minted"  # storemen sweep it
+    RETURNING = "returning"  # the Hub has barred it: storemen send it back
+    SWEEPING = "sweeping"  # the sweep is in a block, not final yet
+    SWEPT = "swept"
+    RETURNED = "returned"
+    RECLAIMED = "reclaimed"  # the depositor took it back alone
+
+
+ENDED = frozenset({Stage.SWEPT, Stage.RETURNED, Stage.RECLAIMED})
+
+
+class Refusal(StrEnum):
+    """Why a final deposit is not minted; the numbers that the Hub stores are in `REFUSAL_CODES`."""
+
+    BELOW_MINIMUM = "below the minimum"
+    ASSET_PAUSED = "the asset is paused"
+    RECLAIM_TOO_NEAR = "too little time is left before the depositor's reclaim"
+
+
+REFUSAL_CODES = {Refusal.BELOW_MINIMUM: 1, Refusal.ASSET_PAUSED: 2, Refusal.RECLAIM_TOO_NEAR: 3}
+
+
+class Purpose(StrEnum):
+    """What the transaction that spends a deposit's coin does, told from its witness and its outputs."""
+
+    SWEEP = "sweep"
+    RETURN = "return"
+    RECLAIM = "reclaim"
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """The transaction in the chain that spends the deposit's coin."""
+
+    txid: bytes  # 32 bytes, wire order
+    height: BlockHeight
+    purpose: Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """One coin that pays a deposit address. Amounts in satoshi, heights in blocks."""
+
+    deposit_id: bytes  # 32 bytes
+    asset: bytes  # 32 bytes
+    group: bytes  # 32 bytes
+    txid: bytes  # 32 bytes, wire order
+    vout: int
+    amount: Satoshi
+    recipient: bytes  # 20 bytes
+    script: bytes  # the deposit address's scriptPubKey, 34 bytes
+    delay: int  # blocks after which the depositor may reclaim
+    stage: Stage = Stage.CONFIRMING
+    height: BlockHeight | None = None  # None while missing
+    refusal: Refusal | None = None
+    minted: TokenUnits | None = None
+    mint_transaction: bytes | None = None  # on the native chain
+    return_transaction: bytes | None = None  # on the native chain: where the Hub barred the mint
+    spend: Spend | None = None
+
+    @property
+    def reclaim_height(self) -> BlockHeight | None:
+        """The first block that may contain the depositor's reclaim (BIP-68), None while missing."""
+        return None if self.height is None else BlockHeight(self.height + self.delay)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What decides whether a final deposit is minted: the asset's policy, and this node's margins."""
+
+    tiers: Tiers
+    minimum: Satoshi
+    paused: bool
+    mint_margin: int  # blocks that must be left before the reclaim height for a mint
+    settled_depth: int  # confirmations after which a sweep or a return is final
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The coin is in the chain, at `height`."""
+
+    height: BlockHeight
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A reorg took the coin's block away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The bitcoin chain's newest block is at `height`."""
+
+    height: BlockHeight
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """The Hub minted, finally on the native chain."""
+
+    units: TokenUnits
+    transaction: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """The Hub recorded the deposit as returned, finally: it can never be minted."""
+
+    transaction: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A transaction in the chain spends the coin."""
+
+    spend: Spend
+
+
+@dataclass(frozen=True, slots=True)
+class Unspent:
+    """A reorg took away the transaction that spent the coin."""
+
+
+Change: TypeAlias = Seen | Dropped | Tip | Minted | Barred | Spent | Unspent
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An entry of the journey that people read."""
+
+    text: str
+    transaction: bytes | None = None
+    chain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something happened that finality should have made impossible; operators must look."""
+
+    text: str
+
+
+Effect: TypeAlias = Note | Alarm
+
+
+class MintedAndBarred(Fatal):
+    """The Hub says of one deposit that it is minted and that it is returned: the Hub is broken or lied about.
+
+    Fields: deposit_id.
+    """
+
+    def __init__(self, deposit_id: bytes) -> None:
+        self.deposit_id = deposit_id
+        super().__init__(f"deposit {deposit_id.hex()}: the Hub says minted and returned")
+
+
+def refusal(deposit: Deposit, tip: BlockHeight, terms: Terms) -> Refusal | None:
+    """Why `deposit` must not be minted now, or None. Pure; the same on every honest node with the same view."""
+    if deposit.amount < terms.minimum:
+        return Refusal.BELOW_MINIMUM
+    if terms.paused:
+        return Refusal.ASSET_PAUSED
+    if deposit.reclaim_height is None or deposit.reclaim_height - tip < terms.mint_margin:
+        return Refusal.RECLAIM_TOO_NEAR
+    return None
+
+
+def step(deposit: Deposit, change: Change) -> tuple[Deposit, tuple[Effect, ...]]:
+    """Advance a deposit. Pure: replaying a change gives the same state and no effects.
+
+    The time is the bitcoin height that `Tip` carries: nothing here depends on a clock.
+
+    Raises:
+        MintedAndBarred: the Hub contradicts itself (fatal).
+    """
+    after, effects = _apply(deposit, change)
+    _check(after)
+    return after, effects
+
+
+def _apply(deposit: Deposit, change: Change) -> tuple[Deposit, tuple[Effect, ...]]:
+    match change:
+        case Seen(height):
+            return _seen(deposit, height)
+        case Dropped():
+            return _dropped(deposit)
+        case Tip(height, terms):
+            return _tip(deposit, height, terms)
+        case Minted(units, transaction):
+            return _minted(deposit, units, transaction)
+        case Barred(transaction):
+            return _barred(deposit, transaction)
+        case Spent(spend):
+            return _spent(deposit, spend)
+        case Unspent():
+            return _unspent(deposit)
+
+
+def _seen(deposit: Deposit, height: BlockHeight) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.height == height:
+        return deposit, ()
+    stage = Stage.CONFIRMING if deposit.stage is Stage.MISSING else deposit.stage
+    note = Note(f"coin seen in block {height}", deposit.txid, "bitcoin")
+    return replace(deposit, height=height, stage=stage), (note,)
+
+
+def _dropped(deposit: Deposit) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.height is None:
+        return deposit, ()
+    gone = replace(deposit, height=None, spend=None)
+    note = Note("a reorg took the coin's block away", deposit.txid, "bitcoin")
+    if deposit.mint_transaction is not None:
+        alarm = Alarm(f"deposit {deposit.deposit_id.hex()} was minted and its coin left the chain")
+        return replace(gone, stage=Stage.MINTED), (note, alarm)
+    if deposit.return_transaction is not None:
+        return replace(gone, stage=Stage.RETURNING), (note,)
+    return replace(gone, stage=Stage.MISSING, refusal=None), (note,)
+
+
+def _tip(deposit: Deposit, tip: BlockHeight, terms: Terms) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.spend is not None:
+        return _spend_deepens(deposit, deposit.spend, tip, terms)
+    if deposit.stage not in {Stage.CONFIRMING, Stage.FINAL, Stage.REFUSED}:
+        return deposit, ()
+    have = confirmations(deposit.height, tip)
+    asked = terms.tiers.required(deposit.amount)
+    if have < asked:
+        return replace(deposit, stage=Stage.CONFIRMING, refusal=None), ()
+    why = refusal(deposit, tip, terms)
+    stage = Stage.FINAL if why is None else Stage.REFUSED
+    if (stage, why) == (deposit.stage, deposit.refusal):
+        return deposit, ()
+    text = f"final with {have} of {asked} confirmations"
+    note = Note(text if why is None else f"{text}, refused: {why}")
+    return replace(deposit, stage=stage, refusal=why), (note,)
+
+
+def _spend_deepens(
+    deposit: Deposit, spend: Spend, tip: BlockHeight, terms: Terms
+) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.stage in ENDED or confirmations(spend.height, tip) < terms.settled_depth:
+        return deposit, ()
+    stage = {
+        Purpose.SWEEP: Stage.SWEPT,
+        Purpose.RETURN: Stage.RETURNED,
+        Purpose.RECLAIM: Stage.RECLAIMED,
+    }[spend.purpose]
+    return replace(deposit, stage=stage), (Note(f"{stage}, final", spend.txid, "bitcoin"),)
+
+
+def _minted(deposit: Deposit, units: TokenUnits, transaction: bytes) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.return_transaction is not None:
+        raise MintedAndBarred(deposit.deposit_id)
+    if deposit.mint_transaction is not None:
+        return deposit, ()
+    stage = Stage.MINTED if deposit.spend is None else deposit.stage
+    after = replace(deposit, stage=stage, refusal=None, minted=units, mint_transaction=transaction)
+    return after, (Note(f"minted {units} units", transaction, "native"),)
+
+
+def _barred(deposit: Deposit, transaction: bytes) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.mint_transaction is not None:
+        raise MintedAndBarred(deposit.deposit_id)
+    if deposit.return_transaction is not None:
+        return deposit, ()
+    stage = Stage.RETURNING if deposit.spend is None else deposit.stage
+    after = replace(deposit, stage=stage, return_transaction=transaction)
+    return after, (Note("the Hub has barred the mint: the coin goes back", transaction, "native"),)
+
+
+def _spent(deposit: Deposit, spend: Spend) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.spend == spend:
+        return deposit, ()
+    note = Note(f"{spend.purpose} in block {spend.height}", spend.txid, "bitcoin")
+    effects: tuple[Effect, ...] = (note,)
+    if spend.purpose is Purpose.RECLAIM and deposit.mint_transaction is not None:
+        effects = (note, Alarm(f"deposit {deposit.deposit_id.hex()} was minted and then reclaimed"))
+    stage = Stage.SWEEPING if spend.purpose is Purpose.SWEEP else deposit.stage
+    if stage in {Stage.FINAL, Stage.REFUSED}:
+        stage = Stage.CONFIRMING  # a spent coin is nothing to attest or to return
+    return replace(deposit, spend=spend, stage=stage), effects
+
+
+def _unspent(deposit: Deposit) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.spend is None:
+        return deposit, ()
+    stage = Stage.CONFIRMING
+    if deposit.mint_transaction is not None:
+        stage = Stage.MINTED
+    elif deposit.return_transaction is not None:
+        stage = Stage.RETURNING
+    note = Note("a reorg took away the transaction that spent the coin", deposit.spend.txid, "bitcoin")
+    return replace(deposit, spend=None, stage=stage, refusal=None), (note,)
+
+
+def _check(deposit: Deposit) -> None:
+    """Invariants: never minted and returned; a stage that claims something has the evidence for it."""
+    assert not (deposit.mint_transaction and deposit.return_transaction), "minted and returned"
+    assert deposit.stage is not Stage.MINTED or deposit.mint_transaction, "minted without a mint"
+    assert deposit.stage not in ENDED or deposit.spend, "ended without a spend"
+    assert deposit.stage is not Stage.REFUSED or deposit.refusal, "refused without a reason"
