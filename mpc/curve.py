@@ -45,6 +45,7 @@ N: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 POINT_BYTES: Final = 33
 SCALAR_BYTES: Final = 32
 _INFINITY_BYTES: Final = bytes(POINT_BYTES)
+_N_BYTES: Final = N.to_bytes(SCALAR_BYTES, "big")
 _COMPRESSED: Final = lib.SECP256K1_EC_COMPRESSED
 
 
@@ -228,7 +229,7 @@ class SecretScalar:
     @classmethod
     def reduced(cls, digest: bytes) -> SecretScalar:
         """Take 32 bytes of a hash modulo `N`. Overflow has probability 2**-128 and is the only branch on the value."""
-        if int.from_bytes(digest, "big") >= N:
+        if digest >= _N_BYTES:
             digest = (int.from_bytes(digest, "big") - N).to_bytes(SCALAR_BYTES, "big")
         return cls(digest)
 

@@ -15,7 +15,7 @@ from foundation.errors import BadInput, Fatal
 Contribution = Literal["aggothernonce", "aggnonce", "psig", "pubnonce", "pubshare"]
 
 
-class MalformedInput(BadInput, ValueError):
+class MalformedInput(BadInput, ValueError):  # noqa: N818 - named like its root, `BadInput`
     """An argument does not have the form that the specification asks for: the caller is at fault, not a peer.
 
     Fields: field, problem, cure (see `BadInput`).
