@@ -98,6 +98,14 @@ class Anvil(Node):
             await self.mine(_FINALITY_DEPTH)
         return self
 
+    def account_key(self, index: int) -> bytes:
+        """The private key, 32 bytes, of the development account `index` (0 to 19)."""
+        # Imported here: it takes half a second, which only those pay who ask for a key.
+        from eth_account import Account
+
+        Account.enable_unaudited_hdwallet_features()
+        return bytes(Account.from_mnemonic(self.mnemonic, account_path=f"m/44'/60'/0'/0/{index}").key)
+
     async def mine(self, blocks: int = 1) -> None:
         """Mine `blocks` blocks at once."""
         await self.rpc.call("anvil_mine", hex(blocks))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -124,6 +125,15 @@ class Bitcoind(Node):
         assert isinstance(count, int), "getblockcount returns a number"
         return BlockHeight(count)
 
+    async def wallet(self, name: str, funds: Satoshi = Satoshi(0)) -> Wallet:
+        """The wallet `name`, made where there is none, and paid `funds`, which one block confirms."""
+        await self.open_wallet(name)
+        wallet = Wallet(self, name)
+        if funds:
+            await self.faucet(await wallet.address(), funds)
+            await self.mine()
+        return wallet
+
     async def open_wallet(self, name: str) -> None:
         """Load the wallet `name`; make it where there is none."""
         try:
@@ -202,6 +212,30 @@ class Bitcoind(Node):
         state = index.get("txindex") if isinstance(index, dict) else None
         if not isinstance(state, dict) or state.get("synced") is not True:
             raise NotReady(self.name, "its transaction index is not complete")
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """A wallet inside a bitcoin node: a depositor's or a payee's. Fields: node; name."""
+
+    node: Bitcoind
+    name: str
+
+    async def call(self, method: str, *params: Json) -> Json:
+        """Call an RPC method of this wallet. Raises `NotReady` or `RpcRefused`."""
+        return await self.node.rpc.call(method, *params, path=f"/wallet/{self.name}")
+
+    async def address(self, kind: str = "bech32m") -> str:
+        """A fresh address; `kind` as bitcoind names them (legacy, p2sh-segwit, bech32, bech32m)."""
+        return str(await self.call("getnewaddress", "", kind))
+
+    async def send(self, address: str, amount: Satoshi) -> str:
+        """Pay `amount` to `address`; not mined. Returns the transaction id (hex). Raises `RpcRefused`."""
+        return str(await self.call("sendtoaddress", address, as_btc(amount)))
+
+    async def balance(self) -> Satoshi:
+        """What it can spend: confirmed, or unconfirmed change of its own."""
+        return from_btc(await self.call("getbalance"))
 
 
 def rpcauth(user: str, password: str) -> str:

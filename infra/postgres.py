@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,10 +19,12 @@ import asyncpg
 from foundation.errors import BadInput
 from infra.errors import NotReady, StartFailed
 from infra.node import Node
-from infra.processes import Process, User
+from infra.processes import Process, User, read_record
 from infra.programs import Program, find_postgres
 
 _INITDB_SECONDS = 120
+_PREFIX = "causeway-pg-"
+_LEFTOVER_SECONDS = 3600
 _UNPRIVILEGED = ("postgres", "nobody")
 _IDENTIFIER_MAX = 63
 """Bytes of a database's name that PostgreSQL keeps."""
@@ -53,7 +56,7 @@ class Postgres(Node):
             detached: let it outlive this process.
         """
         self._temporary = folder is None
-        super().__init__(folder or Path(tempfile.mkdtemp(prefix="causeway-pg-")), detached=detached)
+        super().__init__(folder or _temporary_folder(), detached=detached)
         self._wanted_port = port
         self.durable = durable
 
@@ -185,6 +188,22 @@ class Postgres(Node):
         except (OSError, TimeoutError, asyncpg.PostgresError) as error:
             raise NotReady(self.name, f"{type(error).__name__}: {error}") from error
         await connection.close()
+
+
+def _temporary_folder() -> Path:
+    """A new folder that every user may enter; those that killed runs left behind are removed."""
+    base = Path(tempfile.gettempdir())
+    for leftover in base.glob(f"{_PREFIX}*"):
+        try:
+            age_seconds = time.time() - leftover.stat().st_mtime
+            owner = read_record(leftover / "process.json")
+        except OSError:  # another user's, or removed meanwhile
+            continue
+        if age_seconds > _LEFTOVER_SECONDS and not (owner and owner.is_alive()):
+            shutil.rmtree(leftover, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+    folder.chmod(0o711)
+    return folder
 
 
 def _server_user() -> User | None:
