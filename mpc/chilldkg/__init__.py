@@ -6,7 +6,7 @@ public face (message sizes in bytes):
     SessionParams(hostpubkeys: Sequence[bytes], t: int)             # 33 bytes each
     DKGOutput(secshare: bytes | None, thresh_pk: bytes, pubshares: tuple[bytes, ...])   # 32; 33; 33 each
     hostpubkey_gen(hostseckey: bytes) -> bytes                      # 32 -> 33
-    params_hash(params) -> bytes                                    # 32; `params_id` is the same function
+    params_hash(params) -> bytes                                    # 32
     params_validate(params) -> None
 
     participant_step1(hostseckey, params, random: bytes) -> tuple[ParticipantState1, bytes]   # pmsg1: 33t + 32n + 97
@@ -15,8 +15,8 @@ public face (message sizes in bytes):
     participant_investigate(error: UnknownFaultyParticipantOrCoordinatorError, cinv: bytes) -> NoReturn
 
     coordinator_step1(pmsgs1: Sequence[bytes], params) -> tuple[CoordinatorState, bytes]      # cmsg1: 162n + 33(t−1)
-    coordinator_finalize(state, pmsgs2: Sequence[bytes]) -> tuple[bytes, DKGOutput, bytes]    # cmsg2: 64n; output; recovery
-    coordinator_investigate(pmsgs1: Sequence[bytes], params) -> tuple[bytes, ...]             # one cinv a participant: 65n
+    coordinator_finalize(state, pmsgs2: Sequence[bytes]) -> tuple[bytes, DKGOutput, bytes]    # 64n; …; recovery data
+    coordinator_investigate(pmsgs1: Sequence[bytes], params) -> tuple[bytes, ...]             # one a participant: 65n
 
     participant_recover(hostseckey, recovery_data) -> tuple[DKGOutput, SessionParams]
     coordinator_recover(recovery_data) -> tuple[DKGOutput, SessionParams]
@@ -29,3 +29,49 @@ Errors are in `mpc.errors`: MalformedInput (wrong length or count), HostSeckeyEr
 FaultyParticipantOrCoordinatorError, FaultyCoordinatorError, UnknownFaultyParticipantOrCoordinatorError,
 RecoveryDataError, InvalidRecoveryAckError, SessionNotFinalizedError.
 """
+
+from mpc.chilldkg.coordinator import (
+    CoordinatorState,
+    coordinator_finalize,
+    coordinator_investigate,
+    coordinator_step1,
+)
+from mpc.chilldkg.params import DKGOutput, SessionParams, hostpubkey_gen, params_hash, params_validate
+from mpc.chilldkg.participant import (
+    ParticipantState1,
+    ParticipantState2,
+    participant_finalize,
+    participant_investigate,
+    participant_step1,
+    participant_step2,
+)
+from mpc.chilldkg.recovery import (
+    coordinator_recover,
+    participant_recover,
+    participant_recovery_ack_sign,
+    participant_recovery_acks_verify,
+    recover,
+)
+
+__all__ = [
+    "CoordinatorState",
+    "DKGOutput",
+    "ParticipantState1",
+    "ParticipantState2",
+    "SessionParams",
+    "coordinator_finalize",
+    "coordinator_investigate",
+    "coordinator_recover",
+    "coordinator_step1",
+    "hostpubkey_gen",
+    "params_hash",
+    "params_validate",
+    "participant_finalize",
+    "participant_investigate",
+    "participant_recover",
+    "participant_recovery_ack_sign",
+    "participant_recovery_acks_verify",
+    "participant_step1",
+    "participant_step2",
+    "recover",
+]

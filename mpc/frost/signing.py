@@ -45,7 +45,7 @@ def sign(secnonce: SecNonce, secshare: bytes, my_id: int, session: SessionContex
 def deterministic_sign(
     secshare: bytes,
     my_id: int,
-    aggothernonce: bytes,
+    aggothernonce: bytes | None,
     signers: SignersContext,
     tweaks: Sequence[bytes],
     is_xonly: Sequence[bool],
@@ -54,7 +54,8 @@ def deterministic_sign(
 ) -> tuple[bytes, bytes]:
     """Sign without state as the last signer: the nonce is a hash of everything. Returns (pubnonce, partial signature).
 
-    `aggothernonce`: the aggregate (66 bytes) of all other signers' nonces. `rand`: 32 bytes, or None.
+    `aggothernonce`: the aggregate (66 bytes) of all other signers' nonces; None for a sole signer. `rand`: 32 bytes,
+    or None.
 
     Raises:
         InvalidContributionError: `aggothernonce` is not two points (blames the coordinator).
@@ -73,7 +74,7 @@ def deterministic_sign(
             my_id.to_bytes(4, "big"),
             len(signers.ids).to_bytes(4, "big"),
             serialize_ids(signers.ids),
-            aggothernonce,
+            aggothernonce or b"",
             output_key,
             len(msg).to_bytes(8, "big"),
             msg,
@@ -81,7 +82,7 @@ def deterministic_sign(
     )
     secnonce, pubnonce = nonce_from_prefix("BIP0445/deterministic/nonce", prefix)
     try:
-        aggnonce = nonce_agg((pubnonce, aggothernonce))
+        aggnonce = pubnonce if aggothernonce is None else nonce_agg((pubnonce, aggothernonce))
     except InvalidContributionError as error:
         raise InvalidContributionError(None, "aggothernonce") from error
     session = SessionContext(aggnonce, signers, tweaks, is_xonly, msg)
