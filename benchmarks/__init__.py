@@ -1,0 +1,1 @@
+"""Measurements of speed, printed and written down; never part of the tests."""
