@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,13 +45,24 @@ class Identity:
     @classmethod
     def of(cls, pid: int) -> Identity | None:
         """The identity of the process that has `pid` now; None where there is none, or only a zombie."""
+        return cls._read(pid, but_not="ZX")
+
+    @classmethod
+    def of_child(cls, pid: int) -> Identity:
+        """The identity of a child that was not waited for yet, ended or not."""
+        identity = cls._read(pid, but_not="")
+        assert identity is not None, "the kernel keeps a child until its parent has waited for it"
+        return identity
+
+    @classmethod
+    def _read(cls, pid: int, but_not: str) -> Identity | None:
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
             return None
         # The second field is the program's name in parentheses and may itself hold spaces and parentheses.
         fields = stat[stat.rindex(")") + 2 :].split()
-        if fields[0] in "ZX":
+        if fields[0] in but_not:
             return None
         return cls(pid, int(fields[19]), Path("/proc/sys/kernel/random/boot_id").read_text().strip())
 
@@ -176,28 +188,42 @@ class Process:
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
-        self._popen = await loop.run_in_executor(_spawner, self._spawn)
-        self._identity = Identity.of(self._popen.pid)
-        if self._identity is None:
-            raise StartFailed(self.name, self._popen.poll(), self.tail())
+        popen, report = await loop.run_in_executor(_spawner, self._spawn)
+        # Until the launcher has become the program its death is not tied to ours.
+        problem = await asyncio.to_thread(_read_all, report)
+        if problem:
+            raise StartFailed(self.name, popen.wait(), problem)
+        self._popen, self._identity = popen, Identity.of_child(popen.pid)
         if self.record is not None:
             write_durably(self.record, json.dumps({"name": self.name, **asdict(self._identity)}).encode())
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> tuple[subprocess.Popen[bytes], int]:
+        """Start the launcher. Returns it and the descriptor from which its report is read."""
+        env = os.environ | self.env
+        program = shutil.which(self.argv[0], path=env.get("PATH")) or self.argv[0]
         death_signal = 0 if self.detached else int(self.death_signal)
         uid, gid = (self.user.uid, self.user.gid) if self.user else (-1, -1)
-        prefix = [sys.executable, "-I", "-S", LAUNCHER, os.getpid(), death_signal, uid, gid]
-        with self.log.open("ab") as output:
-            return subprocess.Popen(
-                [str(part) for part in prefix] + list(self.argv),
-                cwd=self.cwd,
-                env=os.environ | self.env,
-                stdin=subprocess.PIPE if self.leashed else subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop the nodes in order.
-                start_new_session=True,
-            )
+        read_end, write_end = os.pipe()
+        prefix = [sys.executable, "-I", "-S", LAUNCHER, os.getpid(), death_signal, uid, gid, write_end]
+        try:
+            with self.log.open("ab") as output:
+                popen = subprocess.Popen(
+                    [*(str(part) for part in prefix), program, *self.argv[1:]],
+                    cwd=self.cwd,
+                    env=env,
+                    stdin=subprocess.PIPE if self.leashed else subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(write_end,),
+                    # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop the nodes in order.
+                    start_new_session=True,
+                )
+        except OSError:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        return popen, read_end
 
     async def wait(self, timeout_seconds: float | None = None) -> int | None:
         """Wait for its end. Returns the exit status (None for a process that another run started).
@@ -286,6 +312,11 @@ def tail(log: Path, lines: int = 20) -> str:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
     except OSError:
         return ""
+
+
+def _read_all(descriptor: int) -> str:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read().decode(errors="replace")
 
 
 async def _ended(identity: Identity) -> None:

@@ -1,4 +1,4 @@
-"""Makes sure that every program of the development network can be had: `python -m infra.setup`, called by `make setup`."""
+"""Makes sure that every program of the development network can be had; `make setup` runs it."""
 
 from __future__ import annotations
 
