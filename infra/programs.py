@@ -26,7 +26,7 @@ from infra.processes import User
 BITCOIN_IMAGE = "bitcoin/bitcoin:29.1"
 NODE_IMAGE = "node:22-bookworm-slim"
 POSTGRES_IMAGE = "postgres:16.10"
-ANVIL_PACKAGE = "@foundry-rs/anvil@1.7.1"
+ANVIL_PACKAGE = "@foundry-rs/anvil-linux-amd64@1.7.1"
 KNOTS_PACKAGE = "bitcoin-knots"
 _DOCKER_SECONDS = 10
 

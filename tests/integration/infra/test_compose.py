@@ -73,7 +73,7 @@ def test_compose_runs_the_versions_that_we_run(configuration: dict[str, Any]) ->
     assert services["postgres"]["image"] == programs.POSTGRES_IMAGE
     assert services["anvil"]["image"] == programs.NODE_IMAGE
     assert programs.ANVIL_PACKAGE in services["anvil"]["command"]
-    pinned = json.loads((CHECKOUT / "package.json").read_text())["devDependencies"]["@foundry-rs/anvil"]
+    pinned = json.loads((CHECKOUT / "package.json").read_text())["optionalDependencies"]["@foundry-rs/anvil-linux-amd64"]
     assert programs.ANVIL_PACKAGE.endswith(f"@{pinned}")
 
 
