@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -133,12 +134,13 @@ class Anvil(Node):
         arguments += ["--block-time", str(self.block_seconds), "--mixed-mining", "--slots-in-an-epoch", "1"]
         arguments += ["--state", self.state, "--state-interval", str(self.save_seconds)]
         arguments += ["--cache-path", self.folder / "cache", "--quiet"]
-        argv = program.argv(arguments, folder=self.folder, container=self._container)
-        return self._supervised(argv, program)
+        return self._supervised(program, arguments)
 
-    async def _probe(self) -> None:
+    async def _probe(self, timeout_seconds: float) -> None:
+        rpc = replace(self.rpc, timeout_seconds=timeout_seconds)
         for tag in _FINALITY_TAGS:
-            await self.height(tag)
+            if not isinstance(await rpc.call("eth_getBlockByNumber", tag, False), dict):
+                raise NotReady(self.name, f"it has no {tag} block")
 
 
 def _check_state(state: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -168,8 +168,7 @@ class Bitcoind(Node):
         configuration.write_text(self._configuration())
         configuration.chmod(0o600)
         arguments = [f"-datadir={self.folder}", f"-conf={configuration}"]
-        argv = program.argv(arguments, folder=self.folder, container=self._container)
-        return self._supervised(argv, program)
+        return self._supervised(program, arguments)
 
     def _configuration(self) -> str:
         peers = ["listen=0"]
@@ -202,9 +201,9 @@ class Bitcoind(Node):
         ]
         return "\n".join(lines) + "\n"
 
-    async def _probe(self) -> None:
+    async def _probe(self, timeout_seconds: float) -> None:
         try:
-            index = await self.rpc.call("getindexinfo", "txindex")
+            index = await replace(self.rpc, timeout_seconds=timeout_seconds).call("getindexinfo", "txindex")
         except RpcRefused as refused:
             if refused.code == _RPC_IN_WARMUP:
                 raise NotReady(self.name, refused.message) from refused

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -17,10 +18,11 @@ from foundation.files import write_durably
 from infra.cache import locked_async
 from infra.errors import NotReady, NotRunning, StartFailed
 from infra.ports import free_port
-from infra.processes import Process
+from infra.processes import Process, User
 from infra.programs import Program, Way
 
 _READY_SECONDS = 60.0
+_PROBE_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 _DOCKER_SECONDS = 60
 
@@ -63,8 +65,8 @@ class Node(ABC):
         """Write what the node needs, and describe its process."""
 
     @abstractmethod
-    async def _probe(self) -> None:
-        """Ask the node whether it serves. Raises `NotReady` or `RpcRefused` where it does not."""
+    async def _probe(self, timeout_seconds: float) -> None:
+        """Ask the node whether it serves. Raises `NotReady` where it does not, or takes too long to say."""
 
     @property
     def is_running(self) -> bool:
@@ -89,12 +91,18 @@ class Node(ABC):
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         async with locked_async(self.folder / "lock"):
-            if not self.is_running:
-                if self._program is None:
-                    self._program = await asyncio.to_thread(self._find)
-                self._process = await self._prepared(self._program)
-                await self._process.start()
-            await self.wait_healthy()
+            if self.is_running:
+                await self.wait_healthy()
+                return self
+            if self._program is None:
+                self._program = await asyncio.to_thread(self._find)
+            self._process = await self._prepared(self._program)
+            await self._process.start()
+            try:
+                await self.wait_healthy()
+            except BaseException:  # also when we are cancelled: a node that nobody waits for would stay behind
+                self.kill()
+                raise
         return self
 
     async def stop(self) -> None:
@@ -123,12 +131,12 @@ class Node(ABC):
         if not self._docker("unpause"):
             self._running_process().resume()
 
-    async def healthy(self) -> bool:
-        """Whether it runs and answers now."""
+    async def healthy(self, timeout_seconds: float = _PROBE_SECONDS) -> bool:
+        """Whether it runs and answers within `timeout_seconds`."""
         if not self.is_running:
             return False
         try:
-            await self._probe()
+            await self._probe(timeout_seconds)
         except NotReady:
             return False
         return True
@@ -143,7 +151,7 @@ class Node(ABC):
         started = time.monotonic()
         while True:
             try:
-                await self._probe()
+                await self._probe(_PROBE_SECONDS)
                 return
             except NotReady as not_yet:
                 problem = not_yet.problem
@@ -165,16 +173,19 @@ class Node(ABC):
     def _container(self) -> str:
         return f"causeway-{self.name}-{self._setting('container', secrets.token_hex(4))}"
 
-    def _supervised(self, argv: tuple[str, ...], program: Program) -> Process:
-        """A process with this node's log and record."""
-        in_docker = program.way is Way.DOCKER and not self.detached
+    def _supervised(self, program: Program, arguments: Sequence[str | Path], user: User | None = None) -> Process:
+        """The process that runs `program`, with this node's log and record."""
+        leashed = program.way is Way.DOCKER and not self.detached
+        argv = program.argv(arguments, folder=self.folder, container=self._container, leashed=leashed, user=user)
         return Process(
             self.name,
             argv,
             log=self.log,
             record=self._record,
             detached=self.detached,
-            leashed=in_docker,
+            leashed=leashed,
+            user=None if program.image else user,
+            cwd=self.folder,
             death_signal=self.death_signal,
         )
 

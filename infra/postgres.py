@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import asyncpg
 
@@ -89,6 +89,14 @@ class Postgres(Node):
         if self._temporary:
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
+    async def __aenter__(self) -> Self:
+        """As `start`; a temporary folder is deleted where that fails."""
+        try:
+            return await self.start()
+        except BaseException:  # also when we are cancelled
+            await self.remove()
+            raise
+
     async def __aexit__(self, *exception: object) -> None:
         """Stop it; delete a temporary folder."""
         await self.remove()
@@ -100,9 +108,14 @@ class Postgres(Node):
         finally:
             await connection.close()
 
-    async def _connect(self) -> asyncpg.Connection:
+    async def _connect(self, timeout_seconds: float = 10) -> asyncpg.Connection:
         return await asyncpg.connect(
-            host="127.0.0.1", port=self.port, user=self.user, password=self.password, database="postgres", timeout=10
+            host="127.0.0.1",
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            database="postgres",
+            timeout=timeout_seconds,
         )
 
     def _find(self) -> Program:
@@ -125,11 +138,7 @@ class Postgres(Node):
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         arguments: list[str | Path] = ["-D", data]
         arguments += [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        argv = program.argv(arguments, folder=self.folder, container=self._container, user=user)
-        process = self._supervised(argv, program)
-        process.user = None if program.image else user
-        process.cwd = self.folder
-        return process
+        return self._supervised(program, arguments, user)
 
     def _initialise(self, initdb: Program, data: Path, user: User | None) -> None:
         """Make the cluster; it appears whole or not at all."""
@@ -182,9 +191,9 @@ class Postgres(Node):
             Program(initdb.name, initdb.way, (str(folder / Path(initdb.command[0]).name),)),
         )
 
-    async def _probe(self) -> None:
+    async def _probe(self, timeout_seconds: float) -> None:
         try:
-            connection = await self._connect()
+            connection = await self._connect(timeout_seconds)
         except (OSError, TimeoutError, asyncpg.PostgresError) as error:
             raise NotReady(self.name, f"{type(error).__name__}: {error}") from error
         await connection.close()

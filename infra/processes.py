@@ -56,15 +56,14 @@ class Identity:
 
     @classmethod
     def _read(cls, pid: int, but_not: str) -> Identity | None:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            return None
-        # The second field is the program's name in parentheses and may itself hold spaces and parentheses.
-        fields = stat[stat.rindex(")") + 2 :].split()
-        if fields[0] in but_not:
+        fields = _stat(pid)
+        if not fields or fields[0] in but_not:
             return None
         return cls(pid, int(fields[19]), Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+
+    def is_stopped(self) -> bool:
+        """Whether it is frozen by a signal."""
+        return _stat(self.pid)[:1] in (["T"], ["t"])
 
     def is_alive(self) -> bool:
         """Tell whether this very process still runs (stopped counts as running, a zombie does not)."""
@@ -265,8 +264,10 @@ class Process:
         self._forget()
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP). Raises `NotRunning`."""
+        """Freeze it (SIGSTOP), and return once it stands still. Raises `NotRunning`."""
         self._signal(signal.SIGSTOP)
+        while self._identity is not None and self._identity.is_alive() and not self._identity.is_stopped():
+            time.sleep(_POLL_SECONDS)
 
     def resume(self) -> None:
         """Let a paused process go on (SIGCONT). Raises `NotRunning`."""
@@ -290,6 +291,16 @@ class Process:
 
     async def __aexit__(self, *_exception: object) -> None:
         await self.stop()
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third, the state, on (proc(5)); none where there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    # The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+    return stat[stat.rindex(")") + 2 :].split()
 
 
 def read_record(record: Path | None) -> Identity | None:

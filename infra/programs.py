@@ -29,6 +29,7 @@ POSTGRES_IMAGE = "postgres:16.10"
 ANVIL_PACKAGE = "@foundry-rs/anvil-linux-amd64@1.7.1"
 KNOTS_PACKAGE = "bitcoin-knots"
 _DOCKER_SECONDS = 10
+_PULL_SECONDS = 600
 
 # In a container: run the program, pass on the request to end, and end it when standard input closes, which it does when
 # the docker client that we started is gone, however that came about. Standard input is kept as descriptor 3, because a
@@ -68,26 +69,34 @@ class Program:
     image: str = ""
 
     def argv(
-        self, arguments: Sequence[str | Path], *, folder: Path, container: str = "", user: User | None = None
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        folder: Path,
+        container: str = "",
+        leashed: bool = False,
+        user: User | None = None,
     ) -> tuple[str, ...]:
         """The whole command line.
 
         Args:
             arguments: of the program.
             folder: its data folder.
-            container: the container's name; empty for a command that ends by itself.
+            container: the container's name; Docker chooses one where it is empty.
+            leashed: the container ends when standard input closes, so that none outlives us.
             user: the user inside the container; ours where None. Outside of one, `Process` changes the user.
         """
         own = (*self.command, *(str(argument) for argument in arguments))
         if not self.image:
             return own
         uid, gid = (user.uid, user.gid) if user else (os.getuid(), os.getgid())
-        docker = ["docker", "run", "--rm", "--network", "host", "--user", f"{uid}:{gid}", "--env", "HOME=/tmp"]
+        docker = ["docker", "run", "--rm", "--network", "host", "--user", f"{uid}:{gid}", "--env", f"HOME={folder}"]
         docker += ["--volume", f"{folder}:{folder}"]
-        if not container:
+        if container:
+            docker += ["--name", container]
+        if not leashed:
             return (*docker, "--entrypoint", own[0], self.image, *own[1:])
-        docker += ["--interactive", "--name", container, "--entrypoint", "sh"]
-        return (*docker, self.image, "-c", LEASH, "leash", *own)
+        return (*docker, "--interactive", "--entrypoint", "sh", self.image, "-c", LEASH, "leash", *own)
 
 
 @functools.cache
@@ -173,10 +182,23 @@ def _on_path(name: str) -> Program:
 
 
 def _in_docker(name: str, image: str, command: tuple[str, ...]) -> Program:
-    problem = docker_engine()
+    problem = docker_engine() or _image_problem(image)
     if problem:
         raise _Absent(problem)
     return Program(name, Way.DOCKER, command, image)
+
+
+def _image_problem(image: str) -> str:
+    """Why an image cannot be used: empty where it is there, or was pulled just now (which has its own time limit)."""
+    commands = ["docker", "image", "inspect", image], ["docker", "pull", "--quiet", image]
+    for command in commands:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_PULL_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{' '.join(command)}: {type(error).__name__}"
+        if done.returncode == 0:
+            return ""
+    return f"{image} cannot be pulled: {done.stderr.strip()}"
 
 
 def _packaged_bitcoind() -> Program:

@@ -143,6 +143,7 @@ async def test_paused_node_does_not_answer_until_it_is_resumed(kind: type[Node],
         node.pause()
         assert psutil.Process(node.pid).status() == psutil.STATUS_STOPPED
         assert node.is_running
+        assert not await node.healthy(timeout_seconds=0.2)
         node.resume()
         assert await node.healthy()
 
@@ -163,6 +164,26 @@ async def test_node_that_cannot_start_says_why(fresh_bitcoind: Bitcoind, tmp_pat
     assert failure.value.name == "bitcoind"
     assert "bind" in failure.value.log.lower()
     assert not rival.is_running
+
+
+class Hopeless(Anvil):
+    """A node that starts but never answers as it should."""
+
+    async def _probe(self, timeout_seconds: float) -> None:
+        raise NotReady(self.name, f"not in {timeout_seconds} s, nor ever")
+
+
+async def test_node_that_nobody_waits_for_any_more_is_ended(tmp_path: Path) -> None:
+    """When the wait for a starting node is cancelled, the node does not stay behind."""
+    node = Hopeless(tmp_path)
+    start = asyncio.create_task(node.start())
+    async with asyncio.timeout(20):
+        while not node.is_running:
+            await asyncio.sleep(0.01)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert not node.is_running
 
 
 RUN = """

@@ -65,14 +65,29 @@ def test_client_without_an_engine_is_no_docker(tmp_path: Path, monkeypatch: pyte
         programs.docker_engine.cache_clear()
 
 
+def test_docker_without_its_image_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the engine answers but the image cannot be pulled, the error says so and the next way is tried."""
+    _executable(tmp_path / "docker", '#!/bin/sh\n[ "$1" = info ] && echo 28.0 && exit 0\necho no route >&2; exit 1\n')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "CHECKOUT", tmp_path)
+    programs.docker_engine.cache_clear()
+    try:
+        with pytest.raises(ToolMissing) as refusal:
+            programs.find_anvil()
+    finally:
+        programs.docker_engine.cache_clear()
+    assert "no route" in refusal.value.tried[1]
+
+
 def test_container_shares_network_folder_and_user() -> None:
     """In Docker the program sees the same loopback, the same paths and the same user as without."""
     program = Program("postgres", Way.DOCKER, ("postgres",), "postgres:16")
-    line = program.argv(["-D", "/data/x"], folder=Path("/data"), container="c1", user=User(65534, 65534))
+    line = program.argv(["-D", "/data/x"], folder=Path("/data"), container="c1", leashed=True, user=User(65534, 65534))
     text = " ".join(line)
     assert "--network host" in text
     assert "--user 65534:65534" in text
     assert "--volume /data:/data" in text
+    assert "--name c1" in text
     assert line[-3:] == ("postgres", "-D", "/data/x")
 
 
