@@ -26,6 +26,7 @@ help: ## list the targets
 
 .PHONY: setup
 setup: $(PYTHON_STAMP) $(NODE_STAMP) $(NODES_STAMP) $(CONTRACTS_STAMP) ## install everything into the checkout
+	@:
 
 $(PYTHON_STAMP): requirements/dev.lock pyproject.toml
 	@if [ ! -x $(BIN)/python ]; then
@@ -37,7 +38,7 @@ $(PYTHON_STAMP): requirements/dev.lock pyproject.toml
 	        rm -rf $(VENV)
 	        echo "make: $(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
 	fi
-	echo "Installing the Python packages (about a minute)"
+	echo "Installing the Python packages"
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
@@ -93,11 +94,13 @@ bench: setup ## measure, print a table, write JSON to benchmarks/out/
 
 .PHONY: lock
 lock: $(PYTHON_STAMP) ## pin the dependencies anew
-	@for kind in runtime dev; do
-	    extra=$$([ $$kind = dev ] && echo "--extra dev" || true)
-	    $(BIN)/uv pip compile --quiet pyproject.toml $$extra --python-version 3.11 --generate-hashes \
-	        --no-emit-index-url --no-emit-find-links --no-header $(LOCK_ARGS) -o requirements/$$kind.lock
-	done
+	@compile() {
+	    $(BIN)/uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes \
+	        --no-emit-index-url --no-emit-find-links --no-header $(LOCK_ARGS) "$$@"
+	}
+	compile --extra dev --output-file requirements/dev.lock
+	# Held to the other's versions: what runs in production is what was tested.
+	compile --constraints requirements/dev.lock --output-file requirements/runtime.lock
 	npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error
 
 .PHONY: clean
