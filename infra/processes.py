@@ -188,8 +188,12 @@ class Process:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
         popen, report = await loop.run_in_executor(_spawner, self._spawn)
-        # Until the launcher has become the program its death is not tied to ours.
-        problem = await asyncio.to_thread(_read_all, report)
+        try:
+            # Until the launcher has become the program its death is not tied to ours.
+            problem = await asyncio.to_thread(_read_all, report)
+        except BaseException:  # we are cancelled: nobody else knows of the child yet
+            popen.kill()
+            raise
         if problem:
             raise StartFailed(self.name, popen.wait(), problem)
         self._popen, self._identity = popen, Identity.of_child(popen.pid)
