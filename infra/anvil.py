@@ -21,6 +21,7 @@ CHAIN_ID = 31_337
 """The chain id that development chains use by custom."""
 
 _ACCOUNTS = 20
+_MINE_BATCH = 500
 _FINALITY_TAGS = ("finalized", "latest")
 _FINALITY_DEPTH = 2
 """Blocks from the finalized one to the latest, with one slot an epoch."""
@@ -108,8 +109,10 @@ class Anvil(Node):
         return bytes(Account.from_mnemonic(self.mnemonic, account_path=f"m/44'/60'/0'/0/{index}").key)
 
     async def mine(self, blocks: int = 1) -> None:
-        """Mine `blocks` blocks at once."""
-        await self.rpc.call("anvil_mine", hex(blocks))
+        """Mine `blocks` blocks now."""
+        # In batches: one call for thousands would outlast the time limit of any client.
+        for done in range(0, blocks, _MINE_BATCH):
+            await self.rpc.call("anvil_mine", hex(min(_MINE_BATCH, blocks - done)))
 
     async def faucet(self, address: str, amount: Wei) -> None:
         """Add `amount` to the balance of `address` (0x and 40 hex digits) out of nothing."""
