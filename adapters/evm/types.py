@@ -1,0 +1,74 @@
+"""Blocks, logs, receipts and calls of an EVM chain. Hashes and addresses are bytes, in the chain's own order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from foundation.quantities import BlockHeight, Wei
+
+BlockTag: TypeAlias = Literal["latest", "safe", "finalized", "pending"]
+"""Names of blocks that every node knows (execution-apis)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """A block's place in a chain. Fields: number; hash (32 bytes)."""
+
+    number: BlockHeight
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.number:,} (0x{self.hash.hex()})"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHeader:
+    """What we need of a block. `timestamp` in seconds since 1970; `base_fee` in wei per gas (EIP-1559)."""
+
+    number: BlockHeight
+    hash: bytes
+    parent: bytes
+    timestamp: int
+    base_fee: Wei
+    gas_limit: int
+
+    @property
+    def ref(self) -> BlockRef:
+        """Its number and hash."""
+        return BlockRef(self.number, self.hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """An event as a contract emitted it. `topics` are 32 bytes each; `index` counts within the block."""
+
+    address: bytes  # 20 bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+    block: BlockRef
+    transaction: bytes  # hash, 32 bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a mined transaction. `contract`: the address of what it deployed, 20 bytes."""
+
+    transaction: bytes  # hash, 32 bytes
+    block: BlockRef
+    succeeded: bool
+    gas_used: int
+    gas_price: Wei  # effective, per gas
+    contract: bytes | None
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a contract, ready to be sent. `to` is 20 bytes, None to deploy; `label` is for people and errors."""
+
+    to: bytes | None
+    data: bytes
+    label: str
+    value: Wei = Wei(0)
