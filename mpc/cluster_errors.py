@@ -155,6 +155,17 @@ class ShareNotHeld(Retryable):
         super().__init__(f"no share of group {group.hex()} is held{where}")
 
 
+class ShareNotReady(Retryable):
+    """Not all members are known to have stored their share yet, so the key signs nothing but its proof.
+
+    Fields: group (32 bytes).
+    """
+
+    def __init__(self, group: bytes) -> None:
+        self.group = group
+        super().__init__(f"the key of group {group.hex()} is not yet confirmed by all members")
+
+
 class ConflictingShare(Fatal):
     """Another key is held for the same group and epoch. A coordinator that shows two is at fault.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from foundation.files import flush_folder, write_durably
+from foundation.files import write_durably
 from mpc import frost
 from mpc.cluster_errors import KeystoreDamaged, NonceUnavailable, TooManyRequests
 from mpc.curve import tagged_hash
@@ -36,41 +36,41 @@ def _record(tag: bytes, digest: bytes) -> bytes:
 class NonceJournal:
     """The hashes of all public nonces that were ever spent, appended and flushed before a signature leaves.
 
-    A record is a key tag (4 bytes), SHA-256 of the public nonce (32) and a CRC-32 (4). A torn last record, which a
-    crash can leave, is cut off on opening: its signature had not left yet.
+    A record is a key tag (4 bytes), SHA-256 of the public nonce (32) and a CRC-32 (4). Records that a crash left
+    torn are dropped on opening: their signatures had not left yet.
     """
 
     def __init__(self, path: Path) -> None:
         """Open or make the journal.
 
         Raises:
-            KeystoreDamaged: the file is no journal, or a record in its middle is damaged.
+            KeystoreDamaged: the file is no journal.
             OSError: it cannot be read or written.
         """
         self._path = path
         if not path.exists():
             write_durably(path, _MAGIC)
-        content = path.read_bytes()
-        self._spent, whole = self._parse(content)
-        if whole != len(content):
-            write_durably(path, content[:whole])
+        self._spent = self._parse(path.read_bytes())
+        self._size = len(_MAGIC) + _RECORD_BYTES * len(self._spent)
+        if path.stat().st_size != self._size:
+            self._rewrite()
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
         self._lock = asyncio.Lock()
 
-    def _parse(self, content: bytes) -> tuple[dict[bytes, bytes], int]:
+    def _parse(self, content: bytes) -> dict[bytes, bytes]:
         if not content.startswith(_MAGIC):
             raise KeystoreDamaged(self._path, "it is no journal of nonces")
         spent: dict[bytes, bytes] = {}
-        position = len(_MAGIC)
-        while position + _RECORD_BYTES <= len(content):
+        for position in range(len(_MAGIC), len(content) - _RECORD_BYTES + 1, _RECORD_BYTES):
             record = content[position : position + _RECORD_BYTES]
-            if _record(record[:4], record[4:36]) != record:
-                if len(content) - position > _RECORD_BYTES:
-                    raise KeystoreDamaged(self._path, f"the record at byte {position} is damaged")
-                break
-            spent[record[4:36]] = record[:4]
-            position += _RECORD_BYTES
-        return spent, position
+            if _record(record[:4], record[4:36]) == record:
+                spent[record[4:36]] = record[:4]
+        return spent
+
+    def _rewrite(self) -> None:
+        data = _MAGIC + b"".join(_record(tag, digest) for digest, tag in self._spent.items())
+        write_durably(self._path, data)
+        self._size = len(data)
 
     def __len__(self) -> int:
         return len(self._spent)
@@ -95,21 +95,23 @@ class NonceJournal:
             await asyncio.to_thread(self._append, data)
 
     def _append(self, data: bytes) -> None:
-        if os.write(self._file, data) != len(data):
-            raise OSError(f"{self._path}: the disk took only a part of a record")
-        os.fdatasync(self._file)
+        try:
+            if os.write(self._file, data) != len(data):
+                raise OSError(f"{self._path}: the disk took only a part of a record")
+            os.fdatasync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self._size)  # or what follows would not stand at a record's place
+            raise
+        self._size += len(data)
 
     async def compact(self, live: Collection[tuple[bytes, int]]) -> None:
         """Drop the records of keys (group, epoch) whose share is erased: nothing can be signed with them any more."""
         tags = {_key_tag(group, epoch) for group, epoch in live}
         async with self._lock:
-            kept = {digest: tag for digest, tag in self._spent.items() if tag in tags}
-            data = _MAGIC + b"".join(_record(tag, digest) for digest, tag in kept.items())
-            await asyncio.to_thread(write_durably, self._path, data)
+            self._spent = {digest: tag for digest, tag in self._spent.items() if tag in tags}
+            await asyncio.to_thread(self._rewrite)
             os.close(self._file)
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-            flush_folder(self._path.parent)
-            # In memory all stay: what is spent while the file is written must not get lost.
 
     def close(self) -> None:
         os.close(self._file)
