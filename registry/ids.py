@@ -1,0 +1,80 @@
+"""The ids of what moves between chains: keccak-256 over the ABI encoding, as the contracts compute them.
+
+Source: docs/architecture.md, "Identifiers". Transaction ids are 32 bytes in internal (wire) byte order; groups, assets,
+withdrawals and outpoint ids are 32 bytes; accounts and contracts are 20 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from foundation.errors import BadInput
+
+
+def outpoint_id(txid: bytes, vout: int) -> bytes:
+    """The id of a transaction output, 32 bytes. Raises `BadInput`."""
+    return _keccak_abi(("bytes32", "txid", txid), ("uint256", "vout", vout))
+
+
+def deposit_id(asset: bytes, txid: bytes, vout: int) -> bytes:
+    """The id of a deposit: which asset arrived in which output, 32 bytes. Raises `BadInput`."""
+    return _keccak_abi(("bytes32", "asset", asset), ("bytes32", "txid", txid), ("uint256", "vout", vout))
+
+
+def withdrawal_id(chain_id: int, hub: bytes, sequence: int) -> bytes:
+    """The id of the Hub's withdrawal number `sequence`, 32 bytes. Raises `BadInput`."""
+    return _keccak_abi(("uint256", "chain_id", chain_id), ("address", "hub", hub), ("uint256", "sequence", sequence))
+
+
+def payout_id(group: bytes, withdrawals: Sequence[bytes], anchor: bytes) -> bytes:
+    """The id of a payout, 32 bytes: its group, its withdrawals in order, and the outpoint id of its anchor.
+
+    Raises:
+        BadInput: an id is not 32 bytes.
+    """
+    return _keccak_abi(
+        ("bytes32", "group", group), ("bytes32[]", "withdrawals", tuple(withdrawals)), ("bytes32", "anchor", anchor)
+    )
+
+
+def announcement_id(asset: bytes, group: bytes, recipient: bytes, reclaim_key: bytes, delay: int, salt: bytes) -> bytes:
+    """The id of announced deposit terms, 32 bytes. The birthday is no part of it. Raises `BadInput`."""
+    return _keccak_abi(
+        ("bytes32", "asset", asset),
+        ("bytes32", "group", group),
+        ("address", "recipient", recipient),
+        ("bytes32", "reclaim_key", reclaim_key),
+        ("uint256", "delay", delay),
+        ("bytes32", "salt", salt),
+    )
+
+
+def network_id(chain_id: int, hub: bytes) -> bytes:
+    """The id of a bridge, 32 bytes: its native chain and its Hub. It separates peers' messages. Raises `BadInput`."""
+    return _keccak_abi(("uint256", "chain_id", chain_id), ("address", "hub", hub))
+
+
+def _keccak_abi(*fields: tuple[str, str, Any]) -> bytes:
+    for kind, name, value in fields:
+        _check(kind, name, value)
+    # Addresses are passed as hex: eth_abi takes no bytes for them.
+    values = ["0x" + value.hex() if kind == "address" else value for kind, _, value in fields]
+    return keccak(encode([kind for kind, _, _ in fields], values))
+
+
+def _check(kind: str, name: str, value: Any) -> None:
+    """Refuse what eth_abi would pad or cut in silence."""
+    if kind == "uint256":
+        if not 0 <= value < 2**256:
+            raise BadInput(name, f"{value} is not possible", "0 to 2**256 - 1")
+    elif kind == "bytes32[]":
+        for index, item in enumerate(value):
+            _check("bytes32", f"{name}[{index}]", item)
+    else:
+        length = 32 if kind == "bytes32" else 20
+        if len(value) != length:
+            raise BadInput(name, f"{len(value)} bytes", f"{length} bytes")

@@ -1,0 +1,84 @@
+"""Members, groups, assets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from foundation.errors import BadInput
+from foundation.quantities import TokenUnits
+from registry.assets import Asset, AssetPolicy
+from registry.caip import AssetType
+from registry.groups import Group, GroupStatus, Member
+
+MEMBER = Member(b"\1" * 20, b"\2" + b"\1" * 32, b"\3" * 32, "tcp://127.0.0.1:7001")
+POLICY = AssetPolicy(TokenUnits(10_000), TokenUnits(1_000), TokenUnits(20_000))
+
+
+def group(threshold: int, size: int) -> Group:
+    members = tuple(replace(MEMBER, account=bytes([i]) * 20) for i in range(size))
+    return Group(b"g" * 32, b"c" * 32, threshold, members, 0, None, GroupStatus.PROPOSED)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("account", b"\1" * 19),
+        ("host_key", b"\2" * 32),
+        ("host_key", b"\4" + b"\1" * 32),
+        ("transport_key", b"\1" * 31),
+        ("endpoint", "127.0.0.1:7001"),
+        ("endpoint", "tcp://127.0.0.1:0"),
+        ("endpoint", "tcp://127.0.0.1:65536"),
+        ("endpoint", "ipc:///run/socket"),
+        ("endpoint", "tcp://" + "a" * 130 + ":1"),
+    ],
+)
+def test_a_malformed_member_names_its_field(field, value):
+    """A member whose keys have a wrong length, or whose endpoint is no TCP endpoint, is refused by field."""
+    with pytest.raises(BadInput) as refusal:
+        replace(MEMBER, **{field: value})
+    assert refusal.value.field == f"member.{field}"
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://storeman-1.example.org:7001", "tcp://[::1]:7001"])
+def test_names_and_ipv6_addresses_are_endpoints(endpoint):
+    """An endpoint may name a host, or an IPv6 address in brackets."""
+    assert replace(MEMBER, endpoint=endpoint).endpoint == endpoint
+
+
+@pytest.mark.parametrize(("threshold", "size"), [(0, 1), (2, 1), (2, 4), (1, 2), (1, 0), (51, 101)])
+def test_two_quorums_must_meet(threshold, size):
+    """A threshold of half the group or less, or above its size, is refused: two quorums could pay one thing twice."""
+    with pytest.raises(BadInput):
+        group(threshold, size)
+
+
+def test_a_member_is_found_by_its_account():
+    """A storeman's place in the list is its identifier; a stranger has none."""
+    assert group(2, 3).index_of(b"\2" * 20) == 2
+    assert group(2, 3).index_of(b"\7" * 20) is None
+
+
+def test_an_asset_reads_and_writes_amounts():
+    """An asset's own decimals and symbol apply."""
+    asset = Asset.named(AssetType.parse("eip155:1/slip44:60"), "Ether", "ETH", 18, POLICY)
+    assert asset.format(5 * 10**17) == "0.5 ETH"
+    assert asset.parse("0.5") == 5 * 10**17
+    with pytest.raises(BadInput):
+        asset.parse("0.0000000000000000001")
+
+
+def test_texts_that_the_registry_cannot_hold_are_refused():
+    """Names longer than the contract's strings are refused before they reach the chain."""
+    with pytest.raises(BadInput) as refusal:
+        Asset.named(AssetType.parse("eip155:1/slip44:60"), "E" * 26, "ETH", 18, POLICY)
+    assert refusal.value.field == "name"
+
+
+def test_a_policy_has_no_negative_amounts():
+    """A negative fee is refused, naming it."""
+    with pytest.raises(BadInput) as refusal:
+        replace(POLICY, deposit_fee=TokenUnits(-1))
+    assert refusal.value.field == "policy.deposit_fee"
