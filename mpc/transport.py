@@ -202,13 +202,13 @@ class PeerNetwork:
             raise PeerSilent(peer, kind, 0) from error
 
     async def broadcast(self, kind: str, body: bytes, peers: Iterable[bytes] | None = None) -> None:
-        """Tell several peers (host keys), or all that are registered; ourselves not. It may get lost for some."""
+        """Tell several peers (host keys), or all that are registered; ourselves not. It may get lost."""
         chosen = [peer.host_key for peer in self.directory.peers()] if peers is None else peers
         for peer in chosen:
             if peer != self.identity.host_key:
                 try:
                     await self.tell(peer, kind, body)
-                except (PeerUnknown, PeerSilent) as error:
+                except (PeerUnknown, PeerSilent, NetworkClosed) as error:
                     self.dropped[type(error).__name__] += 1
 
     async def _send(self, peer: bytes, kind: str, request_id: bytes, body: bytes) -> None:
