@@ -23,6 +23,10 @@ from mpc.frost.nonces import parse_pubnonce
 from mpc.messages import Round, encode, offer_hash
 from mpc.ports import SigningItem
 
+HEAD_START_MS: Final = 200
+"""How long a round is given before members that are ready again are used for another. ROAST opens the next one as soon
+as it can; that would double the work of the honest case, where the missing answers are on their way."""
+
 MAX_LOSSES: Final = 8
 """How often a member may lose its nonces (by restarts, say) in one session before it is asked no more."""
 
@@ -125,6 +129,7 @@ class Open:
     """A round: who signs it, with which nonces, and the partial signatures that have come."""
 
     number: int
+    opened_at: UnixMs
     nonces: Mapping[int, Nonces]
     asked: Mapping[int, Round]
     sessions: tuple[frost.SessionContext, ...] = field(repr=False)
@@ -324,8 +329,8 @@ def _advance(state: Signing, now: UnixMs) -> tuple[State, tuple[Effect, ...]]:
                 answer = current.answers[signer].nonces.envelope
                 state, more = _blame_in(state, signer, current, answer, WRONG_SHARE)
                 effects += more
-    if len(state.ready) >= state.key.threshold:
-        state, asked = _open_round(state)
+    if len(state.ready) >= state.key.threshold and now >= next_round_at(state):
+        state, asked = _open_round(state, now)
         effects += asked
     if len(state.invited) + len(state.ready) + len(state.busy) < state.key.threshold:
         refused = SigningRefused(state.key.group, state.declined, sorted(state.culprits))
@@ -351,7 +356,13 @@ def _aggregate(current: Open) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
     return tuple(signatures), ()
 
 
-def _open_round(state: Signing) -> tuple[Signing, tuple[Effect, ...]]:
+def next_round_at(state: Signing) -> UnixMs:
+    """When the next round may open: the shell sends a `Tick` then. 0 if no round is promising."""
+    promising = [r.opened_at for r in state.rounds.values() if state.culprits.isdisjoint(r.asked)]
+    return UnixMs(max(promising) + HEAD_START_MS) if promising else UnixMs(0)
+
+
+def _open_round(state: Signing, now: UnixMs) -> tuple[Signing, tuple[Effect, ...]]:
     chosen = dict(list(state.ready.items())[: state.key.threshold])
     ids, count = sorted(chosen), len(state.items)
     aggnonces = [frost.nonce_agg([chosen[i].pubnonces[k] for i in ids], ids) for k in range(count)]
@@ -363,7 +374,7 @@ def _open_round(state: Signing) -> tuple[Signing, tuple[Effect, ...]]:
         state,
         ready={i: nonces for i, nonces in state.ready.items() if i not in chosen},
         busy={**state.busy, **dict.fromkeys(ids, number)},
-        rounds={**state.rounds, number: Open(number, chosen, asked, sessions, {})},
+        rounds={**state.rounds, number: Open(number, now, chosen, asked, sessions, {})},
         next_round=number + 1,
     )
     return state, tuple(Ask(i, asked[i]) for i in ids)

@@ -75,31 +75,34 @@ class SigningRun:
         state, effects = roast.start(self._session, self._key, self._items, self._candidates.first, deadline)
         try:
             await self._carry_out(effects)
-            widened = not self._candidates.later
+            widened, patience_s = not self._candidates.later, min(PATIENCE_S, timeout_s / 2)
             while isinstance(state, roast.Signing):
                 elapsed = asyncio.get_running_loop().time() - started
-                if not widened and elapsed >= min(PATIENCE_S, timeout_s / 2):
+                if not widened and elapsed >= patience_s:
                     widened = True
                     state, effects = roast.widen(state, self._candidates.later)
                     await self._carry_out(effects)
-                wait_s = timeout_s - elapsed if widened else min(PATIENCE_S, timeout_s / 2) - elapsed
-                state = await self._next(state, wait_s, timed_out=elapsed >= timeout_s, deadline=deadline)
+                wait_s = (timeout_s if widened else patience_s) - elapsed
+                state = await self._next(state, wait_s, timed_out=elapsed >= timeout_s)
         finally:
             await self._finish()
         return state
 
-    async def _next(self, state: roast.State, wait_s: float, *, timed_out: bool, deadline: UnixMs) -> roast.State:
-        """Wait for one change and step with it. The session's own time is monotonic: the wall clock may jump."""
+    async def _next(self, state: roast.State, wait_s: float, *, timed_out: bool) -> roast.State:
+        """Wait for one change and step with it. The end's time is monotonic, because the wall clock may jump."""
+        assert isinstance(state, roast.Signing)
+        if len(state.ready) >= self._key.threshold:
+            wait_s = min(wait_s, roast.HEAD_START_MS / 1000)
         change: roast.Change
         try:
             async with asyncio.timeout(max(wait_s, 0)):
                 change = await self._changes.get()
         except TimeoutError:
             change = roast.Tick()
-        now = deadline if timed_out else UnixMs(min(self._clock(), deadline - 1))
-        state, effects = roast.step(state, change, now)
+        now = state.deadline if timed_out else UnixMs(min(self._clock(), state.deadline - 1))
+        following, effects = roast.step(state, change, now)
         await self._carry_out(effects)
-        return state
+        return following
 
     async def _carry_out(self, effects: tuple[roast.Effect, ...]) -> None:
         for effect in effects:
