@@ -72,3 +72,12 @@ class Call:
     data: bytes
     label: str
     value: Wei = Wei(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What trying a call on the newest state told. Fields: gas (needed); balance (the sender's); block (newest)."""
+
+    gas: int
+    balance: Wei
+    block: BlockHeader

@@ -1,0 +1,224 @@
+"""The care for transactions that are on their way: noticing what became of them, and doing what they need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+import structlog
+
+from adapters.evm.errors import NodeUnavailable, Reverted, RpcRefused, TransactionAbandoned
+from adapters.evm.flight import Flight, SenderNode, SenderPolicy, TxResult
+from adapters.evm.journal import SignedTx, TxJournal, TxStatus
+from adapters.evm.mempool import Verdict, verdict
+from adapters.evm.signing import AccountSigner
+from adapters.evm.types import Call, Receipt
+from foundation.quantities import BlockHeight, Wei
+
+_GAPS_AT_ONCE = 16
+_log = structlog.get_logger(__name__)
+
+
+class Shepherd:
+    """Watches the flights of one account. `flights` is by nonce, and shared with the sender, as is `lock`."""
+
+    def __init__(
+        self,
+        node: SenderNode,
+        journal: TxJournal,
+        signer: AccountSigner,
+        policy: SenderPolicy,
+        clock: Callable[[], float],
+    ) -> None:
+        """Watch over nothing yet."""
+        self._node = node
+        self._journal = journal
+        self._signer = signer
+        self._policy = policy
+        self._clock = clock
+        self.flights: dict[int, Flight] = {}
+        self.lock = asyncio.Lock()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a transaction is not in a block yet."""
+        return any(flight.included is None for flight in self.flights.values())
+
+    def adopt(self, versions: Iterable[SignedTx]) -> None:
+        """Watch what the journal holds, by nonce and in the order of signing."""
+        for nonce, group in groupby(versions, key=lambda tx: tx.nonce):
+            mine = list(group)
+            if nonce not in self.flights:
+                self.flights[nonce] = Flight(mine[0].key, nonce, mine, signed_at=self._clock())
+
+    async def look(self) -> None:
+        """Notice what is in a block, and tell those who wait."""
+        if not self.is_waiting:
+            return
+        (count,) = await self._node.transaction_counts(self._signer.address, ["latest"])
+        await self._include([f for f in self.flights.values() if f.included is None and f.nonce < count])
+
+    async def tend(self) -> None:
+        """Settle what is final, and do for the others what they need."""
+        if not self.flights:
+            return
+        latest_block, final_block = await self._node.blocks(["latest", "finalized"])
+        if latest_block is None:
+            raise NodeUnavailable("eth_getBlockByNumber", "the node has no latest block")
+        latest, final = await self._node.transaction_counts(self._signer.address, ["latest", "finalized"])
+        if final_block is not None:
+            await self._settle_included(final_block.number)
+            await self._settle_lost(final)
+        await self._close_gap(latest, latest_block.base_fee)
+        await self._care(latest, latest_block.base_fee)
+
+    async def broadcast(self, flight: Flight) -> Verdict:
+        """Hand the newest version to the node. Raises `NodeUnavailable`."""
+        try:
+            await self._node.send_raw(flight.latest.raw)
+        except RpcRefused as error:
+            answer = verdict(error.message)
+            log = _log.bind(transaction=flight.key, nonce=flight.nonce, problem=error.message)
+        else:
+            answer = Verdict.TAKEN
+        flight.sent_at = self._clock()
+        flight.underpriced = answer is Verdict.UNDERPRICED
+        flight.refusals = flight.refusals + 1 if answer is Verdict.REFUSED else 0
+        if answer is Verdict.NEVER and not flight.latest.is_filler:
+            log.warning("a transaction can never be mined; its nonce is used up otherwise")
+            await self._fill(flight)
+        elif answer not in (Verdict.TAKEN, Verdict.NONCE_USED):
+            log.warning("the node does not take a transaction", verdict=answer.value)
+        return answer
+
+    async def result(self, key: str, versions: tuple[SignedTx, ...]) -> TxResult:
+        """What became of a transaction that is final.
+
+        Raises:
+            Reverted: the contract refused it.
+            TransactionAbandoned: its nonce went to something else.
+            NodeUnavailable: the node does not have its receipt (now).
+        """
+        done = next((tx for tx in versions if tx.status in (TxStatus.MINED, TxStatus.REVERTED)), None)
+        if done is None:
+            raise TransactionAbandoned(key, versions[0].nonce, None)
+        (receipt,) = await self._node.receipts([done.hash])
+        if receipt is None:
+            raise NodeUnavailable("eth_getTransactionReceipt", f"no receipt of {done.hash.hex()}")
+        failure = await self._failure(key, done, receipt)
+        if failure is not None:
+            raise failure
+        return TxResult(key, receipt)
+
+    async def _include(self, flights: list[Flight]) -> None:
+        hashes = [(flight, version.hash) for flight in flights for version in flight.versions]
+        receipts = await self._node.receipts([tx_hash for _, tx_hash in hashes])
+        for (flight, tx_hash), receipt in zip(hashes, receipts, strict=True):
+            if receipt is None:
+                continue
+            failure = await self._failure(flight.key, flight.version(tx_hash), receipt)
+            flight.included = receipt
+            if failure is None:
+                flight.succeed(receipt)
+            else:
+                flight.fail(failure)
+
+    async def _failure(self, key: str, tx: SignedTx, receipt: Receipt) -> Reverted | TransactionAbandoned | None:
+        """Why a transaction that is in a block is no success; None if it is one."""
+        if tx.is_filler:
+            return TransactionAbandoned(key, tx.nonce, tx.hash)
+        if receipt.succeeded:
+            return None
+        if receipt.gas_used >= tx.gas:
+            return Reverted(tx.label, "out of gas", transaction=tx.hash)
+        # A receipt has no reason. The state after the block, which held the transaction, commonly refuses it alike.
+        call = Call(tx.to or None, tx.data, tx.label, tx.value)
+        try:
+            await self._node.call(call, receipt.block.number, tx.account)
+        except Reverted as refusal:
+            refusal.transaction = tx.hash
+            return refusal
+        except RpcRefused:
+            pass  # the node keeps no state of that block
+        return Reverted(tx.label, "", transaction=tx.hash)
+
+    async def _settle_included(self, final: BlockHeight) -> None:
+        """Finish what is in a final block; take back what a reorg dropped."""
+        held = [(flight, flight.included) for flight in self.flights.values() if flight.included is not None]
+        receipts = await self._node.receipts([old.transaction for _, old in held])
+        for (flight, _), receipt in zip(held, receipts, strict=True):
+            flight.included = receipt
+            if receipt is None:
+                flight.sent_at = float("-inf")
+            elif receipt.block.number <= final:
+                status = TxStatus.MINED if receipt.succeeded else TxStatus.REVERTED
+                await self._journal.finish(self._signer.address, flight.nonce, receipt.transaction, status)
+                del self.flights[flight.nonce]
+
+    async def _settle_lost(self, final_count: int) -> None:
+        """Give up what can no longer be mined, because a stranger's transaction has its nonce, finally."""
+        gone = [f for f in self.flights.values() if f.included is None and f.nonce < final_count]
+        await self._include(gone)
+        for flight in gone:
+            if flight.included is None:
+                await self._journal.finish(self._signer.address, flight.nonce, None, TxStatus.LOST)
+                flight.fail(TransactionAbandoned(flight.key, flight.nonce, None))
+                del self.flights[flight.nonce]
+                _log.error("another user of the account took a nonce", transaction=flight.key, nonce=flight.nonce)
+
+    async def _close_gap(self, count: int, base_fee: Wei) -> None:
+        """Send again, or fill, the nonces below our lowest that the chain does not have: nothing above them can go.
+
+        They are missing where a chain lost blocks that were final, or where a crash came after a record.
+        """
+        async with self.lock:
+            lowest = min((nonce for nonce, f in self.flights.items() if f.included is None), default=0)
+            for nonce in range(count, min(lowest, count + _GAPS_AT_ONCE)):
+                if nonce in self.flights:
+                    continue
+                versions = await self._journal.by_nonce(self._signer.address, nonce)
+                if not versions:
+                    filler = self._signer.filler(f"filler:{nonce}", nonce, self._policy.fees.bid(base_fee))
+                    await self._journal.record(filler)
+                    versions = (filler,)
+                _log.warning("a nonce is missing in the chain", nonce=nonce, transaction=versions[0].key)
+                self.adopt(versions)
+
+    async def _care(self, count: int, base_fee: Wei) -> None:
+        """Broadcast again, bid more, or give up, as each transaction needs."""
+        waiting = [self.flights[n] for n in sorted(self.flights) if n >= count and self.flights[n].included is None]
+        known = await self._node.known([flight.latest.hash for flight in waiting])
+        policy, now = self._policy, self._clock()
+        for flight, is_known in zip(waiting, known, strict=True):
+            is_next = flight.nonce == count
+            is_old = now - flight.signed_at >= policy.bump_after_seconds
+            is_low = flight.latest.max_fee < base_fee + min(flight.latest.tip, policy.fees.tip)
+            if is_next and flight.refusals >= policy.refusals_before_filling and not flight.latest.is_filler:
+                await self._fill(flight)
+            elif flight.underpriced or (is_old and (is_next or is_low)):
+                await self._bump(flight, base_fee, is_known)
+            elif not is_known and now - flight.sent_at >= policy.resend_after_seconds:
+                await self.broadcast(flight)
+
+    async def _bump(self, flight: Flight, base_fee: Wei, is_known: bool) -> None:
+        fees = self._policy.fees.raised(flight.bid, base_fee)
+        if fees is None:
+            flight.signed_at = self._clock()  # looked at again after the same wait: the chain may have become cheaper
+            _log.warning("a transaction waits, and bids the most it may", transaction=flight.key, nonce=flight.nonce)
+            if not is_known:
+                await self.broadcast(flight)
+            return
+        _log.info("bidding more", transaction=flight.key, nonce=flight.nonce, max_fee=fees.max_fee)
+        await self._replace(flight, self._signer.repriced(flight.latest, fees))
+
+    async def _fill(self, flight: Flight) -> None:
+        fees = self._policy.fees.raised(flight.bid, Wei(0)) or flight.bid
+        await self._replace(flight, self._signer.filler(flight.key, flight.nonce, fees))
+
+    async def _replace(self, flight: Flight, version: SignedTx) -> None:
+        await self._journal.record(version)
+        flight.versions.append(version)
+        flight.signed_at = self._clock()
+        flight.refusals = 0
+        await self.broadcast(flight)

@@ -1,0 +1,169 @@
+"""JSON-RPC to an EVM node over HTTP: one session, time limits, and typed errors. Source: EIP-1474, execution-apis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Self, TypeAlias, cast
+
+from aiohttp import (
+    ClientError,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    ServerDisconnectedError,
+    TCPConnector,
+)
+from web3 import AsyncHTTPProvider
+from web3.types import RPCEndpoint
+
+from adapters.evm.errors import AccessDenied, BadAnswer, NodeUnavailable, RpcRefused
+
+Json: TypeAlias = Any
+"""What a node answers, before it is checked: JSON of any form."""
+
+Request: TypeAlias = tuple[str, list[Json]]
+"""Method and parameters."""
+
+_ACCESS_DENIED: Final = (401, 403)
+_BATCH: Final = 100
+"""Requests sent at once; providers commonly allow this many."""
+_BUSY: Final = frozenset({-32001, -32002, -32005, -32603})
+"""Error codes of EIP-1474 that pass by themselves: no such resource (yet), unavailable, over the limit, internal."""
+_BUSY_WORDS: Final = ("rate limit", "too many requests", "request timed out", "timeout", "header not found", "syncing")
+
+
+class NodeError(RpcRefused):
+    """An error answer with the data that came with it. Fields: method; code; message; data (as the node gave it)."""
+
+    def __init__(self, method: str, code: int, message: str, data: Json = None) -> None:
+        super().__init__(method, code, message)
+        self.data = data
+
+    @property
+    def passes_by(self) -> bool:
+        """The node was busy, or has not got there yet: the same call may succeed soon."""
+        return self.code in _BUSY and any(word in self.message.lower() for word in _BUSY_WORDS)
+
+
+class Transport:
+    """One endpoint. Connections are kept and opened anew where they broke, so a node may come and go."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 10, connections: int = 16) -> None:
+        """Describe the endpoint; nothing is opened yet.
+
+        Args:
+            url: where JSON-RPC is served over HTTP. It may hold credentials, so it is never put into messages.
+            timeout_seconds: for one answer, or one batch of them.
+            connections: at most so many at once; what exceeds them waits.
+        """
+        limit = ClientTimeout(total=timeout_seconds)
+        # Repeating is ours: web3 would wait in a back-off of its own while the caller believes the call has failed.
+        self._provider = AsyncHTTPProvider(url, {"timeout": limit}, exception_retry_configuration=None)
+        self._url = url
+        self._connections = connections
+        self._session: ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections. A later call would open them anew."""
+        session, self._session = self._session, None
+        if session is not None:
+            await self._provider.disconnect()
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.close()
+
+    async def call(self, method: str, *params: Json) -> Json:
+        """Call one method.
+
+        Raises:
+            NodeUnavailable: no answer in time, or none that is JSON-RPC.
+            AccessDenied: wrong credentials.
+            NodeError: the node answered with an error.
+        """
+        return _result(method, await self._exchange(method, (method, list(params))))
+
+    async def batch(self, requests: Sequence[Request]) -> list[Json]:
+        """Call several methods in one exchange; the results are in the order of `requests`.
+
+        Raises:
+            As `call`, for the first request that failed. The others may have had their effect.
+        """
+        results: list[Json] = []
+        for start in range(0, len(requests), _BATCH):
+            part = list(requests[start : start + _BATCH])
+            answers = await self._exchange("batch", part)
+            if not isinstance(answers, list):
+                _result("batch", answers)  # an error for the whole batch
+                raise BadAnswer("batch", "answer", "is no list")
+            if len(answers) != len(part):
+                raise NodeUnavailable("batch", f"{len(answers)} answers to {len(part)} requests")
+            results += [_result(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
+        return results
+
+    async def _exchange(self, name: str, request: Request | list[Request]) -> Json:
+        """Send and receive once more where a kept connection turned out to be dead: all our calls bear repetition."""
+        try:
+            return await self._attempt(name, request)
+        except _Disconnected:
+            try:
+                return await self._attempt(name, request)
+            except _Disconnected as error:
+                raise NodeUnavailable(name, "it closed the connection") from error
+
+    async def _attempt(self, name: str, request: Request | list[Request]) -> Json:
+        await self._open()
+        try:
+            if isinstance(request, list):
+                typed = [(RPCEndpoint(method), params) for method, params in request]
+                return await self._provider.make_batch_request(typed)
+            return await self._provider.make_request(RPCEndpoint(request[0]), request[1])
+        except ServerDisconnectedError as error:
+            raise _Disconnected from error
+        except ClientResponseError as error:
+            if error.status in _ACCESS_DENIED:
+                raise AccessDenied(name, error.status) from error
+            raise NodeUnavailable(name, f"HTTP status {error.status}") from error
+        except TimeoutError as error:
+            raise NodeUnavailable(name, "no answer in time") from error
+        except (ClientError, OSError) as error:
+            raise NodeUnavailable(name, type(error).__name__) from error
+        except (ValueError, KeyError, TypeError) as error:
+            # What is not JSON, or has not the form of JSON-RPC, is a proxy's page or a node that is going down.
+            raise NodeUnavailable(name, "the answer is not JSON-RPC") from error
+
+    async def _open(self) -> None:
+        if self._session is not None and not self._session.closed:
+            return
+        # web3's own session closes its connection after each call.
+        self._session = ClientSession(connector=TCPConnector(limit=self._connections), raise_for_status=True)
+        kept = await self._provider.cache_async_session(self._session)
+        if kept is not self._session:  # another task was faster
+            await self._session.close()
+            self._session = kept
+
+
+class _Disconnected(Exception):
+    """The node had closed the connection before our request arrived."""
+
+
+def _result(method: str, answer: Json) -> Json:
+    if not isinstance(answer, dict):
+        raise BadAnswer(method, "answer", "is no JSON object")
+    error = answer.get("error")
+    if error is None:
+        return answer.get("result")
+    if not isinstance(error, dict):
+        raise BadAnswer(method, "error", "is no JSON object")
+    refused = NodeError(method, _code(error), str(error.get("message", "")), cast(Json, error.get("data")))
+    if refused.passes_by:
+        raise NodeUnavailable(method, refused.message) from refused
+    raise refused
+
+
+def _code(error: dict[str, Json]) -> int:
+    code = error.get("code", 0)
+    return code if isinstance(code, int) else 0
