@@ -226,8 +226,10 @@ class Keystore:
         write_durably(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n", mode=0o644)
 
     def close(self) -> None:
-        """Let another process open it."""
-        os.close(self._lock)
+        """Let another process open it. Closing twice does no harm."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def _replace(self, shares: dict[tuple[bytes, int], KeyShare]) -> None:
         before, self._shares = self._shares, shares

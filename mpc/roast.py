@@ -71,9 +71,10 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A member did not answer in time, or no longer has the nonces that it offered: it is invited again."""
+    """A member did not answer a round in time, or no longer has the nonces that it offered: it is invited again."""
 
     signer: int
+    round: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def step(state: State, change: Change, now: UnixMs) -> tuple[State, tuple[Effect
         case Declined():
             state, effects = _declined(state, change), ()
         case Lost():
-            state, effects = _lost(state, change.signer)
+            state, effects = _lost(state, change)
         case Garbled():
             state, effects = _garbled(state, change)
         case Tick():
@@ -266,16 +267,16 @@ def _declined(state: Signing, change: Declined) -> Signing:
     return replace(state, declined={**state.declined, change.signer: (change.error, change.text)})
 
 
-def _lost(state: Signing, signer: int) -> tuple[Signing, tuple[Effect, ...]]:
-    if signer not in state.busy and signer not in state.invited:
+def _lost(state: Signing, change: Lost) -> tuple[Signing, tuple[Effect, ...]]:
+    signer = change.signer
+    if state.busy.get(signer) != change.round:
         return state, ()
     losses = state.losses.get(signer, 0) + 1
-    # Whoever was asked for a round and forgot it counts as a loss; whoever is just away is waited for.
-    counted = {**state.losses, signer: losses} if signer in state.busy else state.losses
-    if signer in state.busy and losses > MAX_LOSSES:
+    if losses > MAX_LOSSES:
         return _declined(state, Declined(signer, "NonceUnavailable", "it lost its nonces again and again")), ()
-    state = replace(_withdrawn(state, signer), losses=counted)
-    return replace(state, invited=state.invited | {signer}), (Invite(signer),)
+    state = _withdrawn(state, signer)
+    state = replace(state, invited=state.invited | {signer}, losses={**state.losses, signer: losses})
+    return state, (Invite(signer),)
 
 
 def _garbled(state: Signing, change: Garbled) -> tuple[Signing, tuple[Effect, ...]]:

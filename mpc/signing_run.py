@@ -167,7 +167,7 @@ class SigningRun:
         except (CausewayError, OSError) as error:
             name, text = refusal_of(error)
             if name is None or name in _LOST:
-                self._changes.put_nowait(roast.Lost(signer))
+                self._changes.put_nowait(roast.Lost(signer, asked.number))
             else:
                 self._changes.put_nowait(roast.Declined(signer, name, text))
             return

@@ -122,7 +122,7 @@ class PeerNetwork:
         try:
             self._gate = zap.Gatekeeper(self._context, self.directory.is_registered)
             self._server = self._context.socket(zmq.ROUTER)
-            self._prepare(self._server)
+            self._prepare(self._server, self._bind)
             self._server.curve_server = True
             self._server.zap_domain = zap.DOMAIN
             self._server.curve_secretkey = z85.encode(self.identity.transport_secret)
@@ -185,6 +185,9 @@ class PeerNetwork:
                 await self._send(peer, kind, request_id, body)
                 return await answer
         except (TimeoutError, zmq.Again) as error:
+            link = self._links.get(peer)
+            if link is not None and not link.heard:
+                self._drop_link(peer)  # the handshake may wait for nothing; the next request begins a new one
             raise PeerSilent(peer, kind, timeout_s) from error
         finally:
             del self._waiting[request_id]
@@ -212,8 +215,18 @@ class PeerNetwork:
                     self.dropped[type(error).__name__] += 1
 
     async def _send(self, peer: bytes, kind: str, request_id: bytes, body: bytes) -> None:
+        """Put a message into the peer's queue.
+
+        Raises:
+            zmq.Again: the queue is full, or ZeroMQ has given the connection up, as it does for good when the keys did
+                not fit. The next message gets a new connection.
+        """
         link = self._link(peer)
-        await link.socket.send(self._seal(peer, kind, request_id, body), flags=zmq.NOBLOCK)
+        try:
+            await link.socket.send(self._seal(peer, kind, request_id, body), flags=zmq.NOBLOCK)
+        except zmq.Again:
+            self._drop_link(peer)
+            raise
 
     def _seal(self, peer: bytes, kind: str, request_id: bytes, body: bytes) -> bytes:
         now = self._clock()
@@ -226,15 +239,13 @@ class PeerNetwork:
         peer = self.directory.peer(host_key)
         link = self._links.get(host_key)
         if link is not None and link.peer != peer:
-            link.task.cancel()
-            link.socket.close()
-            del self._links[host_key]
+            self._drop_link(host_key)
             link = None
         if peer is None:
             raise PeerUnknown(host_key)
         if link is None:
             socket = self._context.socket(zmq.DEALER)
-            self._prepare(socket)
+            self._prepare(socket, peer.endpoint)
             socket.curve_secretkey = z85.encode(self.identity.transport_secret)
             socket.curve_publickey = z85.encode(self.identity.transport_key)
             socket.curve_serverkey = z85.encode(peer.transport_key)
@@ -243,7 +254,13 @@ class PeerNetwork:
             link = self._links[host_key] = _Link(peer, socket, task)
         return link
 
-    def _prepare(self, socket: zmq.asyncio.Socket) -> None:
+    def _drop_link(self, host_key: bytes) -> None:
+        link = self._links.pop(host_key, None)
+        if link is not None:
+            link.task.cancel()
+            link.socket.close()
+
+    def _prepare(self, socket: zmq.asyncio.Socket, endpoint: str) -> None:
         """Options of both kinds of sockets. ZeroMQ sets TCP_NODELAY itself."""
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = self._limits.queue
@@ -253,11 +270,12 @@ class PeerNetwork:
         socket.heartbeat_ivl = 5000
         socket.heartbeat_timeout = 15000
         socket.handshake_ivl = 5000
-        socket.ipv6 = True
+        socket.ipv6 = "[" in endpoint
 
     async def _read_answers(self, peer: bytes, socket: zmq.asyncio.Socket) -> None:
         while True:
             frames = await socket.recv_multipart()
+            self._links[peer].heard = True
             try:
                 self._take_answer(peer, frames)
             except _DROPPED as error:
@@ -336,10 +354,11 @@ class PeerNetwork:
             return REFUSAL + received.kind, messages.encode(Refusal("InternalError", "see the log of the peer"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Link:
-    """A connection to a peer as it was registered when the connection was made."""
+    """A connection to a peer as it was registered then; `heard`: whether anything has ever come over it."""
 
     peer: Peer
     socket: zmq.asyncio.Socket
     task: asyncio.Task[None]
+    heard: bool = False

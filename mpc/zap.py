@@ -42,7 +42,8 @@ class Gatekeeper:
                 return [_VERSION, request_id, b"200", b"OK", key.hex().encode(), b""]
             if len(self.refused) < 1000 or key in self.refused:
                 self.refused[key] += 1
-        return [_VERSION, request_id, b"400", b"not registered", b"", b""]
+        # 300 is a temporary error: the client tries again, because it may be registered by then. 400 would end it.
+        return [_VERSION, request_id, b"300", b"not registered", b"", b""]
 
     async def close(self) -> None:
         self._task.cancel()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mpc import frost, roast
 from mpc.evidence import session_of
 from mpc.keystore import KeyShare
-from mpc.messages import Round
+from mpc.messages import Round, offer_hash
 from mpc.ports import SigningItem
 
 
@@ -50,9 +50,9 @@ class SimulatedMember:
         i = self.share.index
         if self.behaviour == "staller":
             return None
-        if self.forgets:
-            self.forgets -= 1
-            return roast.Lost(i)
+        if self.forgets or offer_hash(self.last) != asked.offer:
+            self.forgets = max(0, self.forgets - 1)
+            return roast.Lost(i, asked.number)
         return roast.Shared(i, asked.number, self._psigs(asked), self.offer())
 
     def _psigs(self, asked: Round) -> tuple[bytes, ...]:
@@ -62,7 +62,9 @@ class SimulatedMember:
             session = session_of(signers, item, aggnonce)
             psig = frost.sign(self.nonces.pop(pubnonce), self.share.secshare, self.share.index, session)
             self.revealed.append(pubnonce)
-            psigs.append(psig[:-1] + bytes([psig[-1] ^ 1]) if self.behaviour == "liar" else psig)
+            if self.behaviour == "liar":  # errors of different size, which cannot cancel each other
+                psig = psig[:-1] + bytes([psig[-1] ^ 1 << self.share.index])
+            psigs.append(psig)
         return tuple(psigs)
 
 

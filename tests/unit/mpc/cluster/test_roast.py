@@ -144,7 +144,8 @@ def test_repeated_and_misplaced_changes_do_nothing():
         roast.Shared(0, 5, (), nonces),
         roast.Garbled(0, 5, b""),
         roast.Garbled(0, None, b""),
-        roast.Lost(0),
+        roast.Lost(0, 0),
+        roast.Lost(1, 0),
     ):
         assert roast.step(state, change, 0) == (state, ())
 
