@@ -205,7 +205,7 @@ def _out_of_chain(payout: Payout) -> tuple[Payout, tuple[Effect, ...]]:
     if payout.confirmed is None:
         return replace(payout, stranger=None), ()
     note = Note(
-        "a reorg took the payout's block away: the same coins are spent again", payout.confirmed.txid, "bitcoin"
+        "a reorg took the payout away: the same coins are spent again", payout.confirmed.txid, "bitcoin"
     )
     if payout.stage is PayoutStage.SETTLED:
         alarm = Alarm(f"payout {payout.payout_id.hex()} was settled and left the chain")
