@@ -275,7 +275,8 @@ class PeerNetwork:
     async def _read_answers(self, peer: bytes, socket: zmq.asyncio.Socket) -> None:
         while True:
             frames = await socket.recv_multipart()
-            self._links[peer].heard = True
+            if peer in self._links:
+                self._links[peer].heard = True
             try:
                 self._take_answer(peer, frames)
             except _DROPPED as error:

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from foundation.errors import CausewayError
 from mpc import frost, signer_service
 from mpc.ports import GroupProposal
@@ -55,6 +57,7 @@ async def main(config: dict[str, Any]) -> None:
     directory = Directory()
     proposal = GroupProposal(GROUP, 0, tuple(i.host_key for i in everyone), config["threshold"])
     directory.proposals[GROUP] = proposal
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for answers
     if config.get("liar"):
         lie()
     folder = Path(config["folder"])
