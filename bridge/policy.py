@@ -233,7 +233,7 @@ def check_payout(
 
 
 def _check_payments(spend: Spend, withdrawals: Sequence[Withdrawal], vault_script: bytes, fee: Satoshi) -> Satoshi:
-    """Every output is a withdrawal's payment in order, or the one change to the vault; returns the fee that is borne."""
+    """Every output is a withdrawal's payment, in order, or the one change to the vault. Returns the fee they bear."""
     payments = spend.outputs[: len(withdrawals)]
     if len(payments) < len(withdrawals):
         missing = withdrawals[len(payments)]
@@ -281,7 +281,7 @@ def check_sweep(
         deposit = deposits.get(coin.outpoint)
         if deposit is None:
             raise InputNotOurs(coin.outpoint, "no deposit's coin")
-        if deposit.mint_transaction is None or deposit.stage not in {Stage.MINTED, Stage.SWEEPING}:
+        if deposit.mint_transaction is None or deposit.stage is not Stage.MINTED:
             raise InputNotOurs(coin.outpoint, f"its deposit is {deposit.stage}")
         check_reclaim_margin(deposit, tip)
     for output in spend.outputs:
