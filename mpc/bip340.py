@@ -116,8 +116,6 @@ def sign_tagged(tag: str, message: bytes, seckey: SecretScalar, aux_rand: bytes)
     k = nonce if nonce_point.has_even_y else nonce.negate()
     challenge = _challenge(tag, nonce_point.to_xonly(), public.to_xonly(), message)
     signature = nonce_point.to_xonly() + k.add(d.mul_public(challenge)).to_bytes()
-    for secret in (nonce, k):
-        secret.erase()
     assert verify_tagged(tag, message, public.to_xonly(), signature)
     return signature
 

@@ -46,6 +46,7 @@ POINT_BYTES: Final = 33
 SCALAR_BYTES: Final = 32
 _INFINITY_BYTES: Final = bytes(POINT_BYTES)
 _N_BYTES: Final = N.to_bytes(SCALAR_BYTES, "big")
+_ZERO: Final = bytes(SCALAR_BYTES)
 _COMPRESSED: Final = lib.SECP256K1_EC_COMPRESSED
 
 
@@ -122,6 +123,9 @@ class Point:
 
     def __repr__(self) -> str:
         return f"Point({self.to_bytes().hex()})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Point.from_bytes_or_infinity, (self.to_bytes(),)
 
     def __add__(self, other: Point) -> Point:
         return point_sum((self, other))
@@ -202,24 +206,25 @@ G: Final = public_base_mul(1)
 
 
 class SecretScalar:
-    """A secret integer modulo `N` in a buffer of its own, which `erase` zeroes. It never shows itself in text."""
+    """A secret integer modulo `N` in a buffer of its own, zeroed when it is dropped. It never shows itself in text."""
 
     __slots__ = ("_buffer",)
 
-    def __init__(self, value: bytes = bytes(SCALAR_BYTES)) -> None:
+    def __init__(self, value: bytes | bytearray | memoryview = bytes(SCALAR_BYTES)) -> None:
         """Take 32 bytes, big-endian.
 
         Raises:
             MalformedInput: not 32 bytes, or not below the group order.
         """
+        self._buffer = ffi.new("unsigned char[32]")
         if len(value) != SCALAR_BYTES:
             raise MalformedInput("scalar", "is not 32 bytes")
-        self._buffer = ffi.new("unsigned char[32]", bytes(value))
+        ffi.memmove(self._buffer, value, SCALAR_BYTES)
         if not lib.secp256k1_ec_seckey_verify(CONTEXT, self._buffer) and any(value):
             raise MalformedInput("scalar", "is not below the group order")
 
     @classmethod
-    def nonzero(cls, value: bytes) -> SecretScalar:
+    def nonzero(cls, value: bytes | bytearray | memoryview) -> SecretScalar:
         """Like the constructor, and zero is refused too."""
         scalar = cls(value)
         if not lib.secp256k1_ec_seckey_verify(CONTEXT, scalar._buffer):
@@ -287,7 +292,11 @@ class SecretScalar:
 
     def erase(self) -> None:
         """Zero the buffer."""
-        ffi.memmove(self._buffer, bytes(SCALAR_BYTES), SCALAR_BYTES)
+        ffi.memmove(self._buffer, _ZERO, SCALAR_BYTES)
+
+    def __del__(self, _move: Any = ffi.memmove, _zero: bytes = _ZERO) -> None:
+        # Bound as defaults because the module's names may be gone when the interpreter ends.
+        _move(self._buffer, _zero, len(_zero))
 
     @property
     def raw(self) -> Any:

@@ -12,7 +12,7 @@ from mpc import frost
 from mpc.cluster_errors import MalformedMessage, UnauthenticMessage
 from mpc.errors import InvalidContributionError, MalformedInput
 from mpc.frost.nonces import parse_pubnonce
-from mpc.messages import Envelope, Offer, Round, Shares, decode, offer_hash, open_envelope
+from mpc.messages import MAX_ITEMS, Envelope, Offer, Round, Shares, decode, offer_hash, open_envelope
 from mpc.ports import SigningItem, items_hash
 
 WRONG_SHARE: Final = "a partial signature is wrong"
@@ -62,6 +62,20 @@ class GroupKey:
         """
         values, modes = [t.value for t in item.tweaks], [t.xonly for t in item.tweaks]
         return frost.thresh_pubkey_and_tweak(self.thresh_pk, values, modes).xonly_key
+
+
+def check_items(key: GroupKey, items: Sequence[SigningItem]) -> None:
+    """Check what a node's own authorizer named, before others are blamed for not signing it.
+
+    Raises:
+        MalformedInput: there are no items or too many, a message is not 32 bytes, or a tweak is invalid.
+    """
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise MalformedInput("items", f"are {len(items)}", f"1 to {MAX_ITEMS}")
+    for item in items:
+        if len(item.message) != 32:
+            raise MalformedInput("message", "is not 32 bytes")
+        key.tweaked(item)
 
 
 def session_of(signers: frost.SignersContext, item: SigningItem, aggnonce: bytes) -> frost.SessionContext:

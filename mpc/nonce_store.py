@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ class NonceJournal:
         if path.stat().st_size != self._size:
             self._rewrite()
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        self._lock = asyncio.Lock()
+        # Writing happens in threads, which go on when the task that waits for them is cancelled.
+        self._writing = threading.Lock()
 
     def _parse(self, content: bytes) -> dict[bytes, bytes]:
         if not content.startswith(_MAGIC):
@@ -68,7 +70,8 @@ class NonceJournal:
         return spent
 
     def _rewrite(self) -> None:
-        data = _MAGIC + b"".join(_record(tag, digest) for digest, tag in self._spent.items())
+        records = list(self._spent.items())  # at once: the event loop may add some meanwhile, and appends them later
+        data = _MAGIC + b"".join(_record(tag, digest) for digest, tag in records)
         write_durably(self._path, data)
         self._size = len(data)
 
@@ -91,30 +94,38 @@ class NonceJournal:
         tag = _key_tag(group, epoch)
         self._spent.update(dict.fromkeys(digests, tag))
         data = b"".join(_record(tag, digest) for digest in digests)
-        async with self._lock:
-            await asyncio.to_thread(self._append, data)
+        await asyncio.to_thread(self._append, data)
 
     def _append(self, data: bytes) -> None:
-        try:
-            if os.write(self._file, data) != len(data):
-                raise OSError(f"{self._path}: the disk took only a part of a record")
-            os.fdatasync(self._file)
-        except OSError:
-            os.ftruncate(self._file, self._size)  # or what follows would not stand at a record's place
-            raise
-        self._size += len(data)
+        with self._writing:
+            if self._file < 0:
+                raise OSError(f"{self._path}: the journal is closed")
+            try:
+                if os.write(self._file, data) != len(data):
+                    raise OSError(f"{self._path}: the disk took only a part of a record")
+                os.fdatasync(self._file)
+            except OSError:
+                os.ftruncate(self._file, self._size)  # or what follows would not stand at a record's place
+                raise
+            self._size += len(data)
 
     async def compact(self, live: Collection[tuple[bytes, int]]) -> None:
         """Drop the records of keys (group, epoch) whose share is erased: nothing can be signed with them any more."""
         tags = {_key_tag(group, epoch) for group, epoch in live}
-        async with self._lock:
-            self._spent = {digest: tag for digest, tag in self._spent.items() if tag in tags}
-            await asyncio.to_thread(self._rewrite)
+        self._spent = {digest: tag for digest, tag in self._spent.items() if tag in tags}
+        await asyncio.to_thread(self._compact)
+
+    def _compact(self) -> None:
+        with self._writing:
+            self._rewrite()
             os.close(self._file)
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
 
     def close(self) -> None:
-        os.close(self._file)
+        """Wait for what is being written, and let go of the file."""
+        with self._writing:
+            os.close(self._file)
+            self._file = -1
 
 
 @dataclass(frozen=True, slots=True)

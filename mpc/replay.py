@@ -10,8 +10,9 @@ from mpc.cluster_errors import StaleMessage, TooManyRequests
 
 WINDOW_MS: Final = 30_000
 """How far a message's time may be from ours, either way. Nodes keep their clocks by NTP."""
-MAX_REMEMBERED: Final = 20_000
-"""Message ids kept for each peer, 16 bytes each. Forgetting one early would allow a replay, so more are refused."""
+MAX_REMEMBERED: Final = 32_000
+"""Message ids kept for each peer: what `mpc.transport.Limits` lets through while they are kept. Forgetting one early
+would allow a replay, so more are refused."""
 
 
 class ReplayGuard:

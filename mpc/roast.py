@@ -18,7 +18,7 @@ from foundation.quantities import UnixMs
 from mpc import frost
 from mpc.cluster_errors import SigningRefused, SigningTimeout
 from mpc.errors import InvalidPartialSignature, MalformedInput
-from mpc.evidence import MALFORMED_ANSWER, WRONG_SHARE, Evidence, GroupKey, session_of
+from mpc.evidence import MALFORMED_ANSWER, WRONG_SHARE, Evidence, GroupKey, check_items, session_of
 from mpc.frost.nonces import parse_pubnonce
 from mpc.messages import Round, encode, offer_hash
 from mpc.ports import SigningItem
@@ -188,15 +188,12 @@ def start(
     """Open a session. `session`: 32 fresh bytes; `candidates`: the members to ask, at least the threshold.
 
     Raises:
-        MalformedInput: there are no items, a tweak is invalid, or there are too few or unknown candidates.
+        MalformedInput: see `check_items`; or there are too few or unknown candidates.
     """
     wanted = frozenset(candidates)
-    if not items:
-        raise MalformedInput("items", "are none")
+    check_items(key, items)
     if len(wanted) < key.threshold or not wanted <= set(range(len(key.members))):
         raise MalformedInput("candidates", "are fewer than the threshold, or no members")
-    for item in items:
-        key.tweaked(item)
     state = Signing(session, key, tuple(items), deadline, wanted, {}, {}, {}, 0, frozenset(), {}, {})
     return state, tuple(Invite(i) for i in candidates)
 

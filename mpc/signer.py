@@ -10,7 +10,7 @@ from foundation.quantities import UnixMs
 from mpc import frost
 from mpc.cluster_errors import InvalidRound, NonceUnavailable, SessionConflict
 from mpc.errors import InvalidContributionError, MalformedInput
-from mpc.evidence import GroupKey, session_of
+from mpc.evidence import GroupKey, check_items, session_of
 from mpc.messages import Invite, Offer, Round, Shares, offer_hash
 from mpc.ports import SigningItem, items_hash
 
@@ -185,13 +185,8 @@ def open_session(
     """The state of a session that this node has agreed to.
 
     Raises:
-        MalformedInput: there are no items, or a tweak is invalid.
+        MalformedInput: see `check_items`.
     """
-    if not items:
-        raise MalformedInput("items", "are none")
-    for item in items:
-        if len(item.message) != 32:
-            raise MalformedInput("message", "is not 32 bytes")
-        key.tweaked(item)
+    check_items(key, items)
     request = invite.digest()
     return SignerState(invite.session, coordinator, request, key, index, tuple(items), expires_at)

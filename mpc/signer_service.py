@@ -71,6 +71,8 @@ class SignerService:
             raise NotAMember(invite.group, coordinator)
         session = self._open(coordinator, invite.session)
         async with session.lock:
+            if session.state is not None and self._sessions.get((coordinator, invite.session)) is not session:
+                raise SessionUnknown(invite.session)  # it was closed while we waited
             if session.state is None or session.state.expires_at <= self._clock():
                 session.state = await self._reopen(session, coordinator, invite, share)
             session.state, effect = signer.step(session.state, signer.Invited(invite), self._clock())

@@ -62,12 +62,14 @@ class SigningRun:
         self._on_blame = on_blame
         self._changes: asyncio.Queue[roast.Change] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._bug: BaseException | None = None
 
     async def run(self, timeout_s: float) -> roast.Signed | roast.Failed:
         """Run to the end.
 
         Raises:
-            MalformedInput: there are no items, or a tweak is invalid.
+            MalformedInput: see `check_items`.
+            Whatever this node's own signer raises by mistake: a bug shows here, not as a time-out.
         """
         started = asyncio.get_running_loop().time()
         deadline = UnixMs(self._clock() + int(timeout_s * 1000))
@@ -100,6 +102,8 @@ class SigningRun:
         except TimeoutError:
             change = roast.Tick()
         now = state.deadline if timed_out else UnixMs(min(self._clock(), state.deadline - 1))
+        if self._bug is not None:
+            raise self._bug
         following, effects = roast.step(state, change, now)
         await self._carry_out(effects)
         return following
@@ -117,7 +121,13 @@ class SigningRun:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._bug = error
+            self._changes.put_nowait(roast.Tick())
 
     async def _ask_offer(self, signer: int) -> None:
         """Ask until the member answers one way or the other."""

@@ -187,7 +187,6 @@ def participant_step1(
     pads = sending_pads(secnonce, pubnonce, deckey, enckeys, context, participant_id)
     # A sum of a share and its pad is a ciphertext and public.
     encrypted = tuple(int.from_bytes(s.add(pad).to_bytes(), "big") for s, pad in zip(shares, pads, strict=True))
-    secnonce.erase()
     return ParticipantState(state, pubnonce, encoded_keys), ParticipantMsg(msg, pubnonce, encrypted)
 
 

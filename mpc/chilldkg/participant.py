@@ -56,7 +56,6 @@ def participant_step1(hostseckey: bytes, params: SessionParams, random: bytes) -
         raise RandomnessError
     # The seed is only hashed, so the host key serves as one; its use for signing and for key exchange is safe jointly.
     enc_state, pmsg = encpedpop.participant_step1(hostseckey, deckey, enckeys, params.t, participant_id, random)
-    deckey.erase()
     return ParticipantState1(params, participant_id, enc_state), pmsg.to_bytes()
 
 
@@ -88,7 +87,6 @@ def participant_step2(
     # All encrypted shares are part of the agreement: they are part of the recovery data.
     seen += cmsg1[-SCALAR_BYTES * params.n :]
     signature = certeq.certify(deckey, my_id, seen, aux_rand)
-    deckey.erase()
     return ParticipantState2(params, seen, output), signature
 
 

@@ -104,7 +104,6 @@ def _recover_share(hostseckey: bytes, data: _RecoveryData, tweak: int, pubshares
     except FaultyParticipantOrCoordinatorError as error:
         raise RecoveryDataError("the recovery data holds an invalid public nonce") from error
     secshare = encpedpop.decrypt(data.enc_secshares[my_id], pads).add_public(tweak)
-    deckey.erase()
     # We signed the certificate after this very check, so it fails only if our host key signed something else.
     if not verify_secshare(secshare, pubshares[my_id]):
         raise RecoveryDataError("the share in the recovery data does not match its public share")

@@ -126,8 +126,6 @@ def participant_step1(
     shares = [evaluate_secret(coefficients, i + 1) for i in range(n)]
     commitment = VSSCommitment.of(coefficients)
     msg = ParticipantMsg(commitment, pop_prove(coefficients[0], participant_id, aux_rand))
-    for coefficient in coefficients:
-        coefficient.erase()
     return ParticipantState(t, n, participant_id, commitment.to_secret), msg, shares
 
 

@@ -64,15 +64,18 @@ class SecNonce:
         """
         if self._used:
             raise NonceReused
-        raw = bytes(self._buffer)
-        self.erase()
-        scalars = []
-        for name, part in (("first", raw[:32]), ("second", raw[32:])):
-            try:
-                scalars.append(SecretScalar.nonzero(part))
-            except MalformedInput as error:
-                raise MalformedInput("secnonce", f"the {name} value is out of range") from error
-        return scalars[0], scalars[1]
+        view = memoryview(self._buffer)
+        try:
+            return self._parse("first", view[:32]), self._parse("second", view[32:])
+        finally:
+            self.erase()
+
+    @staticmethod
+    def _parse(name: str, part: memoryview) -> SecretScalar:
+        try:
+            return SecretScalar.nonzero(part)
+        except MalformedInput as error:
+            raise MalformedInput("secnonce", f"the {name} value is out of range") from error
 
     def __repr__(self) -> str:
         return f"SecNonce(hidden, used={self._used})"
@@ -132,11 +135,7 @@ def nonce_from_prefix(tag: str, prefix: bytes) -> tuple[SecNonce, bytes]:
     """Derive both scalars of a nonce from hashes of `prefix` and the numbers 0 and 1."""
     scalars = [SecretScalar.reduced(tagged_hash(tag, prefix + bytes([i]))) for i in (0, 1)]
     assert not any(k.is_zero for k in scalars)  # has probability 2**-256
-    secnonce = SecNonce(b"".join(k.to_bytes() for k in scalars))
-    pubnonce = b"".join(k.point().to_bytes() for k in scalars)
-    for k in scalars:
-        k.erase()
-    return secnonce, pubnonce
+    return SecNonce(b"".join(k.to_bytes() for k in scalars)), b"".join(k.point().to_bytes() for k in scalars)
 
 
 def parse_pubnonce(pubnonce: bytes) -> tuple[Point, Point]:

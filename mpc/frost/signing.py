@@ -36,8 +36,6 @@ def sign(secnonce: SecNonce, secshare: bytes, my_id: int, session: SessionContex
     if not session.nonce_point.has_even_y:
         bound = bound.negate()
     psig = bound.add(share.mul_public(session.share_factor(position))).to_bytes()
-    for secret in (k1, k2, bound, share):
-        secret.erase()
     assert _equation_holds(psig, pubnonce, position, session)
     return psig
 

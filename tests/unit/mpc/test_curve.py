@@ -12,6 +12,7 @@ from mpc.curve import (
     N,
     Point,
     SecretScalar,
+    ffi,
     inverse_all,
     multi_mul,
     point_sum,
@@ -71,6 +72,12 @@ def test_points_compute():
     assert G != "G"
 
 
+def test_points_survive_copies():
+    """Copied and pickled points, infinity included, are equal to the original."""
+    for point in (G * 3, INFINITY):
+        assert copy.deepcopy(point) == point == pickle.loads(pickle.dumps(point))
+
+
 def test_parity_and_xonly():
     """A point and its negation share x; the lifted one has an even y."""
     point = G * 7
@@ -127,6 +134,14 @@ def test_secrets_hide_and_go():
     scalar.erase()
     assert scalar.is_zero
     assert value_of(twin) == 123456789
+
+
+def test_a_dropped_secret_is_zeroed():
+    """The buffer of a secret scalar that nobody holds any more is zero."""
+    scalar = secret(123456789)
+    buffer = scalar.raw
+    del scalar
+    assert bytes(ffi.buffer(buffer)) == bytes(32)
 
 
 def test_ecdh_agrees():

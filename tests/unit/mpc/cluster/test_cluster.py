@@ -169,6 +169,20 @@ async def test_signers_that_mean_something_else_are_not_blamed(tmp_path):
         assert nodes[0].cluster.culprits() == []
 
 
+async def test_a_bug_in_the_own_signer_shows_at_once(tmp_path):
+    """An error that nobody foresaw ends the session with that error, not with a time-out."""
+    async with members(tmp_path, 2, 3) as (nodes, _):
+
+        async def invite(*_):
+            raise ZeroDivisionError
+
+        nodes[0].cluster.signer.invite = invite
+        for node in nodes[1:]:
+            await node.network.close()
+        with pytest.raises(ZeroDivisionError):
+            await nodes[0].cluster.sign(GROUP, "test", BODY, 30)
+
+
 async def test_too_few_that_are_live_time_out(tmp_path):
     """With fewer than the threshold up, signing ends at its time and names who is awaited."""
     async with members(tmp_path, 2, 3) as (nodes, _):

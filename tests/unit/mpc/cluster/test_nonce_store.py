@@ -168,6 +168,14 @@ async def test_compaction_keeps_the_records_of_live_keys(path):
     assert [reopened.is_spent(p) for p in (b"old", b"new", b"newer")] == [False, True, True]
 
 
+async def test_a_closed_journal_takes_nothing(path):
+    """A write that comes after closing fails instead of reaching another file."""
+    journal = NonceJournal(path)
+    journal.close()
+    with pytest.raises(OSError, match="closed"):
+        await journal.spend(GROUP, 0, [b"late"])
+
+
 def test_secret_nonces_are_never_on_disk(tmp_path):
     """Making nonces writes nothing."""
     store = NonceStore(NonceJournal(tmp_path / "nonces.journal"))

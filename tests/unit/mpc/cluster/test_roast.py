@@ -170,6 +170,8 @@ def test_a_session_needs_items_tweaks_that_work_and_enough_candidates():
         (ITEMS, range(2)),
         (ITEMS, (0, 1, 9)),
         ((SigningItem(bytes(32), (Tweak(b"\xff" * 32, True),)),), range(5)),
+        ((SigningItem(bytes(31)),), range(5)),
+        (ITEMS * 129, range(5)),
     ):
         with pytest.raises(MalformedInput):
             roast.start(bytes(32), key, items, candidates, roast.UnixMs(1))
