@@ -20,17 +20,16 @@ class GroupStatus(IntEnum):
     PROPOSED = 1
     """Named by the owner; makes its key."""
     ACTIVE = 2
-    """Its key is confirmed by all members and has proved itself; the newest active group of a chain takes deposits."""
-    RETIRED = 3
-    """A newer group took its place."""
+    """Its key is confirmed by all members and has proved itself. Of a chain's groups the one activated last serves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """The identity of a node: a storeman of a group, or a voucher.
 
-    Fields: account (EVM account, 20 bytes); host_key (compressed point, 33 bytes); transport_key (Curve25519, 32
-    bytes); endpoint (`tcp://host:port`, at most 128 bytes).
+    Fields: account (EVM account, 20 bytes); host_key (33 bytes, the form of a compressed point); transport_key
+    (Curve25519, 32 bytes); endpoint (should be `tcp://host:port`, but contracts take any text of up to 128 bytes, and
+    one member's nonsense must not keep the others from reading the list: see `is_reachable`).
     """
 
     account: bytes
@@ -48,9 +47,11 @@ class Member:
                 raise BadInput(f"member.{field}", f"{len(value)} bytes", f"{length} bytes")
         if self.host_key[0] not in (2, 3):
             raise BadInput("member.host_key", "is not a compressed point", "33 bytes that begin with 02 or 03")
-        match = _ENDPOINT.fullmatch(self.endpoint)
-        if match is None or not 1 <= int(match["port"]) <= 65_535 or len(self.endpoint) > 128:
-            raise BadInput("member.endpoint", f"{self.endpoint!r} is no endpoint", "tcp://host:port")
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether its endpoint is one, so that somebody may try to connect."""
+        return is_endpoint(self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,24 @@ class Group:
 
     @property
     def is_active(self) -> bool:
-        """It may sign: deposits, payouts, returns."""
+        """It has a key. A newer group may have taken its place."""
         return self.status is GroupStatus.ACTIVE
 
     def index_of(self, account: bytes) -> int | None:
         """The identifier of the storeman with this account, None for a stranger."""
         return next((index for index, member in enumerate(self.members) if member.account == account), None)
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether `text` is `tcp://host:port` with a name, an IPv4 address, or an IPv6 address in brackets."""
+    match = _ENDPOINT.fullmatch(text)
+    return match is not None and 1 <= int(match["port"]) <= 65_535 and len(text) <= 128
+
+
+def check_endpoint(text: str, field: str = "endpoint") -> None:
+    """Refuse what peers could not connect to, before it is registered. Raises `BadInput` naming `field`."""
+    if not is_endpoint(text):
+        raise BadInput(field, f"{text!r} is no endpoint", "tcp://host:port, at most 128 characters")
 
 
 def check_threshold(threshold: int, size: int) -> None:

@@ -61,9 +61,7 @@ def network_id(chain_id: int, hub: bytes) -> bytes:
 def _keccak_abi(*fields: tuple[str, str, Any]) -> bytes:
     for kind, name, value in fields:
         _check(kind, name, value)
-    # Addresses are passed as hex: eth_abi takes no bytes for them.
-    values = ["0x" + value.hex() if kind == "address" else value for kind, _, value in fields]
-    return keccak(encode([kind for kind, _, _ in fields], values))
+    return keccak(encode([kind for kind, _, _ in fields], [value for _, _, value in fields]))
 
 
 def _check(kind: str, name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from foundation.errors import BadInput
 from foundation.quantities import TokenUnits
 from registry.assets import Asset, AssetPolicy
 from registry.caip import AssetType
-from registry.groups import Group, GroupStatus, Member
+from registry.groups import Group, GroupStatus, Member, check_endpoint
 
 MEMBER = Member(b"\1" * 20, b"\2" + b"\1" * 32, b"\3" * 32, "tcp://127.0.0.1:7001")
 POLICY = AssetPolicy(TokenUnits(10_000), TokenUnits(1_000), TokenUnits(20_000))
@@ -28,15 +28,10 @@ def group(threshold: int, size: int) -> Group:
         ("host_key", b"\2" * 32),
         ("host_key", b"\4" + b"\1" * 32),
         ("transport_key", b"\1" * 31),
-        ("endpoint", "127.0.0.1:7001"),
-        ("endpoint", "tcp://127.0.0.1:0"),
-        ("endpoint", "tcp://127.0.0.1:65536"),
-        ("endpoint", "ipc:///run/socket"),
-        ("endpoint", "tcp://" + "a" * 130 + ":1"),
     ],
 )
 def test_a_malformed_member_names_its_field(field, value):
-    """A member whose keys have a wrong length, or whose endpoint is no TCP endpoint, is refused by field."""
+    """A member whose keys have a wrong length or form is refused by field."""
     with pytest.raises(BadInput) as refusal:
         replace(MEMBER, **{field: value})
     assert refusal.value.field == f"member.{field}"
@@ -45,7 +40,27 @@ def test_a_malformed_member_names_its_field(field, value):
 @pytest.mark.parametrize("endpoint", ["tcp://storeman-1.example.org:7001", "tcp://[::1]:7001"])
 def test_names_and_ipv6_addresses_are_endpoints(endpoint):
     """An endpoint may name a host, or an IPv6 address in brackets."""
-    assert replace(MEMBER, endpoint=endpoint).endpoint == endpoint
+    check_endpoint(endpoint)
+    assert replace(MEMBER, endpoint=endpoint).is_reachable
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "",
+        "127.0.0.1:7001",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1:65536",
+        "ipc:///run/socket",
+        "tcp://" + "a" * 130 + ":1",
+    ],
+)
+def test_an_endpoint_that_is_none_harms_only_its_member(endpoint):
+    """Nonsense is refused before it is registered; what a contract holds nevertheless is read, and not connected to."""
+    with pytest.raises(BadInput) as refusal:
+        check_endpoint(endpoint, "members[3].endpoint")
+    assert refusal.value.field == "members[3].endpoint"
+    assert not replace(MEMBER, endpoint=endpoint).is_reachable
 
 
 @pytest.mark.parametrize(("threshold", "size"), [(0, 1), (2, 1), (2, 4), (1, 2), (1, 0), (51, 101)])
