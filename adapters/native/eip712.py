@@ -1,0 +1,179 @@
+"""The structures that storemen and vouchers sign for the contracts. Source: EIP-712, EIP-2, docs/architecture.md.
+
+A signature is 65 bytes `r ‖ s ‖ v` with v 27 or 28 and s in the lower half of the group order. Digests are 32 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from coincurve import PrivateKey, PublicKey
+from eth_utils.crypto import keccak
+
+from adapters.native.abi import encode_values
+from foundation.errors import BadInput
+
+_HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+_DOMAIN_TYPE: Final = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+_NAME: Final = keccak(text="Causeway")
+_VERSION: Final = keccak(text="1")
+
+DEPOSIT_ATTESTATION: Final = (
+    "DepositAttestation(bytes32 asset,bytes32 txid,uint256 vout,uint256 amount,address recipient,bytes32 group)"
+)
+DEPOSIT_RETURN: Final = (
+    "DepositReturn(bytes32 asset,bytes32 txid,uint256 vout,uint256 amount,bytes32 group,uint256 reason)"
+)
+PAYOUT_RESERVATION: Final = "PayoutReservation(bytes32 group,bytes32 asset,bytes32[] withdrawals,bytes32[] inputs)"
+ANCHOR_SPENT: Final = "AnchorSpent(bytes32 payout,bytes32 spender)"
+PAYOUT_SETTLEMENT: Final = "PayoutSettlement(bytes32 payout,bytes32 txid,uint256 fee)"
+GROUP_KEY: Final = "GroupKey(bytes32 group,uint256 epoch,bytes32 key)"
+
+
+class BadSignature(BadInput):
+    """A signature is not one that the contracts accept, whoever is said to have made it. Fields as `BadInput`."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("signature", problem, "65 bytes r, s, v with v 27 or 28 and a low s")
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Where signatures count: one contract on one chain. Fields: chain_id (EIP-155); contract (20 bytes)."""
+
+    chain_id: int
+    contract: bytes
+
+    @property
+    def separator(self) -> bytes:
+        """The hash of the domain. Raises `BadInput`."""
+        types = ("bytes32", "bytes32", "bytes32", "uint256", "address")
+        values = (_DOMAIN_TYPE, _NAME, _VERSION, self.chain_id, self.contract)
+        return keccak(encode_values(types, values, "domain"))
+
+
+class HubDigests:
+    """Digests of what is signed for the Hub. Each method raises `BadInput` for a field of a wrong length."""
+
+    def __init__(self, chain_id: int, hub: bytes) -> None:
+        """For the Hub at the address `hub` (20 bytes) on the chain with this EIP-155 number."""
+        self._separator = Domain(chain_id, hub).separator
+
+    def deposit_attestation(
+        self, asset: bytes, txid: bytes, vout: int, amount: int, recipient: bytes, group: bytes
+    ) -> bytes:
+        """A voucher saw the deposit final. `amount`: what arrived, before the fee."""
+        return self._digest(DEPOSIT_ATTESTATION, asset, txid, vout, amount, recipient, group)
+
+    def deposit_return(self, asset: bytes, txid: bytes, vout: int, amount: int, group: bytes, reason: int) -> bytes:
+        """A storeman agrees that the deposit is never minted, and goes back."""
+        return self._digest(DEPOSIT_RETURN, asset, txid, vout, amount, group, reason)
+
+    def payout_reservation(
+        self, group: bytes, asset: bytes, withdrawals: Sequence[bytes], inputs: Sequence[bytes]
+    ) -> bytes:
+        """A storeman checked that these withdrawals may be paid from these coins (outpoint ids)."""
+        return self._digest(PAYOUT_RESERVATION, group, asset, tuple(withdrawals), tuple(inputs))
+
+    def anchor_spent(self, payout: bytes, spender: bytes) -> bytes:
+        """A voucher saw the payout's anchor finally spent by a transaction that is no version of it."""
+        return self._digest(ANCHOR_SPENT, payout, spender)
+
+    def payout_settlement(self, payout: bytes, txid: bytes, fee: int) -> bytes:
+        """A voucher saw a version of the payout final."""
+        return self._digest(PAYOUT_SETTLEMENT, payout, txid, fee)
+
+    def _digest(self, type_text: str, *values: Any) -> bytes:
+        return _typed_digest(self._separator, type_text, values)
+
+
+class RegistryDigests:
+    """Digests of what is signed for the Registry."""
+
+    def __init__(self, chain_id: int, registry: bytes) -> None:
+        """For the Registry at the address `registry` (20 bytes) on the chain with this EIP-155 number."""
+        self._separator = Domain(chain_id, registry).separator
+
+    def group_key(self, group: bytes, epoch: int, key: bytes) -> bytes:
+        """A member holds a share of this key (x-only, 32 bytes). Raises `BadInput`."""
+        return _typed_digest(self._separator, GROUP_KEY, (group, epoch, key))
+
+
+def sign_digest(secret: bytes, digest: bytes) -> bytes:
+    """A signature by an account over a digest, 65 bytes. The nonce is deterministic (RFC 6979).
+
+    Raises:
+        BadInput: the key is no secret key, or the digest is not 32 bytes.
+    """
+    if len(digest) != 32:
+        raise BadInput("digest", f"{len(digest)} bytes", "32 bytes")
+    try:
+        key = PrivateKey(secret)
+    except ValueError as error:
+        raise BadInput("account key", "is no secret key", "32 bytes, not zero, below the group order") from error
+    compact = key.sign_recoverable(digest, hasher=None)  # libsecp256k1 signs with a low s
+    return compact[:64] + bytes([compact[64] + 27])
+
+
+def recover(digest: bytes, signature: bytes) -> bytes:
+    """The account (20 bytes) that signed a digest.
+
+    Raises:
+        BadSignature: the contracts would refuse the signature.
+        BadInput: the digest is not 32 bytes.
+    """
+    if len(digest) != 32:
+        raise BadInput("digest", f"{len(digest)} bytes", "32 bytes")
+    if len(signature) != 65:
+        raise BadSignature(f"{len(signature)} bytes")
+    if signature[64] not in (27, 28):
+        raise BadSignature(f"v is {signature[64]}")
+    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
+        raise BadSignature("s is high")
+    compact = signature[:64] + bytes([signature[64] - 27])
+    try:
+        public = PublicKey.from_signature_and_message(compact, digest, hasher=None)
+    except Exception as error:  # coincurve raises bare Exceptions where libsecp256k1 says no
+        raise BadSignature("no key made it") from error
+    return account_of(public.format(compressed=False))
+
+
+def account_of(public_key: bytes) -> bytes:
+    """The account (20 bytes) of a public key (33 or 65 bytes). Raises `BadInput`."""
+    try:
+        point = PublicKey(public_key).format(compressed=False)
+    except ValueError as error:
+        raise BadInput("public key", "is no point of the curve", "33 or 65 bytes") from error
+    return keccak(point[1:])[12:]
+
+
+def account_of_secret(secret: bytes) -> bytes:
+    """The account (20 bytes) of a secret key (32 bytes). Raises `BadInput`."""
+    try:
+        return account_of(PrivateKey(secret).public_key.format())
+    except ValueError as error:
+        raise BadInput("account key", "is no secret key", "32 bytes, not zero, below the group order") from error
+
+
+def by_signer(signatures: dict[bytes, bytes]) -> tuple[bytes, ...]:
+    """Signatures by account, in the order that contracts ask for: ascending accounts."""
+    return tuple(signatures[account] for account in sorted(signatures))
+
+
+def _typed_digest(separator: bytes, type_text: str, values: Sequence[Any]) -> bytes:
+    """EIP-712's `keccak256(0x1901 ‖ domain ‖ hashStruct)` for structures of plain fields and lists of words."""
+    name, _, fields = type_text.partition("(")
+    types = [field.split(" ")[0] for field in fields.removesuffix(")").split(",")]
+    plain: list[Any] = []
+    for index, (kind, value) in enumerate(zip(types, values, strict=True)):
+        if kind == "bytes32[]":
+            # A list is encoded as the hash of its elements, without their number.
+            encode_values([kind], [value], f"{name}[{index}]")
+            plain.append(keccak(b"".join(value)))
+        else:
+            plain.append(value)
+    words = ["bytes32" if kind == "bytes32[]" else kind for kind in types]
+    struct = keccak(encode_values(["bytes32", *words], [keccak(text=type_text), *plain], name))
+    return keccak(b"\x19\x01" + separator + struct)

@@ -1,0 +1,109 @@
+"""What the bridge uses of the native chain: protocols, so that its tests can run without a node.
+
+Reads take a block: a number, or `finalized` or `latest`. All raise `NodeUnavailable`, `AccessDenied`, `RpcRefused` and
+`BadAnswer` of `adapters.evm.errors`. `NativeChain` and `TxSender` are the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from adapters.evm.flight import TxResult
+from adapters.evm.types import BlockRef, BlockTag, Call
+from adapters.native.events import EventBatch, NativeEvent
+from adapters.native.types import DepositStatus, PayoutRecord, VoucherSet, WithdrawalRecord
+from foundation.quantities import BlockHeight, TokenUnits, Wei
+from registry.assets import Asset, AssetPolicy
+from registry.groups import Group
+
+
+class NativeReads(Protocol):
+    """The contracts' state, at a block."""
+
+    async def group(self, group: bytes, at: BlockHeight | BlockTag = "finalized") -> Group | None:
+        """A group with its members, None where it is unknown."""
+        ...
+
+    async def active_group(self, chain: bytes, at: BlockHeight | BlockTag = "finalized") -> bytes | None:
+        """The id of the group that serves a chain, None where none does."""
+        ...
+
+    async def asset(self, asset: bytes, at: BlockHeight | BlockTag = "finalized") -> Asset | None:
+        """An asset with its policy, None where it is unknown."""
+        ...
+
+    async def asset_policy(self, asset: bytes, at: BlockHeight | BlockTag = "finalized") -> AssetPolicy:
+        """An asset's policy; all zero where it is unknown."""
+        ...
+
+    async def deposit_statuses(
+        self, deposits: Sequence[bytes], at: BlockHeight | BlockTag = "finalized"
+    ) -> list[DepositStatus]:
+        """What became of deposits, in their order."""
+        ...
+
+    async def withdrawals(
+        self, withdrawals: Sequence[bytes], at: BlockHeight | BlockTag = "finalized"
+    ) -> list[WithdrawalRecord | None]:
+        """Withdrawals, in their order; None for those that are unknown."""
+        ...
+
+    async def payout(self, payout: bytes, at: BlockHeight | BlockTag = "finalized") -> PayoutRecord | None:
+        """A payout, None where it is unknown."""
+        ...
+
+    async def reserved_by(
+        self, outpoints: Sequence[bytes], at: BlockHeight | BlockTag = "finalized"
+    ) -> list[bytes | None]:
+        """The payout that reserves or bars each outpoint id, None for the free ones."""
+        ...
+
+    async def supply(self, asset: bytes, at: BlockHeight | BlockTag = "finalized") -> TokenUnits:
+        """All mapping tokens of an asset, the locked ones included."""
+        ...
+
+    async def token_of(self, asset: bytes, at: BlockHeight | BlockTag = "finalized") -> bytes | None:
+        """The mapping token's address, None before the asset's first mint."""
+        ...
+
+    async def vouchers(self, at: BlockHeight | BlockTag = "finalized") -> VoucherSet:
+        """The committee."""
+        ...
+
+    async def balance(self, account: bytes, at: BlockHeight | BlockTag = "latest") -> Wei:
+        """What an account has for gas."""
+        ...
+
+
+class NativeBlocks(Protocol):
+    """The chain's blocks and the contracts' events."""
+
+    async def finalized_block(self) -> BlockRef:
+        """The newest final block."""
+        ...
+
+    async def latest_block(self) -> BlockRef:
+        """The newest block."""
+        ...
+
+    async def events(self, first: BlockHeight, last: BlockHeight) -> list[NativeEvent]:
+        """The events from block `first` to block `last`, both included, in the chain's order."""
+        ...
+
+    async def next_events(self, cursor: BlockRef | None) -> EventBatch | None:
+        """The next final events after `cursor`; None where there are no more yet."""
+        ...
+
+
+class Sender(Protocol):
+    """One account's transactions; see `adapters.evm.sender.TxSender`."""
+
+    @property
+    def account(self) -> bytes:
+        """Its address, 20 bytes."""
+        ...
+
+    async def send(self, call: Call, key: str, *, gas: int | None = None) -> TxResult:
+        """Send once for each key, and wait until it is in a block."""
+        ...
