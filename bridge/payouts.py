@@ -204,9 +204,7 @@ def _in_chain(payout: Payout, confirmed: Confirmed) -> tuple[Payout, tuple[Effec
 def _out_of_chain(payout: Payout) -> tuple[Payout, tuple[Effect, ...]]:
     if payout.confirmed is None:
         return replace(payout, stranger=None), ()
-    note = Note(
-        "a reorg took the payout away: the same coins are spent again", payout.confirmed.txid, "bitcoin"
-    )
+    note = Note("a reorg took the payout away: the same coins are spent again", payout.confirmed.txid, "bitcoin")
     if payout.stage is PayoutStage.SETTLED:
         alarm = Alarm(f"payout {payout.payout_id.hex()} was settled and left the chain")
         return replace(payout, confirmed=None), (note, alarm)

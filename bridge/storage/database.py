@@ -1,0 +1,247 @@
+"""Opening a node's database, and units of work on it.
+
+Writers come one after the other on both engines: a unit of work takes SQLite's write lock (BEGIN IMMEDIATE) or an
+advisory lock of PostgreSQL when it begins. So what a unit reads cannot change under it, and no write is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bridge.storage.errors import DatabaseUnavailable
+from bridge.storage.migrate import upgrade
+from bridge.storage.unit import UnitOfWork, View
+from foundation.errors import BadInput
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+_LOCK_KEY = 0x6361757365776179  # "causeway": one lock for all writers of a database
+_BUSY_MS = 30_000
+_CONNECTIONS = 10
+_SWITCH_PAUSE_SECONDS = 0.01
+_VIEW = "causeway_view"
+"""Execution option of connections that only read."""
+
+
+class Moment(StrEnum):
+    """When a commit hook is called."""
+
+    BEFORE = "before"  # the commit; what it raises undoes the unit
+    AFTER = "after"  # the commit took effect
+
+
+class CommitHook(Protocol):
+    """Told of each commit; tests crash a node here."""
+
+    async def __call__(self, moment: Moment) -> None:
+        """The commit is about to happen, or has just happened."""
+
+
+class Database:
+    """One node's database. Use `open`; close it at the end."""
+
+    def __init__(self, engine: AsyncEngine, commit_hook: CommitHook | None = None) -> None:
+        self._engine = engine
+        self._commit_hook = commit_hook
+        self._writer = asyncio.Lock()
+        self._writing: asyncio.Task[object] | None = None
+
+    @classmethod
+    async def open(cls, url: str, *, commit_hook: CommitHook | None = None, busy_ms: int = _BUSY_MS) -> Database:
+        """Open the database at `url`, making it and bringing it to this release's revision where needed.
+
+        Several processes may open one database at once.
+
+        Args:
+            url: `sqlite:////absolute/path`, `sqlite:///relative/path` or `postgresql://user:password@host/name`.
+            commit_hook: called before and after each commit of a unit of work.
+            busy_ms: how long to wait for another process's write lock.
+
+        Raises:
+            BadInput: the URL is none that we can use.
+            DatabaseNewer: a newer release has migrated the database.
+            DatabaseUnavailable: it does not answer, or stays locked.
+        """
+        parsed = _parsed(url)
+        if parsed.get_backend_name() == "sqlite":
+            assert parsed.database is not None, "checked by _parsed"
+            await asyncio.to_thread(_prepare_file, Path(parsed.database), busy_ms)
+            engine = _sqlite(parsed, busy_ms)
+        else:
+            engine = _postgresql(parsed, busy_ms)
+        try:
+            with _translated():
+                async with engine.begin() as connection:
+                    await connection.run_sync(upgrade)
+        except BaseException:
+            await engine.dispose()
+            raise
+        return cls(engine, commit_hook)
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[UnitOfWork]:
+        """A unit of work: all that it writes takes effect at its `commit`, or nothing does.
+
+        One at a time; others wait. Do no network I/O inside, and open no unit inside another of the same task.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer. After a failed commit, read before writing again.
+        """
+        assert self._writing is None or self._writing is not asyncio.current_task(), "a unit of work inside another"
+        async with self._writer:
+            self._writing = asyncio.current_task()
+            try:
+                with _translated():
+                    async with self._engine.connect() as connection:
+                        await connection.begin()
+                        unit = UnitOfWork(connection, self._commit)
+                        try:
+                            yield unit
+                        finally:
+                            unit.end()
+            finally:
+                self._writing = None
+
+    @asynccontextmanager
+    async def view(self) -> AsyncIterator[View]:
+        """A consistent view of the last commit, for reading; it waits for no writer, and no writer waits for it.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer.
+        """
+        with _translated():
+            async with self._engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    await connection.execution_options(
+                        isolation_level="REPEATABLE READ", postgresql_readonly=True, **{_VIEW: True}
+                    )
+                else:
+                    await connection.execution_options(**{_VIEW: True})
+                await connection.begin()
+                yield View(connection)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Database:
+        """The open database, to be closed at the end of the block."""
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Close it."""
+        await self.close()
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        if self._commit_hook is not None:
+            await self._commit_hook(Moment.BEFORE)
+        await connection.commit()
+        if self._commit_hook is not None:
+            await self._commit_hook(Moment.AFTER)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise BadInput("database", "not a database URL", "write sqlite:////path or postgresql://host/name") from error
+    backend = parsed.get_backend_name()
+    if backend not in _DRIVERS:
+        raise BadInput("database", f"{backend} is not supported", "use sqlite or postgresql")
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
+            raise BadInput("database", "a node's memory must survive it", "name a file: sqlite:////path")
+        if not Path(parsed.database).absolute().parent.is_dir():
+            raise BadInput("database", f"the folder of {parsed.database} does not exist", "create it")
+    return parsed.set(drivername=_DRIVERS[backend])
+
+
+def _prepare_file(path: Path, busy_ms: int) -> None:
+    """Make the file, readable for its owner alone, and switch it to WAL, which it stays in.
+
+    An existing file is not opened here: closing it again would drop the locks that SQLite holds on it for other
+    connections of this process (SQLite, "How To Corrupt An SQLite Database File", 2.2).
+    """
+    with _translated(), contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    deadline = time.monotonic() + busy_ms / 1000
+    while True:
+        try:
+            with contextlib.closing(sqlite3.connect(path, timeout=busy_ms / 1000, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+        except sqlite3.OperationalError as error:
+            # The switch needs the file for itself and, unlike other statements, does not wait for it.
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable(str(error)) from error
+        except sqlite3.DatabaseError as error:
+            raise BadInput("database", f"{path} is no SQLite database", "name another file") from error
+        time.sleep(_SWITCH_PAUSE_SECONDS)
+
+
+def _sqlite(url: URL, busy_ms: int) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=_CONNECTIONS, connect_args={"timeout": busy_ms / 1000})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None  # the driver begins no transaction by itself
+        cursor = connection.cursor()
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {busy_ms}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: Connection) -> None:
+        reading = bool(connection.get_execution_options().get(_VIEW))
+        connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reading else 'OFF'}")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: URL, busy_ms: int) -> AsyncEngine:
+    settings = {"lock_timeout": str(busy_ms), "application_name": "causeway"}
+    engine = create_async_engine(
+        url, pool_size=_CONNECTIONS, pool_pre_ping=True, connect_args={"server_settings": settings}
+    )
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: Connection) -> None:
+        if not connection.get_execution_options().get(_VIEW):
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+
+    return engine
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The driver's way to say "not now" becomes `DatabaseUnavailable`; what is our mistake stays as it is."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise DatabaseUnavailable(_problem(error)) from error
+    except DBAPIError as error:
+        # PostgreSQL: 55P03 lock not available, 57P0x shutting down, 53xxx out of resources, 08xxx connection
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or state == "55P03" or state[:2] in {"53", "57", "08"}:
+            raise DatabaseUnavailable(_problem(error)) from error
+        raise
+    except OSError as error:
+        raise DatabaseUnavailable(_problem(error)) from error
+
+
+def _problem(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error) or type(error).__name__

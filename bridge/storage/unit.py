@@ -1,0 +1,58 @@
+"""What a unit of work offers: every repository, on one connection, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bridge.storage.chain import BitcoinTransactions, Coins, Cursors, DepositTermsRepository
+from bridge.storage.journal import EvmTransactions
+from bridge.storage.operations import Incidents, NodeMeta, Outbox
+from bridge.storage.signatures import Promises, Signatures
+from bridge.storage.tables import attestations, cosignatures
+from bridge.storage.transfers import Journey, Payouts, Transfers
+
+
+class View:
+    """All repositories as of one moment. Writing through a view fails."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.cursors = Cursors(connection)
+        self.deposit_terms = DepositTermsRepository(connection)
+        self.coins = Coins(connection)
+        self.bitcoin_transactions = BitcoinTransactions(connection)
+        self.transfers = Transfers(connection)
+        self.payouts = Payouts(connection)
+        self.journey = Journey(connection)
+        self.attestations = Signatures(connection, attestations)
+        self.cosignatures = Signatures(connection, cosignatures)
+        self.promises = Promises(connection)
+        self.outbox = Outbox(connection)
+        self.evm_transactions = EvmTransactions(connection)
+        self.incidents = Incidents(connection)
+        self.node_meta = NodeMeta(connection)
+
+
+class UnitOfWork(View):
+    """A view that may write. What is not committed when the unit ends is undone."""
+
+    def __init__(self, connection: AsyncConnection, commit: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        super().__init__(connection)
+        self._connection = connection
+        self._commit = commit
+        self._open = True
+
+    async def commit(self) -> None:
+        """Make all that the unit wrote durable. Once; the unit is over then.
+
+        Raises:
+            DatabaseUnavailable: the database went away; the commit may or may not have taken effect.
+        """
+        assert self._open, "the unit of work is over"
+        self._open = False
+        await self._commit(self._connection)
+
+    def end(self) -> None:
+        """No commit from here on."""
+        self._open = False
