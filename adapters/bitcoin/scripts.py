@@ -49,7 +49,8 @@ class DepositTerms:
 
     Fields: hub_chain_id (of the native chain, EIP-155); hub_address (20 bytes); asset (id, 32 bytes);
     group_id (32 bytes); group_key (32 bytes, x-only); recipient (20 bytes, an account of the native chain);
-    reclaim_key (32 bytes, x-only); delay (blocks after which the reclaim key alone can spend, 1…65,535); salt (32 bytes).
+    reclaim_key (32 bytes, x-only); delay (blocks after which the reclaim key alone can spend, 1…65,535);
+    salt (32 bytes).
     """
 
     hub_chain_id: int
