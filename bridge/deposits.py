@@ -7,7 +7,12 @@ Source: seeds/004…, section 3.2 (the transfer-in steps), with the changes that
                       (at any time before its coin is spent: → reclaimed, by the depositor)
 
 Every node runs this machine for every deposit; what follows from a stage (attest, sweep, return) is the agents' duty
-and is derived from the stage, so a node that restarts goes on where it was.
+and is derived from the stage, so a node that restarts goes on where it was. Nothing of it is left to do while `spend`
+is there: a transaction in the chain has the coin already.
+
+The stage follows from evidence alone: where the coin lies, what spends it, what the Hub said, how deep it all is. The
+two chains are followed apart, so their events may come in any order, and a reorg takes evidence back: the stage then
+is what it would have been without it.
 """
 
 from __future__ import annotations
@@ -24,12 +29,12 @@ from foundation.quantities import BlockHeight, Satoshi, TokenUnits
 class Stage(StrEnum):
     """Where a deposit is. The order of definition is the order of the journey."""
 
-    MISSING = "missing"  # was seen, and a reorg took it away
+    MISSING = "missing"  # was seen, and a reorg took it away; or the Hub speaks of it and it was not seen yet
     CONFIRMING = "confirming"
     FINAL = "final"  # vouchers attest it
     REFUSED = "refused"  # final, but it must not be minted: storemen bar it on the Hub
     MINTED = "minted"  # storemen sweep it
-    RETURNING = "returning"  # the Hub has barred it: storemen send it back
+    RETURNING = "returning"  # the Hub has barred it: storemen send it back; until the return is final
     SWEEPING = "sweeping"  # the sweep is in a block, not final yet
     SWEPT = "swept"
     RETURNED = "returned"
@@ -56,6 +61,10 @@ class Purpose(StrEnum):
     SWEEP = "sweep"
     RETURN = "return"
     RECLAIM = "reclaim"
+
+
+_END = {Purpose.SWEEP: Stage.SWEPT, Purpose.RETURN: Stage.RETURNED, Purpose.RECLAIM: Stage.RECLAIMED}
+"""What a deposit is once the transaction that spends its coin is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +215,8 @@ def step(deposit: Deposit, change: Change) -> tuple[Deposit, tuple[Effect, ...]]
     """
     after, effects = _apply(deposit, change)
     _check(after)
-    return after, effects
+    before = _contradictions(deposit)
+    return after, (*effects, *(Alarm(text) for text in _contradictions(after) if text not in before))
 
 
 def _apply(deposit: Deposit, change: Change) -> tuple[Deposit, tuple[Effect, ...]]:
@@ -227,36 +237,48 @@ def _apply(deposit: Deposit, change: Change) -> tuple[Deposit, tuple[Effect, ...
             return _unspent(deposit)
 
 
+def _undecided(deposit: Deposit) -> Deposit:
+    """The deposit in the stage that its evidence supports before anybody looked at depths: a `Tip` does that.
+
+    Why it was refused stays known once the Hub has barred it for that; before, it is decided anew.
+    """
+    stage = Stage.CONFIRMING
+    if deposit.spend is not None and deposit.spend.purpose is Purpose.SWEEP:
+        stage = Stage.SWEEPING
+    elif deposit.mint_transaction is not None:
+        stage = Stage.MINTED
+    elif deposit.return_transaction is not None:
+        stage = Stage.RETURNING
+    elif deposit.height is None:
+        stage = Stage.MISSING
+    reason = None if deposit.return_transaction is None else deposit.refusal
+    return replace(deposit, stage=stage, refusal=reason)
+
+
 def _seen(deposit: Deposit, height: BlockHeight) -> tuple[Deposit, tuple[Effect, ...]]:
     if deposit.height == height:
         return deposit, ()
-    stage = Stage.CONFIRMING if deposit.stage is Stage.MISSING else deposit.stage
     note = Note(f"coin seen in block {height}", deposit.txid, "bitcoin")
-    return replace(deposit, height=height, stage=stage), (note,)
+    return _undecided(replace(deposit, height=height)), (note,)
 
 
 def _dropped(deposit: Deposit) -> tuple[Deposit, tuple[Effect, ...]]:
     if deposit.height is None:
         return deposit, ()
-    gone = replace(deposit, height=None, spend=None)
     note = Note("a reorg took the coin's block away", deposit.txid, "bitcoin")
-    if deposit.mint_transaction is not None:
-        alarm = Alarm(f"deposit {deposit.deposit_id.hex()} was minted and its coin left the chain")
-        return replace(gone, stage=Stage.MINTED), (note, alarm)
-    if deposit.return_transaction is not None:
-        return replace(gone, stage=Stage.RETURNING), (note,)
-    return replace(gone, stage=Stage.MISSING, refusal=None), (note,)
+    return _undecided(replace(deposit, height=None, spend=None)), (note,)
 
 
 def _tip(deposit: Deposit, tip: BlockHeight, terms: Terms) -> tuple[Deposit, tuple[Effect, ...]]:
+    undecided = _undecided(deposit)
     if deposit.spend is not None:
-        return _spend_deepens(deposit, deposit.spend, tip, terms)
-    if deposit.stage not in {Stage.CONFIRMING, Stage.FINAL, Stage.REFUSED}:
-        return deposit, ()
+        return _spend_deepens(deposit, undecided, deposit.spend, confirmations(deposit.spend.height, tip), terms)
+    if undecided.stage is not Stage.CONFIRMING:
+        return undecided, ()
     have = confirmations(deposit.height, tip)
     asked = terms.tiers.required(deposit.amount)
     if have < asked:
-        return replace(deposit, stage=Stage.CONFIRMING, refusal=None), ()
+        return undecided, ()
     why = refusal(deposit, tip, terms)
     stage = Stage.FINAL if why is None else Stage.REFUSED
     if (stage, why) == (deposit.stage, deposit.refusal):
@@ -267,16 +289,14 @@ def _tip(deposit: Deposit, tip: BlockHeight, terms: Terms) -> tuple[Deposit, tup
 
 
 def _spend_deepens(
-    deposit: Deposit, spend: Spend, tip: BlockHeight, terms: Terms
+    deposit: Deposit, undecided: Deposit, spend: Spend, have: int, terms: Terms
 ) -> tuple[Deposit, tuple[Effect, ...]]:
-    if deposit.stage in ENDED or confirmations(spend.height, tip) < terms.settled_depth:
+    if have < terms.settled_depth:
+        return undecided, ()
+    after = replace(undecided, stage=_END[spend.purpose])
+    if after.stage is deposit.stage:
         return deposit, ()
-    stage = {
-        Purpose.SWEEP: Stage.SWEPT,
-        Purpose.RETURN: Stage.RETURNED,
-        Purpose.RECLAIM: Stage.RECLAIMED,
-    }[spend.purpose]
-    return replace(deposit, stage=stage), (Note(f"{stage}, final", spend.txid, "bitcoin"),)
+    return after, (Note(f"{after.stage}, final", spend.txid, "bitcoin"),)
 
 
 def _minted(deposit: Deposit, units: TokenUnits, transaction: bytes) -> tuple[Deposit, tuple[Effect, ...]]:
@@ -284,8 +304,8 @@ def _minted(deposit: Deposit, units: TokenUnits, transaction: bytes) -> tuple[De
         raise MintedAndBarred(deposit.deposit_id)
     if deposit.mint_transaction is not None:
         return deposit, ()
-    stage = Stage.MINTED if deposit.spend is None else deposit.stage
-    after = replace(deposit, stage=stage, refusal=None, minted=units, mint_transaction=transaction)
+    minted = replace(deposit, refusal=None, minted=units, mint_transaction=transaction)
+    after = minted if deposit.stage in ENDED else _undecided(minted)
     return after, (Note(f"minted {units} units", transaction, "native"),)
 
 
@@ -294,8 +314,8 @@ def _barred(deposit: Deposit, transaction: bytes) -> tuple[Deposit, tuple[Effect
         raise MintedAndBarred(deposit.deposit_id)
     if deposit.return_transaction is not None:
         return deposit, ()
-    stage = Stage.RETURNING if deposit.spend is None else deposit.stage
-    after = replace(deposit, stage=stage, return_transaction=transaction)
+    barred = replace(deposit, return_transaction=transaction)
+    after = barred if deposit.stage in ENDED else _undecided(barred)
     return after, (Note("the Hub has barred the mint: the coin goes back", transaction, "native"),)
 
 
@@ -303,30 +323,45 @@ def _spent(deposit: Deposit, spend: Spend) -> tuple[Deposit, tuple[Effect, ...]]
     if deposit.spend == spend:
         return deposit, ()
     note = Note(f"{spend.purpose} in block {spend.height}", spend.txid, "bitcoin")
-    effects: tuple[Effect, ...] = (note,)
-    if spend.purpose is Purpose.RECLAIM and deposit.mint_transaction is not None:
-        effects = (note, Alarm(f"deposit {deposit.deposit_id.hex()} was minted and then reclaimed"))
-    stage = Stage.SWEEPING if spend.purpose is Purpose.SWEEP else deposit.stage
-    if stage in {Stage.FINAL, Stage.REFUSED}:
-        stage = Stage.CONFIRMING  # a spent coin is nothing to attest or to return
-    return replace(deposit, spend=spend, stage=stage), effects
+    return _undecided(replace(deposit, spend=spend)), (note,)
 
 
 def _unspent(deposit: Deposit) -> tuple[Deposit, tuple[Effect, ...]]:
     if deposit.spend is None:
         return deposit, ()
-    stage = Stage.CONFIRMING
-    if deposit.mint_transaction is not None:
-        stage = Stage.MINTED
-    elif deposit.return_transaction is not None:
-        stage = Stage.RETURNING
     note = Note("a reorg took away the transaction that spent the coin", deposit.spend.txid, "bitcoin")
-    return replace(deposit, spend=None, stage=stage, refusal=None), (note,)
+    return _undecided(replace(deposit, spend=None)), (note,)
+
+
+def _contradictions(deposit: Deposit) -> tuple[str, ...]:
+    """What must not be, said for operators, whichever of the two facts came first.
+
+    A deposit without a script is known from the Hub alone: that its coin was not seen yet says nothing.
+    """
+    name = f"deposit {deposit.deposit_id.hex()}"
+    purpose = None if deposit.spend is None else deposit.spend.purpose
+    found: list[str] = []
+    if deposit.mint_transaction is not None:
+        if deposit.height is None and deposit.script:
+            found.append(f"{name} was minted and its coin left the chain")
+        if purpose is Purpose.RECLAIM:
+            found.append(f"{name} was minted and then reclaimed")
+        if purpose is Purpose.RETURN:
+            found.append(f"{name} was minted and its coin was sent elsewhere than to the vault")
+    if deposit.return_transaction is not None and purpose is Purpose.SWEEP:
+        found.append(f"{name} was barred and its coin was swept")
+    return tuple(found)
 
 
 def _check(deposit: Deposit) -> None:
     """Invariants: never minted and returned; a stage that claims something has the evidence for it."""
+    stage, spend = deposit.stage, deposit.spend
     assert not (deposit.mint_transaction and deposit.return_transaction), "minted and returned"
-    assert deposit.stage is not Stage.MINTED or deposit.mint_transaction, "minted without a mint"
-    assert deposit.stage not in ENDED or deposit.spend, "ended without a spend"
-    assert deposit.stage is not Stage.REFUSED or deposit.refusal, "refused without a reason"
+    assert (deposit.minted is None) == (deposit.mint_transaction is None), "a mint without its amount"
+    assert stage is not Stage.MINTED or deposit.mint_transaction, "minted without a mint"
+    assert stage is not Stage.RETURNING or deposit.return_transaction, "returning without a bar"
+    assert stage is not Stage.REFUSED or deposit.refusal, "refused without a reason"
+    assert stage not in {Stage.FINAL, Stage.REFUSED} or (deposit.height is not None and not spend), "final, not there"
+    assert stage is not Stage.MISSING or deposit.height is None, "missing and in the chain"
+    assert stage is not Stage.SWEEPING or (spend and spend.purpose is Purpose.SWEEP), "sweeping without a sweep"
+    assert stage not in ENDED or (spend and _END[spend.purpose] is stage), "ended without the spend that ends it"

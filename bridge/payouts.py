@@ -3,19 +3,25 @@
 Source: seeds/004…, section 3.2 (the transfer-back steps), with the changes that docs/architecture.md explains.
 
     withdrawal:  requested ⇄ reserved → settled          requested → cancelled
-    payout:      reserved → confirming → paid → settled   reserved → voided
+    payout:      reserved ⇄ confirming ⇄ paid → settled   reserved → voided
 
 A payout pays a batch of withdrawals from named coins. Its first coin, the anchor, is spent by every version of it
 (each fee bump, each replacement of the other coins), so that at most one version can ever confirm.
+
+What spends the anchor in the chain is therefore either a version or a stranger, and `is_version` tells which from
+the outputs alone: which other coins it spends does not matter, because a version of an older reservation, whose
+signatures left long ago, pays as well as one of the newest. The two chains are followed apart: the Hub may settle or
+void before this node has seen the payment or the stranger in a block.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from adapters.bitcoin.primitives import OutPoint
+from adapters.bitcoin.primitives import OutPoint, TxOut, hash_text
 from bridge.deposits import Alarm, Effect, Note
 from bridge.tiers import confirmations
 from foundation.errors import Fatal
@@ -39,6 +45,9 @@ class PayoutStage(StrEnum):
     PAID = "paid"  # final on bitcoin: vouchers attest it
     SETTLED = "settled"
     VOIDED = "voided"
+
+
+_ENDED = frozenset({PayoutStage.SETTLED, PayoutStage.VOIDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,7 @@ class Payout:
     stage: PayoutStage = PayoutStage.RESERVED
     confirmed: Confirmed | None = None
     stranger: bytes | None = None  # the transaction that spends the anchor and is no version of this payout
+    settled: bytes | None = None  # the txid for which the Hub burnt the tokens
 
     @property
     def anchor(self) -> OutPoint:
@@ -139,6 +149,17 @@ class Voided:
 Change: TypeAlias = Replaced | InChain | OutOfChain | AnchorTaken | Tip | Settled | Voided
 
 
+class SettledAndVoided(Fatal):
+    """The Hub says of one payout that it is settled and that it is voided: it is broken or lied about.
+
+    Fields: payout_id.
+    """
+
+    def __init__(self, payout_id: bytes) -> None:
+        self.payout_id = payout_id
+        super().__init__(f"payout {payout_id.hex()}: the Hub says settled and voided")
+
+
 class AnchorChanged(Fatal):
     """The Hub reports a version of a payout that does not spend its anchor. Fields: payout_id."""
 
@@ -147,17 +168,47 @@ class AnchorChanged(Fatal):
         super().__init__(f"payout {payout_id.hex()}: a version does not spend the anchor")
 
 
+def is_version(
+    payout: Payout, withdrawals: Sequence[Withdrawal], outputs: Sequence[TxOut], vault_script: bytes
+) -> Satoshi | None:
+    """The fee that the withdrawals bear if a transaction with these outputs is a version of `payout`, else None.
+
+    A version pays every withdrawal, in the payout's order, at least `amount − max_fee` and at most `amount`; besides
+    it has one change output to the vault, or none. The caller knows that the transaction spends the anchor: it was
+    signed by the group, so no more is needed to tell a payment from a theft. How the fee is shared is checked before
+    signing (`bridge.policy`), not here: what is in the chain is paid.
+
+    Returns:
+        Σ amounts − Σ payments, which is what the Hub's `settle` asks for.
+    """
+    assert tuple(w.withdrawal_id for w in withdrawals) == payout.withdrawals, "the caller looked up the payout's own"
+    payments, changes = outputs[: len(withdrawals)], outputs[len(withdrawals) :]
+    if len(payments) < len(withdrawals) or len(changes) > 1:
+        return None
+    if any(change.script != vault_script for change in changes):
+        return None
+    borne = 0
+    for payment, withdrawal in zip(payments, withdrawals, strict=True):
+        share = withdrawal.amount - payment.value
+        if payment.script != withdrawal.destination or not 0 <= share <= withdrawal.max_fee:
+            return None
+        borne += share
+    return Satoshi(borne)
+
+
 def step(payout: Payout, change: Change) -> tuple[Payout, tuple[Effect, ...]]:
     """Advance a payout. Pure: replaying a change gives the same state and no effects.
 
     Raises:
         AnchorChanged: a version does not spend the anchor (fatal; the Hub forbids it).
+        SettledAndVoided: the Hub contradicts itself (fatal).
     """
     after, effects = _apply(payout, change)
     assert after.anchor == payout.anchor, "the anchor never changes"
     assert after.withdrawals == payout.withdrawals, "a payout's withdrawals never change"
-    assert after.stage is not PayoutStage.PAID or after.confirmed, "paid without a payment"
-    return after, effects
+    _check(after)
+    before = _contradictions(payout)
+    return after, (*effects, *(Alarm(text) for text in _contradictions(after) if text not in before))
 
 
 def _apply(payout: Payout, change: Change) -> tuple[Payout, tuple[Effect, ...]]:
@@ -169,19 +220,21 @@ def _apply(payout: Payout, change: Change) -> tuple[Payout, tuple[Effect, ...]]:
         case OutOfChain():
             return _out_of_chain(payout)
         case AnchorTaken(spender):
-            if payout.stranger == spender:
-                return payout, ()
-            text = f"payout {payout.payout_id.hex()}: its anchor was spent by a stranger"
-            return replace(payout, stranger=spender), (Alarm(text),)
+            return _anchor_taken(payout, spender)
         case Tip(height, depth):
             return _tip(payout, height, depth)
         case Settled(txid, transaction):
             return _settled(payout, txid, transaction)
         case Voided(transaction):
-            if payout.stage is PayoutStage.VOIDED:
-                return payout, ()
-            note = Note("the payout was voided: the withdrawal is requested again", transaction, "native")
-            return replace(payout, stage=PayoutStage.VOIDED), (note,)
+            return _voided(payout, transaction)
+
+
+def _spent_by(payout: Payout, confirmed: Confirmed | None, stranger: bytes | None = None) -> Payout:
+    """The payout when this is what spends its anchor in the chain; how deep that lies, a `Tip` says."""
+    stage = payout.stage
+    if stage not in _ENDED:
+        stage = PayoutStage.CONFIRMING if confirmed else PayoutStage.RESERVED
+    return replace(payout, stage=stage, confirmed=confirmed, stranger=stranger)
 
 
 def _replaced(payout: Payout, inputs: tuple[OutPoint, ...], version: int) -> tuple[Payout, tuple[Effect, ...]]:
@@ -196,19 +249,32 @@ def _replaced(payout: Payout, inputs: tuple[OutPoint, ...], version: int) -> tup
 def _in_chain(payout: Payout, confirmed: Confirmed) -> tuple[Payout, tuple[Effect, ...]]:
     if payout.confirmed == confirmed:
         return payout, ()
-    stage = PayoutStage.CONFIRMING if payout.stage is PayoutStage.RESERVED else payout.stage
     note = Note(f"payout in block {confirmed.height}, fee {confirmed.fee} sat", confirmed.txid, "bitcoin")
-    return replace(payout, stage=stage, confirmed=confirmed, stranger=None), (note,)
+    return _spent_by(payout, confirmed), (note,)
 
 
 def _out_of_chain(payout: Payout) -> tuple[Payout, tuple[Effect, ...]]:
-    if payout.confirmed is None:
-        return replace(payout, stranger=None), ()
-    note = Note("a reorg took the payout away: the same coins are spent again", payout.confirmed.txid, "bitcoin")
-    if payout.stage is PayoutStage.SETTLED:
-        alarm = Alarm(f"payout {payout.payout_id.hex()} was settled and left the chain")
-        return replace(payout, confirmed=None), (note, alarm)
-    return replace(payout, stage=PayoutStage.RESERVED, confirmed=None), (note,)
+    after = _spent_by(payout, None)
+    if payout.confirmed is not None:
+        note = Note("a reorg took the payout away: the same coins are spent again", payout.confirmed.txid, "bitcoin")
+        return after, (note, *_lost(payout))
+    if payout.stranger is not None:
+        return after, (Note("a reorg took away what spent the payout's coin", payout.stranger, "bitcoin"),)
+    return payout, ()
+
+
+def _anchor_taken(payout: Payout, spender: bytes) -> tuple[Payout, tuple[Effect, ...]]:
+    if payout.stranger == spender:
+        return payout, ()
+    note = Note("another transaction spent the payout's coin", spender, "bitcoin")
+    return _spent_by(payout, None, spender), (note, *_lost(payout))
+
+
+def _lost(payout: Payout) -> tuple[Effect, ...]:
+    """The payment has left the chain: an alarm where the tokens are burnt for it."""
+    if payout.confirmed is None or payout.stage is not PayoutStage.SETTLED:
+        return ()
+    return (Alarm(f"payout {payout.payout_id.hex()} was settled and left the chain"),)
 
 
 def _tip(payout: Payout, tip: BlockHeight, depth: int) -> tuple[Payout, tuple[Effect, ...]]:
@@ -223,10 +289,40 @@ def _tip(payout: Payout, tip: BlockHeight, depth: int) -> tuple[Payout, tuple[Ef
 
 
 def _settled(payout: Payout, txid: bytes, transaction: bytes) -> tuple[Payout, tuple[Effect, ...]]:
+    if payout.stage is PayoutStage.VOIDED:
+        raise SettledAndVoided(payout.payout_id)
     if payout.stage is PayoutStage.SETTLED:
         return payout, ()
     note = Note("settled: the locked tokens are burnt", transaction, "native")
-    effects: tuple[Effect, ...] = (note,)
-    if payout.confirmed is not None and payout.confirmed.txid != txid:
-        effects = (note, Alarm(f"payout {payout.payout_id.hex()} was settled with another transaction than ours"))
-    return replace(payout, stage=PayoutStage.SETTLED), effects
+    return replace(payout, stage=PayoutStage.SETTLED, settled=txid), (note,)
+
+
+def _voided(payout: Payout, transaction: bytes) -> tuple[Payout, tuple[Effect, ...]]:
+    if payout.stage is PayoutStage.SETTLED:
+        raise SettledAndVoided(payout.payout_id)
+    if payout.stage is PayoutStage.VOIDED:
+        return payout, ()
+    note = Note("the payout was voided: the withdrawal is requested again", transaction, "native")
+    return replace(payout, stage=PayoutStage.VOIDED), (note,)
+
+
+def _contradictions(payout: Payout) -> tuple[str, ...]:
+    """What must not be, said for operators, whichever of the two facts came first."""
+    name = f"payout {payout.payout_id.hex()}"
+    found: list[str] = []
+    if payout.stranger is not None and payout.stage is not PayoutStage.VOIDED:
+        found.append(f"{name}: its anchor was spent by a stranger, {hash_text(payout.stranger)}")
+    if payout.confirmed is not None and payout.stage is PayoutStage.VOIDED:
+        found.append(f"{name} was voided, and {hash_text(payout.confirmed.txid)} pays it")
+    if payout.settled is not None and payout.confirmed is not None and payout.confirmed.txid != payout.settled:
+        found.append(f"{name} was settled with another transaction than {hash_text(payout.confirmed.txid)}")
+    return tuple(found)
+
+
+def _check(payout: Payout) -> None:
+    """Invariants: a stage that claims something has the evidence for it; one transaction spends the anchor."""
+    paying = payout.stage in {PayoutStage.CONFIRMING, PayoutStage.PAID}
+    assert not paying or payout.confirmed, "paid without a payment"
+    assert payout.stage is not PayoutStage.RESERVED or not payout.confirmed, "reserved although it is paid"
+    assert not (payout.confirmed and payout.stranger), "a version and a stranger spend the same coin"
+    assert (payout.stage is PayoutStage.SETTLED) == (payout.settled is not None), "settled without a transaction"
