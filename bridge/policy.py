@@ -6,7 +6,6 @@ own followers. A check returns nothing, or raises a typed refusal (`bridge.refus
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -15,6 +14,7 @@ from adapters.bitcoin.primitives import Coin, OutPoint, TxOut
 from bridge.deposits import Deposit, Stage
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
 from bridge.refusals import (
+    ChildTooCheap,
     DepositNotRefused,
     FeeAboveCap,
     FeeAboveMaximum,
@@ -26,6 +26,7 @@ from bridge.refusals import (
     MalformedProposal,
     MissingOutput,
     NotPayable,
+    PackageFeeAboveCap,
     PayoutClosed,
     ReclaimTooNear,
     UnaskedOutput,
@@ -127,11 +128,16 @@ def fee_of(spend: Spend) -> Satoshi:
     return Satoshi(fee)
 
 
+def _at_rate(rate: SatPerKvB, vsize: int, *, up: bool = False) -> Satoshi:
+    """The fee of `vsize` virtual bytes at `rate`, rounded down, or up."""
+    return Satoshi(-(-rate * vsize // 1000) if up else rate * vsize // 1000)
+
+
 def check_fee(spend: Spend, limits: Limits) -> Satoshi:
     """The fee, if it is between the floor and the cap. Raises `FeeAboveCap`, `FeeBelowFloor`, `MalformedProposal`."""
     fee = fee_of(spend)
-    most = Satoshi(limits.fee_cap * spend.vsize // 1000)
-    least = Satoshi(-(-limits.fee_floor * spend.vsize // 1000))
+    most = _at_rate(limits.fee_cap, spend.vsize)
+    least = _at_rate(limits.fee_floor, spend.vsize, up=True)
     if fee > most:
         raise FeeAboveCap(fee, most)
     if fee < least:
@@ -162,7 +168,7 @@ def check_reservation(
     if live is None:
         _check_requested(withdrawals)
     else:
-        _check_replacement(live, ids, inputs)
+        _check_replacement(live, withdrawals, inputs)
     own = None if live is None else live.payout_id
     for outpoint in inputs:
         holder = view.reserved.get(outpoint)
@@ -182,13 +188,20 @@ def _check_requested(withdrawals: Sequence[Withdrawal]) -> None:
             raise NotPayable(withdrawal.withdrawal_id, withdrawal.stage)
 
 
-def _check_replacement(live: Payout, ids: Sequence[bytes], inputs: Sequence[OutPoint]) -> None:
+def _check_replacement(live: Payout, withdrawals: Sequence[Withdrawal], inputs: Sequence[OutPoint]) -> None:
     if live.stage is not PayoutStage.RESERVED:
         raise PayoutClosed(live.payout_id, live.stage)
-    if live.withdrawals != tuple(ids):
+    if live.withdrawals != tuple(withdrawal.withdrawal_id for withdrawal in withdrawals):
         raise MalformedProposal("withdrawals", "differ from those of the payout that is replaced")
+    _check_reserved(live, withdrawals)
     if live.anchor not in inputs:
         raise WrongInputs(live.payout_id)
+
+
+def _check_reserved(payout: Payout, withdrawals: Sequence[Withdrawal]) -> None:
+    for withdrawal in withdrawals:
+        if withdrawal.stage is not WithdrawalStage.RESERVED or withdrawal.payout != payout.payout_id:
+            raise NotPayable(withdrawal.withdrawal_id, withdrawal.stage)
 
 
 def _check_deep(outpoint: OutPoint, view: VaultView, limits: Limits) -> None:
@@ -218,13 +231,12 @@ def check_payout(
         Refused: a subclass says why.
     """
     assert tuple(w.withdrawal_id for w in withdrawals) == payout.withdrawals, "the caller looked up the payout's own"
-    if payout.stage in {PayoutStage.SETTLED, PayoutStage.VOIDED}:
+    if payout.stage in {PayoutStage.PAID, PayoutStage.SETTLED, PayoutStage.VOIDED}:
         raise PayoutClosed(payout.payout_id, payout.stage)
-    for withdrawal in withdrawals:
-        if withdrawal.stage is not WithdrawalStage.RESERVED or withdrawal.payout != payout.payout_id:
-            raise NotPayable(withdrawal.withdrawal_id, withdrawal.stage)
+    _check_reserved(payout, withdrawals)
     if tuple(coin.outpoint for coin in spend.inputs) != payout.inputs:
         raise WrongInputs(payout.payout_id)
+    _check_vault_coins(spend, vault_script)
     fee = check_fee(spend, limits)
     if signed_before is not None and fee < signed_before:
         raise FeeNotRaised(fee, signed_before)
@@ -242,12 +254,15 @@ def _check_payments(spend: Spend, withdrawals: Sequence[Withdrawal], vault_scrip
     for payment, withdrawal in zip(payments, withdrawals, strict=True):
         if payment.script != withdrawal.destination:
             raise UnaskedOutput(payment.script, payment.value)
-    for change in changes:
-        if change.script != vault_script or len(changes) > 1:
+    for position, change in enumerate(changes):
+        if change.script != vault_script or position > 0 or change.value < TAPROOT_DUST:
             raise UnaskedOutput(change.script, change.value)
-    left_over = 0 if changes else _left_over(spend, withdrawals)
-    if left_over >= TAPROOT_DUST:
-        raise MissingOutput(vault_script, Satoshi(left_over))
+    surplus = _surplus(spend, withdrawals)
+    if surplus < 0:
+        raise MalformedProposal("inputs", f"hold {-surplus} sat too little for the withdrawals")
+    if not changes and surplus >= TAPROOT_DUST:
+        raise MissingOutput(vault_script, Satoshi(surplus))
+    left_over = 0 if changes else surplus
     borne = Satoshi(fee - left_over)
     for payment, withdrawal, share in zip(payments, withdrawals, fee_shares(borne, len(withdrawals)), strict=True):
         if share > withdrawal.max_fee:
@@ -258,7 +273,13 @@ def _check_payments(spend: Spend, withdrawals: Sequence[Withdrawal], vault_scrip
     return borne
 
 
-def _left_over(spend: Spend, withdrawals: Sequence[Withdrawal]) -> int:
+def _check_vault_coins(spend: Spend, vault_script: bytes) -> None:
+    for coin in spend.inputs:
+        if coin.script != vault_script:
+            raise InputNotOurs(coin.outpoint, "is no coin of this vault")
+
+
+def _surplus(spend: Spend, withdrawals: Sequence[Withdrawal]) -> int:
     """What the inputs hold beyond the withdrawals' amounts."""
     return sum(coin.value for coin in spend.inputs) - sum(withdrawal.amount for withdrawal in withdrawals)
 
@@ -283,11 +304,77 @@ def check_sweep(
             raise InputNotOurs(coin.outpoint, "no deposit's coin")
         if deposit.mint_transaction is None or deposit.stage is not Stage.MINTED:
             raise InputNotOurs(coin.outpoint, f"its deposit is {deposit.stage}")
+        _check_deposit_coin(coin, deposit)
         check_reclaim_margin(deposit, tip)
-    for output in spend.outputs:
-        if output.script != vault_script or len(spend.outputs) > 1:
-            raise UnaskedOutput(output.script, output.value)
+    _check_only_output(spend, vault_script)
     balance.check(cost=fee)
+
+
+def _check_deposit_coin(coin: Coin, deposit: Deposit) -> None:
+    """The coin is the deposit's, as its state says, and nothing in the chain has spent it."""
+    if (coin.script, coin.value) != (deposit.script, deposit.amount):
+        raise InputNotOurs(coin.outpoint, "is another coin than its deposit's")
+    if deposit.spend is not None:
+        raise InputNotOurs(coin.outpoint, f"was spent by a {deposit.spend.purpose}")
+
+
+def _check_only_output(spend: Spend, script: bytes) -> None:
+    """One output, to `script`."""
+    for position, output in enumerate(spend.outputs):
+        if output.script != script or position > 0:
+            raise UnaskedOutput(output.script, output.value)
+
+
+def check_child(
+    spend: Spend,
+    change: Coin,
+    parent: Spend,
+    vault_script: bytes,
+    limits: Limits,
+    balance: Balance,
+    signed_before: Satoshi | None = None,
+) -> None:
+    """May this transaction be signed as the child that pays for its stuck parent (CPFP)?
+
+    `parent` is a payout or a sweep that this node signed or checked itself, never one that the proposer describes;
+    `change` the parent's output to the vault, as this node computed it. The vault's surplus bears the child's fee,
+    which may exceed the cap alone: the cap holds for both transactions together, which is how miners look at them.
+    `signed_before`: the highest fee of a child of this coin that this node signed.
+
+    Raises:
+        Refused: a subclass says why.
+    """
+    fee = fee_of(spend)
+    least = _at_rate(limits.fee_floor, spend.vsize, up=True)
+    if fee < least:
+        raise FeeBelowFloor(fee, least)
+    if signed_before is not None and fee < signed_before:
+        raise FeeNotRaised(fee, signed_before)
+    for coin in spend.inputs:
+        if coin.outpoint != change.outpoint:
+            raise InputNotOurs(coin.outpoint, "is not the parent's change")
+    _check_change(change, parent, vault_script)
+    if tuple(spend.inputs) != (change,):
+        raise InputNotOurs(change.outpoint, "is another coin than the parent's change")
+    _check_only_output(spend, vault_script)
+    parent_fee = fee_of(parent)
+    if fee * parent.vsize <= parent_fee * spend.vsize:
+        raise ChildTooCheap(fee, parent_fee)
+    together, most = Satoshi(fee + parent_fee), _at_rate(limits.fee_cap, spend.vsize + parent.vsize)
+    if together > most:
+        raise PackageFeeAboveCap(together, most)
+    balance.check(cost=fee)
+
+
+def _check_change(change: Coin, parent: Spend, vault_script: bytes) -> None:
+    """The coin is an output of the parent to the vault, in no block yet."""
+    vout = change.outpoint.vout
+    if vout >= len(parent.outputs) or parent.outputs[vout] != TxOut(change.value, change.script):
+        raise InputNotOurs(change.outpoint, "is no output of the parent")
+    if change.script != vault_script:
+        raise InputNotOurs(change.outpoint, "does not lie on the vault's script")
+    if change.height is not None:
+        raise InputNotOurs(change.outpoint, "is in a block: its parent needs no child")
 
 
 def check_reclaim_margin(deposit: Deposit, tip: BlockHeight) -> None:
@@ -320,11 +407,12 @@ def check_return(spend: Spend, deposit: Deposit, return_script: bytes, limits: L
     """
     check_fee(spend, limits)
     coin = OutPoint(deposit.txid, deposit.vout)
-    if [spent.outpoint for spent in spend.inputs] != [coin]:
-        raise InputNotOurs(spend.inputs[0].outpoint, "not the returned deposit's coin, or not alone")
+    for spent in spend.inputs:
+        if spent.outpoint != coin:
+            raise InputNotOurs(spent.outpoint, "is not the returned deposit's coin")
     if deposit.return_transaction is None or deposit.mint_transaction is not None:
         raise InputNotOurs(coin, f"its deposit is {deposit.stage}, the Hub has not barred its mint")
-    scripts = Counter(output.script for output in spend.outputs)
-    for output in spend.outputs:
-        if output.script != return_script or scripts[output.script] > 1:
-            raise UnaskedOutput(output.script, output.value)
+    _check_deposit_coin(spend.inputs[0], deposit)
+    if deposit.height is None:
+        raise InputNotOurs(coin, "is not in the chain")
+    _check_only_output(spend, return_script)

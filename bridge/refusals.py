@@ -65,6 +65,10 @@ class FeeAboveCap(Refused):
         super().__init__(f"a fee of {fee} sat; the cap allows {most}")
 
 
+class PackageFeeAboveCap(FeeAboveCap):
+    """A parent and its child together pay more than the policy allows. Fields: fee, most (of both together)."""
+
+
 class FeeBelowFloor(Refused):
     """The miner fee is lower than nodes relay. Fields: fee, least."""
 
@@ -91,6 +95,15 @@ class FeeNotRaised(Refused):
         self.fee = fee
         self.before = before
         super().__init__(f"a fee of {fee} sat does not replace one of {before}")
+
+
+class ChildTooCheap(Refused):
+    """A child pays no higher fee rate than its parent, so that it helps nothing. Fields: fee, parent_fee."""
+
+    def __init__(self, fee: Satoshi, parent_fee: Satoshi) -> None:
+        self.fee = fee
+        self.parent_fee = parent_fee
+        super().__init__(f"a child's fee of {fee} sat does not raise the rate of its parent, which pays {parent_fee}")
 
 
 class InputReserved(Refused):
