@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import bindparam, func, or_, select, tuple_, update
+from sqlalchemy import bindparam, exists, func, or_, select, tuple_, update
 
 from bridge.storage._sql import Repository, chunks, values
 from bridge.storage.rows import (
@@ -208,12 +208,27 @@ class BitcoinTransactions(Repository):
         return tuple(found[txid] for txid in sorted(found))
 
     async def waiting(self, purpose: TransactionPurpose | None = None) -> tuple[BitcoinTransactionRow, ...]:
-        """Transactions that are in no block and that no bump has replaced: to be broadcast again."""
+        """Transactions to be broadcast again: in no block, not bumped, and none of their coins spent by one in a block.
+
+        Those never broadcast come first, then the oldest. A reorg may make a transaction wait again.
+        """
         c = bitcoin_transactions.c
-        query = select(bitcoin_transactions).where(c.height.is_(None), c.replaced_by.is_(None))
+        mine, theirs = bitcoin_inputs.alias("mine"), bitcoin_inputs.alias("theirs")
+        winner = bitcoin_transactions.alias("winner")
+        beaten = exists().where(
+            mine.c.txid == c.txid,
+            theirs.c.spent_txid == mine.c.spent_txid,
+            theirs.c.spent_vout == mine.c.spent_vout,
+            winner.c.txid == theirs.c.txid,
+            winner.c.height.is_not(None),
+        )
+        query = select(bitcoin_transactions).where(c.height.is_(None), c.replaced_by.is_(None), ~beaten)
         if purpose is not None:
             query = query.where(c.purpose == purpose)
-        return await self._rows(BitcoinTransactionRow, query.order_by(c.first_broadcast_at_ms, c.txid))
+        # The engines disagree on where NULL sorts.
+        return await self._rows(
+            BitcoinTransactionRow, query.order_by(c.first_broadcast_at_ms.asc().nulls_first(), c.txid)
+        )
 
     async def broadcast(self, txids: Collection[bytes], now: UnixMs) -> None:
         """They were given to a bitcoin node at `now`."""

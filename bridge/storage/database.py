@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, Connection, ExceptionContext, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -32,6 +32,12 @@ _LOCK_KEY = 0x6361757365776179  # "causeway": one lock for all writers of a data
 _BUSY_MS = 30_000
 _CONNECTIONS = 10
 _SWITCH_PAUSE_SECONDS = 0.01
+_SQLITE_PASSING = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+)
+_LOCK_NOT_AVAILABLE = "55P03"
+_POSTGRESQL_PASSING = frozenset({"08", "40", "53", "57"})
+"""Classes of SQLSTATE: connection, serialization or deadlock, out of resources, shutting down or cancelled."""
 _VIEW = "causeway_view"
 """Execution option of connections that only read."""
 
@@ -84,7 +90,7 @@ class Database:
             engine = _postgresql(parsed, busy_ms)
         try:
             with _translated():
-                async with engine.begin() as connection:
+                async with _connection(engine) as connection, connection.begin():
                     await connection.run_sync(upgrade)
         except BaseException:
             await engine.dispose()
@@ -105,7 +111,7 @@ class Database:
             self._writing = asyncio.current_task()
             try:
                 with _translated():
-                    async with self._engine.connect() as connection:
+                    async with _connection(self._engine) as connection:
                         await connection.begin()
                         unit = UnitOfWork(connection, self._commit)
                         try:
@@ -123,7 +129,7 @@ class Database:
             DatabaseUnavailable: the database does not answer.
         """
         with _translated():
-            async with self._engine.connect() as connection:
+            async with _connection(self._engine) as connection:
                 if connection.dialect.name == "postgresql":
                     await connection.execution_options(
                         isolation_level="REPEATABLE READ", postgresql_readonly=True, **{_VIEW: True}
@@ -175,8 +181,12 @@ def _prepare_file(path: Path, busy_ms: int) -> None:
     An existing file is not opened here: closing it again would drop the locks that SQLite holds on it for other
     connections of this process (SQLite, "How To Corrupt An SQLite Database File", 2.2).
     """
-    with _translated(), contextlib.suppress(FileExistsError):
+    try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise DatabaseUnavailable(_problem(error)) from error
     deadline = time.monotonic() + busy_ms / 1000
     while True:
         try:
@@ -194,6 +204,7 @@ def _prepare_file(path: Path, busy_ms: int) -> None:
 
 def _sqlite(url: URL, busy_ms: int) -> AsyncEngine:
     engine = create_async_engine(url, pool_size=_CONNECTIONS, connect_args={"timeout": busy_ms / 1000})
+    event.listen(engine.sync_engine, "handle_error", _connection_lost)
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: sqlite3.Connection, record: object) -> None:
@@ -217,6 +228,7 @@ def _postgresql(url: URL, busy_ms: int) -> AsyncEngine:
     engine = create_async_engine(
         url, pool_size=_CONNECTIONS, pool_pre_ping=True, connect_args={"server_settings": settings}
     )
+    event.listen(engine.sync_engine, "handle_error", _connection_lost)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Connection) -> None:
@@ -226,21 +238,48 @@ def _postgresql(url: URL, busy_ms: int) -> AsyncEngine:
     return engine
 
 
+@asynccontextmanager
+async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection from the pool; what was not committed is undone at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(engine.connect())
+        except OSError as error:
+            raise DatabaseUnavailable(_problem(error)) from error
+        yield connection
+
+
+def _connection_lost(context: ExceptionContext) -> BaseException | None:
+    """An error of the socket or the file under the driver, which it passes on as it is.
+
+    It is caught here, and not around the caller's block, where somebody else's OSError or time-out may come by.
+    """
+    if isinstance(context.original_exception, OSError):
+        return DatabaseUnavailable(_problem(context.original_exception))
+    return None
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """The driver's way to say "not now" becomes `DatabaseUnavailable`; what is our mistake stays as it is."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except PoolTimeout as error:
         raise DatabaseUnavailable(_problem(error)) from error
     except DBAPIError as error:
-        # PostgreSQL: 55P03 lock not available, 57P0x shutting down, 53xxx out of resources, 08xxx connection
-        state = getattr(error.orig, "sqlstate", None) or ""
-        if error.connection_invalidated or state == "55P03" or state[:2] in {"53", "57", "08"}:
+        if error.connection_invalidated or _is_passing(error):
             raise DatabaseUnavailable(_problem(error)) from error
         raise
-    except OSError as error:
-        raise DatabaseUnavailable(_problem(error)) from error
+
+
+def _is_passing(error: DBAPIError) -> bool:
+    """Whether the same statement may succeed later."""
+    if isinstance(error.orig, sqlite3.Error):
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        # The low byte is the primary code. The module's own errors, such as a closed connection, have none.
+        return isinstance(error, OperationalError) and (code is None or code & 0xFF in _SQLITE_PASSING)
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return isinstance(error, InterfaceError) or state == _LOCK_NOT_AVAILABLE or state[:2] in _POSTGRESQL_PASSING
 
 
 def _problem(error: BaseException) -> str:
