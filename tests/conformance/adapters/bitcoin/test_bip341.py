@@ -13,6 +13,7 @@ from adapters.bitcoin._wally import TaprootHasher
 from adapters.bitcoin.addresses import MAINNET, address_text, parse_address
 from adapters.bitcoin.scripts import taproot_script
 from adapters.bitcoin.taproot import Leaf, Tree, control_blocks, merkle_root, output_key, tap_tweak, tweak_secret
+from adapters.bitcoin.transactions import parse_transaction
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,15 @@ def test_key_path_spending(cases: Any) -> None:
             signature = tweaked.sign_schnorr(sighash, bytes(32))
             (witness,) = spending["expected"]["witness"]
             assert (signature + (bytes([hash_type]) if hash_type else b"")).hex() == witness
+
+
+def test_the_signed_transaction(cases: Any) -> None:
+    """The vectors' signed transaction parses: the unsigned one's id, inputs and outputs, and the expected witnesses."""
+    for case in cases["keyPathSpending"]:
+        signed = parse_transaction(bytes.fromhex(case["auxiliary"]["fullySignedTx"]))
+        unsigned = parse_transaction(bytes.fromhex(case["given"]["rawUnsignedTx"]))
+        assert signed.inputs == unsigned.inputs
+        assert (signed.outputs, signed.locktime) == (unsigned.outputs, unsigned.locktime)
+        for spending in case["inputSpending"]:
+            witness = signed.witnesses[spending["given"]["txinIndex"]]
+            assert [item.hex() for item in witness] == spending["expected"]["witness"]

@@ -11,11 +11,11 @@ from adapters.bitcoin.builders import Payment, child_transaction, fee_at, payout
 from adapters.bitcoin.coins import select_coins
 from adapters.bitcoin.errors import FeeAboveLimit, OutputBelowDust
 from adapters.bitcoin.fees import FeePolicy, replacement_fee
-from adapters.bitcoin.primitives import Coin
+from adapters.bitcoin.primitives import Coin, OutPoint
 from adapters.bitcoin.scripts import dust_threshold
 from adapters.bitcoin.transactions import UnsignedTx
 from bridge.payouts import Payout, Withdrawal, WithdrawalStage
-from bridge.policy import Balance, Limits, check_fee, check_payout, fee_shares
+from bridge.policy import Balance, Limits, check_child, check_fee, check_payout, fee_shares
 from foundation.quantities import BlockHeight, Satoshi, SatPerKvB, TokenUnits
 from tests.support.vault_coins import DESTINATIONS, VAULT, coin, coins
 
@@ -26,6 +26,8 @@ PAYOUT_ID = bytes(32)
 
 rates = st.integers(4_000, 300_000).map(lambda estimate: RATES.rate(SatPerKvB(estimate), SatPerKvB(1_000)))
 """From 4 sat/vB on: below that, dust left over may exceed what the cap of a test would allow."""
+
+surpluses = st.sampled_from([0, 1, 329, 330, 331]) | st.integers(0, 10**6)
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,12 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """One to five payments, and coins that hold at least their amounts, often just so."""
+def cases(
+    draw: st.DrawFn,
+    surplus: st.SearchStrategy[int] = surpluses,
+    rate: st.SearchStrategy[SatPerKvB] = rates,
+) -> Case:
+    """One to five payments, and coins that hold their amounts and a surplus, often just so."""
     amount = st.integers(60_000, 5_000_000)
     payments = tuple(
         Payment(script, Satoshi(draw(amount)), Satoshi(draw(st.sampled_from([50_000, 59_000]))))
@@ -47,9 +53,9 @@ def cases(draw: st.DrawFn) -> Case:
     )
     owed = sum(payment.amount for payment in payments)
     values = draw(st.lists(st.integers(1_000, 2_000_000), max_size=4))
-    last = owed - sum(values) + draw(st.sampled_from([0, 1, 329, 330, 331]) | st.integers(0, 10**6))
+    last = owed - sum(values) + draw(surplus)
     assume(last > 0)
-    return Case(payments, coins(*values, last), draw(rates))
+    return Case(payments, coins(*values, last), draw(rate))
 
 
 def withdrawals(payments: tuple[Payment, ...]) -> list[Withdrawal]:
@@ -129,16 +135,19 @@ def test_sweeps_conserve_the_money(values: list[int], rate: SatPerKvB) -> None:
     assert check_fee(unsigned, LIMITS) == fee_at(rate, unsigned.vsize)
 
 
-@given(st.integers(110, 5_000), st.integers(110, 50_000), st.integers(1_000, 10**6), rates)
-def test_children_reach_the_packages_rate(vsize: int, fee: int, value: int, rate: SatPerKvB) -> None:
-    """Parent and child together pay the rate, the child at least its own part; otherwise there is no child."""
+@given(cases(st.integers(330, 10**6), st.integers(4_000, 20_000).map(SatPerKvB)), rates)
+def test_children_pass_the_storemens_checks(case: Case, rate: SatPerKvB) -> None:
+    """A child lifts a parent that pays less to the wanted rate, and is one that an honest storeman signs."""
+    parent = built(case)
+    assume(parent.fee * 1000 < rate * parent.vsize)
+    output = parent.outputs[-1]
+    change = Coin(OutPoint(parent.txid(), len(parent.outputs) - 1), output.value, output.script)
     try:
-        child = child_transaction(vsize, Satoshi(fee), coin(value), VAULT, rate)
+        child = child_transaction(parent.vsize, parent.fee, change, VAULT, rate)
     except OutputBelowDust:
         return
-    assert child.fee + fee >= fee_at(rate, vsize + child.vsize)
-    assert child.fee >= fee_at(rate, child.vsize)
-    assert child.fee == max(fee_at(rate, child.vsize), fee_at(rate, vsize + child.vsize) - fee)
+    check_child(child, change, parent, VAULT, LIMITS, PLENTY)
+    assert 0 <= child.fee + parent.fee - fee_at(rate, parent.vsize + child.vsize) <= 1
 
 
 @given(cases(), st.integers(1, 10**6))

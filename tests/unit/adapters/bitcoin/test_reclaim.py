@@ -110,9 +110,15 @@ def test_the_psbt_has_what_a_signer_needs(reclaim: UnsignedReclaim) -> None:
     assert wallycore.tx_output_get_satoshi(spent) == 50_000
     assert bytes(wallycore.psbt_get_input_taproot_internal_key(psbt, 0)) == GROUP_KEY
     raw, deposit = base64.b64decode(reclaim.psbt()), deposit_script(terms(4))
-    assert b"\x22\x15" + deposit.control_block + bytes([len(deposit.leaf) + 1]) + deposit.leaf + b"\xc0" in raw
-    assert b"\x21\x16" + RECLAIM_KEY + b"\x25\x01" + Leaf(deposit.leaf).hash() + bytes(4) in raw
-    assert b"\x01\x18\x20" + deposit.merkle_root in raw
+    leaf = deposit.leaf + b"\xc0"
+    assert sized(b"\x15" + deposit.control_block) + sized(leaf) in raw
+    assert sized(b"\x16" + RECLAIM_KEY) + sized(b"\x01" + Leaf(deposit.leaf).hash() + bytes(4)) in raw
+    assert sized(b"\x18") + sized(deposit.merkle_root) in raw
+
+
+def sized(data: bytes) -> bytes:
+    """Fewer than 253 bytes after their length."""
+    return bytes([len(data)]) + data
 
 
 def wif(secret: bytes, version: int, suffix: bytes = b"\x01") -> str:
