@@ -16,6 +16,7 @@ from mpc.dkg_run import PREFIX, DkgRun
 from mpc.dkg_service import DkgService
 from mpc.evidence import MALFORMED_ANSWER, Evidence, GroupKey
 from mpc.identity import Identity
+from mpc.incident_log import LimitedIncidents
 from mpc.keystore import KeyShare, Keystore
 from mpc.messages import Close, DkgDone, DkgStart, DkgStep, Invite, Round
 from mpc.nonce_store import NonceJournal, NonceStore
@@ -54,12 +55,12 @@ class Cluster:
         self._keystore = keystore
         self._authorizer = authorizer
         self._directory = directory
-        self._incidents = incidents
+        self._incidents = LimitedIncidents(incidents)
         self._clock = clock
         self._culprits: dict[bytes, Culprit] = {}
         self._making: dict[bytes, asyncio.Lock] = {}
-        self.signer = SignerService(keystore, NonceStore(journal), authorizer, directory, incidents, clock)
-        self.participant = DkgService(keystore, directory, incidents, clock)
+        self.signer = SignerService(keystore, NonceStore(journal), authorizer, directory, self._incidents, clock)
+        self.participant = DkgService(keystore, directory, self._incidents, clock)
 
     async def start(self) -> None:
         """Remember what is held against peers, and answer their requests from now on."""
@@ -94,7 +95,11 @@ class Cluster:
         return sorted(self._culprits.values(), key=lambda c: (-c.faults, c.peer))
 
     async def sign(self, group: bytes, kind: str, body: bytes, timeout_s: float) -> tuple[bytes, ...]:
-        """Have the group sign a structure: a BIP-340 signature (64 bytes, verified) for each of its items.
+        """Like `sign_together`; the signatures alone."""
+        return (await self.sign_together(group, kind, body, timeout_s)).signatures
+
+    async def sign_together(self, group: bytes, kind: str, body: bytes, timeout_s: float) -> roast.Signed:
+        """Have the group sign a structure: a BIP-340 signature (64 bytes, verified) for each item; who signed.
 
         This node's authorizer is asked first; it is asked again as a signer.
 
@@ -118,7 +123,7 @@ class Cluster:
             raise end.error
         for item, signature in zip(items, end.signatures, strict=True):
             assert bip340.verify(item.message, share.key.tweaked(item), signature)
-        return end.signatures
+        return end
 
     async def create_group(self, group: bytes, members: Sequence[bytes], threshold: int, attempt: int) -> GroupKey:
         """Make the key of a proposed group, and have the group prove that it can sign.
@@ -162,16 +167,18 @@ class Cluster:
         peer, now = key.members[evidence.index], self._clock()
         culprit = after_fault(self._culprits.get(peer), peer, evidence.reason, now)
         self._culprits[peer] = culprit
-        _LOG.warning(
-            "a member is at fault", group=key.group.hex(), peer=peer.hex(), index=evidence.index, reason=evidence.reason
-        )
         kind: Final = "malformed-answer" if evidence.reason == MALFORMED_ANSWER else "wrong-share"
-        incident = Incident(now, kind, peer, key.group, "WrongShare", evidence.reason, evidence.encode())
+        error: Final = "MalformedAnswer" if evidence.reason == MALFORMED_ANSWER else "WrongShare"
+        incident = Incident(
+            now, kind, peer, key.group, error, f"{evidence.reason} (index {evidence.index})", evidence.encode()
+        )
         try:
             await self._incidents.record(incident)
             await self._incidents.save(culprit)
-        except CausewayError:
-            _LOG.exception("a fault could not be recorded", peer=peer.hex())  # signing goes on without the record
+        except CausewayError as failure:  # signing goes on without the record
+            _LOG.error(
+                "a fault could not be recorded", peer=peer.hex(), error=type(failure).__name__, text=str(failure)
+            )
 
     async def _on_invite(self, received: Received) -> bytes:
         invite = messages.decode(received.body, Invite)
