@@ -1,0 +1,70 @@
+"""A voucher's claims: which of the things that this node has seen are final and wait for attestations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.codec import decode_deposit, decode_payout
+from bridge.deposits import Deposit, Stage
+from bridge.messages import AnchorSeen, Claim, DepositSeen, PayoutSeen
+from bridge.payouts import Payout, PayoutStage
+from bridge.storage import TransferKind, View
+from bridge.tiers import confirmations
+from foundation.quantities import BlockHeight
+from registry.ids import deposit_id
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A claim that waits for the Hub. Fields: subject (deposit or payout id); transfers (whose journeys it is in)."""
+
+    subject: bytes
+    claim: Claim
+    transfers: tuple[bytes, ...]
+
+
+async def claims_due(view: View, tip: BlockHeight, settled_depth: int) -> list[Due]:
+    """Everything that this node sees final on bitcoin and the Hub does not know finally, oldest first."""
+    due = []
+    for row in await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.FINAL):
+        deposit = decode_deposit(row)
+        due.append(Due(deposit.deposit_id, deposit_claim(deposit), (deposit.deposit_id,)))
+    for payout_row in await view.payouts.by_stage(PayoutStage.PAID, PayoutStage.RESERVED):
+        payout = decode_payout(payout_row)
+        claim = await _payout_claim(view, payout, tip, settled_depth)
+        if claim is not None:
+            due.append(Due(payout.payout_id, claim, payout.withdrawals))
+    return due
+
+
+def deposit_claim(deposit: Deposit) -> DepositSeen:
+    """What a voucher says of a final deposit."""
+    d = deposit
+    return DepositSeen(d.asset, d.txid, d.vout, d.amount, d.recipient, d.group)
+
+
+async def _payout_claim(view: View, payout: Payout, tip: BlockHeight, settled_depth: int) -> Claim | None:
+    if payout.stage is PayoutStage.PAID and payout.confirmed is not None:
+        return PayoutSeen(payout.payout_id, payout.confirmed.txid, payout.confirmed.fee)
+    if payout.stranger is None:
+        return None
+    anchor = await view.coins.get(payout.anchor.txid, payout.anchor.vout)
+    if anchor is None or anchor.spent_by != payout.stranger:
+        return None
+    if confirmations(anchor.spent_height, tip) < settled_depth:
+        return None
+    return AnchorSeen(payout.payout_id, payout.stranger)
+
+
+async def is_known(view: View, claim: Claim) -> bool:
+    """Whether this node knows what a claim is about, so that a signature on it is worth keeping."""
+    if isinstance(claim, DepositSeen):
+        return await view.transfers.get(subject_of(claim)) is not None
+    return await view.payouts.get(claim.payout) is not None
+
+
+def subject_of(claim: Claim) -> bytes:
+    """The deposit's or the payout's id."""
+    if isinstance(claim, DepositSeen):
+        return deposit_id(claim.asset, claim.txid, claim.vout)
+    return claim.payout

@@ -1,0 +1,104 @@
+"""Delivers the outbox: what a unit of work promised to tell a peer, told at least once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from bridge.agents.office import Office
+from bridge.codec import decode, encode
+from bridge.messages import ATTESTATIONS, MAX_BATCH, TRANSACTION, Attestation, Attestations, SharedTransaction, Taken
+from bridge.storage import OutboxRow, UnitOfWork
+from foundation.errors import BadInput, CausewayError
+from foundation.quantities import UnixMs
+
+_LOG: Final = structlog.get_logger(__name__)
+ATTESTATION: Final = "attestation"
+SIGNED_TRANSACTION: Final = "transaction"
+_ANSWER_SECONDS: Final = 5.0
+_FIRST_PAUSE_MS: Final = 100
+_MOST_PAUSE_MS: Final = 30_000
+_AT_ONCE: Final = 2000
+_KEPT_MS: Final = 7 * 24 * 3600 * 1000
+
+
+class ToPeer(Struct, frozen=True, forbid_unknown_fields=True):
+    """A delivery. Fields: peer (host key); body (what is told)."""
+
+    peer: bytes
+    body: bytes
+
+
+async def post(uow: UnitOfWork, kind: str, key: str, body: bytes, peers: Sequence[bytes], now: UnixMs) -> None:
+    """Ask for a delivery of `body` to each of `peers` (host keys); the same key is the same delivery."""
+    bodies = {f"{kind}:{key}:{peer.hex()}": encode(ToPeer(peer, body)) for peer in peers}
+    await uow.outbox.add_many(kind, bodies, now)
+
+
+class Post:
+    """The duty that delivers."""
+
+    name = "post"
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def run(self) -> bool:
+        """Deliver what is due, to all peers at once."""
+        now = self._office.clock()
+        async with self._office.database.view() as view:
+            due = await view.outbox.due(now, _AT_ONCE)
+            next_due = await view.outbox.next_due()
+        by_peer: dict[bytes, list[tuple[OutboxRow, bytes]]] = defaultdict(list)
+        for row in due:
+            to = decode(row.body, ToPeer, "outbox")
+            by_peer[to.peer].append((row, to.body))
+        await asyncio.gather(*(self._deliver(peer, items) for peer, items in by_peer.items()))
+        return next_due is not None
+
+    async def _deliver(self, peer: bytes, items: list[tuple[OutboxRow, bytes]]) -> None:
+        attestations = [(row, body) for row, body in items if row.kind == ATTESTATION]
+        for start in range(0, len(attestations), MAX_BATCH):
+            await self._attest(peer, attestations[start : start + MAX_BATCH])
+        for row, body in items:
+            if row.kind == SIGNED_TRANSACTION:
+                decode(body, SharedTransaction, "outbox")
+                kept = await self._ask(peer, TRANSACTION, body) is not None
+                await self._done([row], [kept])
+
+    async def _attest(self, peer: bytes, items: list[tuple[OutboxRow, bytes]]) -> None:
+        message = Attestations([decode(body, Attestation, "outbox") for _, body in items])
+        answer = await self._ask(peer, ATTESTATIONS, encode(message))
+        kept = [False] * len(items)
+        if answer is not None:
+            try:
+                kept = decode(answer, Taken, "answer").kept
+            except BadInput as error:
+                _LOG.warning("a malformed answer", peer=self._office.directory.name_of(peer), problem=str(error))
+        if len(kept) != len(items):
+            kept = [False] * len(items)
+        await self._done([row for row, _ in items], kept)
+
+    async def _ask(self, peer: bytes, kind: str, body: bytes) -> bytes | None:
+        try:
+            return await self._office.peers.request(peer, kind, body, _ANSWER_SECONDS)
+        except CausewayError as error:
+            name = self._office.directory.name_of(peer)
+            _LOG.debug("not delivered", peer=name, kind=kind, problem=str(error))
+            return None
+
+    async def _done(self, rows: Sequence[OutboxRow], kept: Sequence[bool]) -> None:
+        now = self._office.clock()
+        async with self._office.database.unit() as uow:
+            await uow.outbox.delivered([row.id for row, ok in zip(rows, kept, strict=True) if ok], now)
+            for row, ok in zip(rows, kept, strict=True):
+                if not ok:
+                    pause = min(_FIRST_PAUSE_MS << min(row.attempts, 20), _MOST_PAUSE_MS)
+                    await uow.outbox.postpone(row.id, UnixMs(now + pause))
+            await uow.outbox.forget(UnixMs(now - _KEPT_MS))
+            await uow.commit()

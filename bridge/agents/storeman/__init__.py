@@ -1,0 +1,1 @@
+"""The storeman's duties. The coordinator of the slot proposes; every storeman checks; all of them broadcast."""

@@ -1,0 +1,104 @@
+"""Sending refused deposits back: first the Hub bars the mint for ever, then the group signs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from adapters.bitcoin.builders import return_transaction
+from adapters.bitcoin.errors import OutputBelowDust
+from adapters.bitcoin.primitives import Coin, OutPoint
+from adapters.bitcoin.scripts import return_script
+from adapters.native.eip712 import by_signer
+from adapters.native.errors import DepositAlreadyFinal
+from bridge.agents.office import Office, call_key
+from bridge.agents.storeman.cosigning import Cosigning
+from bridge.agents.storeman.signing import Plan, Signing
+from bridge.codec import decode_deposit
+from bridge.deposits import REFUSAL_CODES, Deposit, Stage
+from bridge.messages import BarProposal
+from bridge.storage import TransactionPurpose, TransferKind
+from foundation.quantities import TokenUnits, UnixMs
+
+_LOG: Final = structlog.get_logger(__name__)
+_AGAIN_MS: Final = 30_000
+
+
+class BarMints:
+    """Refused deposits: a threshold of storemen agree on the Hub that they are never minted."""
+
+    name = "bar"
+
+    def __init__(self, office: Office, cosigning: Cosigning) -> None:
+        self._office = office
+        self._cosigning = cosigning
+        self._sent: dict[bytes, UnixMs] = {}
+
+    async def run(self) -> bool:
+        """Bar what is refused, when it is this node's turn."""
+        async with self._office.database.view() as view:
+            rows = await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.REFUSED)
+        deposits = [decode_deposit(row) for row in rows]
+        for deposit in deposits:
+            members = self._office.directory.storeman_peers(deposit.group)
+            fresh = self._office.clock() - self._sent.get(deposit.deposit_id, UnixMs(0)) < _AGAIN_MS
+            if self._office.is_turn(members) and not fresh:
+                await self._bar(deposit)
+        return bool(deposits)
+
+    async def _bar(self, deposit: Deposit) -> None:
+        assert deposit.refusal is not None, "refused deposits have a reason"
+        d, reason = deposit, REFUSAL_CODES[deposit.refusal]
+        native = self._office.native
+        digest = native.hub_digests.deposit_return(d.asset, d.txid, d.vout, d.amount, d.group, reason)
+        group = self._office.directory.groups[d.group]
+        proposal = BarProposal(d.deposit_id, d.amount, reason)
+        signatures = by_signer(await self._cosigning.cosign(group, proposal, digest))
+        amount = TokenUnits(d.amount)
+        call = native.calls.return_deposit(d.asset, d.txid, d.vout, amount, d.group, reason, signatures)
+        try:
+            await self._office.sender.send(call, call_key("bar", d.deposit_id, call))
+        except DepositAlreadyFinal as error:
+            _LOG.info("the deposit is decided", deposit=d.deposit_id.hex(), reason=str(error))
+        self._sent[d.deposit_id] = self._office.clock()
+
+
+class ReturnDeposits:
+    """Barred deposits: the group pays them back to the depositor's key."""
+
+    name = "return"
+
+    def __init__(self, office: Office, signing: Signing) -> None:
+        self._office = office
+        self._signing = signing
+        self._hopeless: set[bytes] = set()
+
+    async def run(self) -> bool:
+        """Return what is barred, when it is this node's turn."""
+        async with self._office.database.view() as view:
+            rows = await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.RETURNING)
+            due = []
+            for deposit in map(decode_deposit, rows):
+                if deposit.height is None or deposit.spend is not None or deposit.deposit_id in self._hopeless:
+                    continue
+                signed = await view.bitcoin_transactions.of_subject(TransactionPurpose.RETURN, deposit.deposit_id)
+                terms = await view.deposit_terms.by_script(deposit.script)
+                if not signed and terms is not None:
+                    due.append((deposit, return_script(terms.reclaim_key)))
+        for deposit, script in due:
+            if self._office.is_turn(self._office.directory.storeman_peers(deposit.group)):
+                await self._return(deposit, script)
+        return bool(due)
+
+    async def _return(self, deposit: Deposit, script: bytes) -> None:
+        coin = Coin(OutPoint(deposit.txid, deposit.vout), deposit.amount, deposit.script, deposit.height)
+        try:
+            transaction = return_transaction(coin, script, await self._office.fees.rate())
+        except OutputBelowDust:
+            # Too small to pay its own way. The depositor's reclaim stays open.
+            _LOG.warning("a deposit is too small to be returned", deposit=deposit.deposit_id.hex())
+            self._hopeless.add(deposit.deposit_id)
+            return
+        plan = Plan(deposit.group, TransactionPurpose.RETURN, deposit.deposit_id, transaction)
+        await self._signing.sign(plan)

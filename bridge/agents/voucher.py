@@ -1,0 +1,218 @@
+"""The voucher's duties: attest what is final, gather the others' attestations, submit one transaction for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from adapters.native.calls import NativeCall
+from adapters.native.eip712 import BadSignature, by_signer, recover, sign_digest
+from adapters.native.errors import ContractRefused, DepositAlreadyFinal, PayoutNotLive
+from adapters.native.types import DepositClaim
+from bridge.agents.attesting import Due, claims_due, is_known, subject_of
+from bridge.agents.office import Office, call_key
+from bridge.agents.post import ATTESTATION, post
+from bridge.codec import decode, encode
+from bridge.messages import Attestation, Attestations, Claim, DepositSeen, PayoutSeen, Taken, claim_digest
+from bridge.storage import JourneyEntry, SignatureRow, UnitOfWork
+from foundation.errors import Retryable
+from foundation.quantities import TokenUnits, UnixMs
+from mpc.transport import Received
+
+_LOG: Final = structlog.get_logger(__name__)
+_AT_ONCE: Final = 32
+"""Transactions that are sent at the same time."""
+_AGAIN_MS: Final = 30_000
+"""After this time a submission that had no visible effect is looked at again."""
+_ATTEST_BATCH: Final = 256
+
+
+class Attest:
+    """Signs what this node sees final, keeps the promise first, and posts the signature to the other vouchers."""
+
+    name = "attest"
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def run(self) -> bool:
+        """Attest what is due."""
+        tip = self._office.intake.tip
+        if tip is None or self._office.directory.vouchers.weight_of(self._office.account) == 0:
+            return False
+        async with self._office.database.view() as view:
+            due = await claims_due(view, tip.height, self._office.policy.settled_depth)
+            digests = {self._digest(item.claim): item for item in due}
+            signed = await view.attestations.of_digests(digests)
+        mine = self._office.account
+        missing = [
+            (digest, item)
+            for digest, item in digests.items()
+            if all(row.signer != mine for row in signed.get(digest, ()))
+        ]
+        for start in range(0, len(missing), _ATTEST_BATCH):
+            async with self._office.database.unit() as uow:
+                for digest, item in missing[start : start + _ATTEST_BATCH]:
+                    await self._attest(uow, digest, item)
+                await uow.commit()
+        if missing:
+            self._office.changed.set()
+        return False
+
+    def _digest(self, claim: Claim) -> bytes:
+        return claim_digest(self._office.native.hub_digests, claim)
+
+    async def _attest(self, uow: UnitOfWork, digest: bytes, item: Due) -> None:
+        """Sign one claim. The promise bars this node from ever attesting anything else about the same subject."""
+        now = self._office.clock()
+        kind = type(item.claim).__name__
+        await uow.promises.keep(kind, item.subject, digest, encode(item.claim), now)
+        signature = sign_digest(self._office.identity.account_secret, digest)
+        await uow.attestations.add(SignatureRow(digest, self._office.account, item.subject, kind, signature, now))
+        others = [p for p in self._office.directory.voucher_peers() if p != self._office.identity.host_key]
+        await post(uow, ATTESTATION, digest.hex(), encode(Attestation(item.claim, signature)), others, now)
+        await _note(uow, item.transfers, "attested by this voucher", now)
+
+
+class TakeAttestations:
+    """Answers the other vouchers' posts."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def on_attestations(self, received: Received) -> bytes:
+        """Keep signatures that are valid, by vouchers, and about something that this node knows.
+
+        A signature that is no voucher's is refused for good: it is said to be kept, so that it does not come again.
+        """
+        items = decode(received.body, Attestations, "attestations").items
+        async with self._office.database.view() as view:
+            known = [await is_known(view, item.claim) for item in items]
+        rows = await asyncio.to_thread(self._checked, [i for i, ok in zip(items, known, strict=True) if ok])
+        if rows:
+            async with self._office.database.unit() as uow:
+                await uow.attestations.add(*rows)
+                await uow.commit()
+            self._office.changed.set()
+        return encode(Taken(known))
+
+    def _checked(self, items: Sequence[Attestation]) -> list[SignatureRow]:
+        rows = []
+        for item in items:
+            digest = claim_digest(self._office.native.hub_digests, item.claim)
+            try:
+                signer = recover(digest, item.signature)
+            except BadSignature as error:
+                _LOG.warning("an attestation is refused", problem=str(error))
+                continue
+            if not self._office.directory.vouchers.weight_of(signer):
+                _LOG.warning("an attestation is refused", problem="its signer is no voucher", signer=signer.hex())
+                continue
+            kind, now = type(item.claim).__name__, self._office.clock()
+            rows.append(SignatureRow(digest, signer, subject_of(item.claim), kind, item.signature, now))
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A claim with a quorum."""
+
+    due: Due
+    call: NativeCall
+    key: str
+    signers: tuple[bytes, ...]
+
+
+class Submit:
+    """Sends what has a quorum to the Hub, when it is this voucher's turn."""
+
+    name = "submit"
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._sent: dict[bytes, UnixMs] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self) -> bool:
+        """Submit what is ready."""
+        tip = self._office.intake.tip
+        if tip is None:
+            return False
+        async with self._office.database.view() as view:
+            due = await claims_due(view, tip.height, self._office.policy.settled_depth)
+            digests = {claim_digest(self._office.native.hub_digests, item.claim): item for item in due}
+            signed = await view.attestations.of_digests(digests)
+        self._forget({item.subject for item in due})
+        waiting = [(d, item) for d, item in digests.items() if not self._is_sent(item.subject)]
+        if not waiting:
+            return bool(due)
+        if not self._office.is_turn(self._office.directory.voucher_peers()):
+            return True
+        ready = [r for d, item in waiting if (r := self._ready(item, signed.get(d, ()))) is not None]
+        await asyncio.gather(*(self._submit(item) for item in ready))
+        return True
+
+    def _ready(self, item: Due, rows: Sequence[SignatureRow]) -> _Ready | None:
+        """The call, if enough weight has signed."""
+        vouchers = self._office.directory.vouchers
+        signatures = {row.signer: row.signature for row in rows if vouchers.weight_of(row.signer)}
+        if not vouchers.is_quorum(signatures):
+            return None
+        ordered = by_signer(signatures)
+        calls, claim = self._office.native.calls, item.claim
+        if isinstance(claim, DepositSeen):
+            c = claim
+            deposit = DepositClaim(c.asset, c.txid, c.vout, TokenUnits(c.amount), c.recipient, c.group)
+            call, verb = calls.mint(deposit, ordered), "mint"
+        elif isinstance(claim, PayoutSeen):
+            call, verb = calls.settle(claim.payout, claim.txid, TokenUnits(claim.fee), ordered), "settle"
+        else:
+            call, verb = calls.void_payout(claim.payout, claim.spender, ordered), "void"
+        return _Ready(item, call, call_key(verb, item.subject, call), tuple(sorted(signatures)))
+
+    async def _submit(self, ready: _Ready) -> None:
+        async with self._slots:
+            subject = ready.due.subject
+            try:
+                result = await self._office.sender.send(ready.call, ready.key)
+            except (DepositAlreadyFinal, PayoutNotLive):
+                self._sent[subject] = self._office.clock()  # another voucher was faster
+                return
+            except ContractRefused as error:
+                _LOG.warning("the Hub refuses a submission", subject=subject.hex(), reason=str(error))
+                self._sent[subject] = self._office.clock()
+                return
+            except Retryable as error:
+                _LOG.info("a submission waits", subject=subject.hex(), problem=str(error))
+                return
+        self._sent[subject] = self._office.clock()
+        names = ", ".join(self._office.directory.name_of(account) for account in ready.signers)
+        async with self._office.database.unit() as uow:
+            text = f"sent to the Hub, attested by {names}"
+            await _note(uow, ready.due.transfers, text, self._office.clock(), result.receipt.transaction, "native")
+            await uow.commit()
+
+    def _is_sent(self, subject: bytes) -> bool:
+        sent = self._sent.get(subject)
+        return sent is not None and self._office.clock() - sent < _AGAIN_MS
+
+    def _forget(self, due: set[bytes]) -> None:
+        for subject in set(self._sent) - due:
+            del self._sent[subject]
+
+
+async def _note(
+    uow: UnitOfWork,
+    transfers: Sequence[bytes],
+    text: str,
+    now: UnixMs,
+    transaction: bytes | None = None,
+    chain: str = "",
+) -> None:
+    rows = await uow.transfers.get_many(transfers)
+    entries = [JourneyEntry(id_, now, row.stage, text, transaction, chain) for id_, row in rows.items()]
+    await uow.journey.append(*entries)

@@ -1,0 +1,212 @@
+"""What this node puts its key share to: `mpc.ports.Authorizer`, by the signing policy and what this node has seen.
+
+A request names a transaction's structure. Every amount and script behind its inputs comes from this node's own
+database, never from the request, and the digests are computed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from adapters.bitcoin.primitives import Coin, OutPoint, TxOut
+from adapters.bitcoin.scripts import deposit_script, return_script
+from adapters.bitcoin.taproot import tap_tweak
+from adapters.bitcoin.transactions import UnsignedTx, parse_transaction
+from bridge import policy
+from bridge.codec import decode, decode_deposit, decode_payout
+from bridge.intake.common import Context
+from bridge.intake.intake import Intake
+from bridge.ledger import balance, coins_of, deposits_of, withdrawals_of
+from bridge.messages import TransactionProposal
+from bridge.payouts import Payout
+from bridge.refusals import InputNotOurs, MalformedProposal, NotYet
+from bridge.storage import Database, TransactionPurpose, View
+from foundation.errors import BadInput, CausewayError
+from foundation.quantities import BlockHeight, Satoshi
+from mpc.ports import SigningItem, Tweak
+from registry.ids import deposit_id, outpoint_id
+
+_LOG: Final = structlog.get_logger(__name__)
+_SIGNED: Final = "signed:"
+"""Node fact: the highest fee of a version of a payout that this node has agreed to sign, in decimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A proposal that this node would sign. `items`: one an input."""
+
+    transaction: UnsignedTx
+    items: tuple[SigningItem, ...]
+
+
+class StoremanAuthorizer:
+    """Checks what coordinators propose; this node's own proposals too."""
+
+    def __init__(self, database: Database, context: Context, intake: Intake) -> None:
+        self._database = database
+        self._context = context
+        self._intake = intake
+
+    async def authorize(self, proposer: bytes, group: bytes, kind: str, body: bytes) -> tuple[SigningItem, ...]:
+        """The items to sign for a proposal; `kind` is its purpose, `body` a `TransactionProposal`.
+
+        A payout's fee is written down first, so that this node never agrees to a lower one later.
+
+        Raises:
+            Refused: a subclass says why. NotYet: this node has not seen what the proposal rests on.
+            BadInput: it is malformed.
+        """
+        try:
+            checked = await self._check(group, kind, body)
+        except CausewayError as error:
+            name = self._context.directory.name_of(proposer)
+            fields = {key: v.hex() if isinstance(v, bytes) else str(v) for key, v in vars(error).items()}
+            _LOG.warning(
+                "a proposal is refused",
+                proposer=name,
+                purpose=kind,
+                refusal=type(error).__name__,
+                why=str(error),
+                **{f"refusal_{key}": value for key, value in fields.items()},
+            )
+            raise
+        return checked.items
+
+    async def _check(self, group: bytes, kind: str, body: bytes) -> Checked:
+        proposal = decode(body, TransactionProposal, "proposal")
+        if kind not in set(TransactionPurpose):
+            raise BadInput("kind", f"{kind!r} is nothing that is signed", ", ".join(TransactionPurpose))
+        purpose = TransactionPurpose(kind)
+        key = self._context.directory.key(group)
+        tip = self._intake.tip
+        if tip is None:
+            raise NotYet("the bitcoin chain")
+        if purpose is TransactionPurpose.PAYOUT:
+            return await self._check_payout(group, key, proposal)
+        async with self._database.view() as view:
+            match purpose:
+                case TransactionPurpose.SWEEP:
+                    checked = await self._check_sweep(view, group, key, proposal, tip.height)
+                case TransactionPurpose.RETURN:
+                    checked = await self._check_return(view, group, key, proposal)
+                case TransactionPurpose.CPFP:
+                    checked = await self._check_child(view, group, key, proposal)
+        return checked
+
+    async def _check_payout(self, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
+        """A unit of work: the fee that is promised here must not be forgotten."""
+        async with self._database.unit() as uow:
+            row = await uow.payouts.get(proposal.subject)
+            if row is None:
+                raise NotYet("the payout's reservation")
+            payout = decode_payout(row)
+            if payout.group != group:
+                raise MalformedProposal("group", "did not reserve this payout")
+            transaction = await _transaction(uow, proposal)
+            fact = f"{_SIGNED}{payout.payout_id.hex()}:{payout.version}"
+            before = await uow.node_meta.get(fact)
+            await self._payout_rules(uow, transaction, payout, None if before is None else Satoshi(int(before)))
+            await uow.node_meta.put(fact, str(transaction.fee).encode())
+            await uow.commit()
+        return Checked(transaction, _vault_items(transaction, key))
+
+    async def _payout_rules(
+        self, view: View, transaction: UnsignedTx, payout: Payout, signed_before: Satoshi | None
+    ) -> None:
+        policy.check_payout(
+            transaction,
+            payout,
+            await withdrawals_of(view, payout),
+            self._context.directory.vault(payout.group),
+            self._context.policy.limits,
+            await balance(view, payout.inputs),
+            signed_before,
+        )
+
+    async def _check_sweep(
+        self, view: View, group: bytes, key: bytes, proposal: TransactionProposal, tip: BlockHeight
+    ) -> Checked:
+        transaction = await _transaction(view, proposal)
+        outpoints = [coin.outpoint for coin in transaction.inputs]
+        if proposal.subject != outpoint_id(outpoints[0].txid, outpoints[0].vout):
+            raise MalformedProposal("subject", "is not the first input")
+        asset = self._context.directory.asset
+        deposits = await deposits_of(view, [deposit_id(asset, o.txid, o.vout) for o in outpoints])
+        for outpoint, deposit in deposits.items():
+            if deposit.group != group:
+                raise InputNotOurs(outpoint, "is another group's deposit")
+        vault = self._context.directory.vault(group)
+        limits = self._context.policy.limits
+        policy.check_sweep(transaction, deposits, vault, limits, tip, await balance(view, outpoints))
+        return Checked(transaction, await self._deposit_items(view, transaction, key))
+
+    async def _check_return(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
+        row = await view.transfers.get(proposal.subject)
+        if row is None:
+            raise NotYet("the deposit")
+        deposit = decode_deposit(row)
+        terms = await view.deposit_terms.by_script(deposit.script)
+        if deposit.group != group or terms is None:
+            raise MalformedProposal("subject", "is no deposit of this group")
+        transaction = await _transaction(view, proposal)
+        policy.check_return(transaction, deposit, return_script(terms.reclaim_key), self._context.policy.limits)
+        return Checked(transaction, await self._deposit_items(view, transaction, key))
+
+    async def _check_child(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
+        row = await view.bitcoin_transactions.get(proposal.subject)
+        if row is None:
+            raise NotYet("the parent transaction")
+        parsed = parse_transaction(row.raw)
+        parent = UnsignedTx(await coins_of(view, parsed.inputs), parsed.outputs)
+        vault = self._context.directory.vault(group)
+        change = child_coin(row.txid, parsed.outputs, vault)
+        if change is None or [plain_outpoint(i.txid, i.vout) for i in proposal.inputs] != [change.outpoint]:
+            raise MalformedProposal("inputs", "are not the parent's output to the vault")
+        transaction = UnsignedTx((change,), _outputs(proposal))
+        limits = self._context.policy.limits
+        funds = await balance(view, [change.outpoint])
+        policy.check_child(transaction, change, parent, vault, limits, funds)
+        return Checked(transaction, _vault_items(transaction, key))
+
+    async def _deposit_items(self, view: View, transaction: UnsignedTx, key: bytes) -> tuple[SigningItem, ...]:
+        rows = await view.deposit_terms.by_scripts({coin.script for coin in transaction.inputs})
+        roots = {script: deposit_script(self._context.deposit_terms(row)).merkle_root for script, row in rows.items()}
+        tweaks = [tap_tweak(key, roots[coin.script]) for coin in transaction.inputs]
+        return _items(transaction, tweaks)
+
+
+def child_coin(txid: bytes, outputs: tuple[TxOut, ...], vault: bytes) -> Coin | None:
+    """The output to the vault of an unconfirmed transaction, which a child may spend."""
+    for vout, output in enumerate(outputs):
+        if output.script == vault:
+            return Coin(OutPoint(txid, vout), output.value, output.script)
+    return None
+
+
+def plain_outpoint(txid: bytes, vout: int) -> OutPoint:
+    """An outpoint of a message."""
+    return OutPoint(txid, vout)
+
+
+def _outputs(proposal: TransactionProposal) -> tuple[TxOut, ...]:
+    return tuple(TxOut(Satoshi(output.value), output.script) for output in proposal.outputs)
+
+
+async def _transaction(view: View, proposal: TransactionProposal) -> UnsignedTx:
+    """The proposed transaction, with the coins that this node knows. Raises `Refused`, `BadInput`."""
+    coins = await coins_of(view, [OutPoint(i.txid, i.vout) for i in proposal.inputs])
+    return UnsignedTx(coins, _outputs(proposal))
+
+
+def _vault_items(transaction: UnsignedTx, key: bytes) -> tuple[SigningItem, ...]:
+    return _items(transaction, [tap_tweak(key)] * len(transaction.inputs))
+
+
+def _items(transaction: UnsignedTx, tweaks: list[bytes]) -> tuple[SigningItem, ...]:
+    return tuple(
+        SigningItem(sighash, (Tweak(tweak, xonly=True),))
+        for sighash, tweak in zip(transaction.sighashes(), tweaks, strict=True)
+    )
