@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from foundation.errors import CausewayError
-from mpc import dkg_session, messages
+from mpc import dkg_session, messages, offload
 from mpc.chilldkg import SessionParams
 from mpc.cluster_errors import GroupNotProposed, KeyGenerationFailed, MalformedMessage
 from mpc.dkg_service import DkgService
@@ -50,7 +50,8 @@ class DkgRun:
             self._deliver(sends)
             async with asyncio.timeout(timeout_s):
                 while not isinstance(state, (Completed, Broken)):
-                    state, sends = dkg_session.step(state, await self._changes.get())
+                    change = await self._changes.get()
+                    state, sends = await offload.compute(self._params.n**2, dkg_session.step, state, change)
                     self._deliver(sends)
         except TimeoutError:
             state = Broken((), dict.fromkeys(dkg_session.owing(state), "did not answer in time"))

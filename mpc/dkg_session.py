@@ -116,6 +116,8 @@ class Checking:
     second: Mapping[int, bytes]
     investigated: frozenset[int]
     accusations: tuple[Accusation, ...]
+    investigation: tuple[bytes, ...] = ()
+    """The messages of the investigation, made at the first complaint: making them takes seconds in a large group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +266,9 @@ def _checked(state: Checking, change: Second) -> _Result:
     if not change.pmsg2:
         if i in state.investigated:
             return Broken((Accusation(None, i, "it complains but accuses nobody"),), {}), ()
-        cinv = chilldkg.coordinator_investigate(state.first, state.params)[i]
-        return replace(state, investigated=state.investigated | {i}), (Send(i, "investigate", cinv),)
+        made = state.investigation or chilldkg.coordinator_investigate(state.first, state.params)
+        state = replace(state, investigated=state.investigated | {i}, investigation=made)
+        return state, (Send(i, "investigate", made[i]),)
     state = replace(state, second={**state.second, i: change.pmsg2})
     if owing(state):
         return state, ()

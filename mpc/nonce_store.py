@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from foundation.files import write_durably
-from mpc import frost
+from mpc import frost, offload
 from mpc.cluster_errors import KeystoreDamaged, NonceUnavailable, TooManyRequests
 from mpc.curve import tagged_hash
 from mpc.evidence import GroupKey
@@ -169,7 +169,7 @@ class NonceStore:
         """How many nonces this peer (host key, 33 bytes) has open."""
         return self._counts.get(peer, 0)
 
-    def make(
+    async def make(
         self, peer: bytes, session: bytes, key: GroupKey, index: int, secshare: bytes, items: Sequence[SigningItem]
     ) -> tuple[bytes, ...]:
         """A fresh nonce for each item; the public parts, 66 bytes each.
@@ -178,21 +178,38 @@ class NonceStore:
             TooManyRequests: the peer has too many open.
             NonceUnavailable: a public nonce repeats, so the source of randomness is broken.
         """
-        if self.outstanding(peer) + len(items) > self._limit:
-            raise TooManyRequests(peer, "open nonces")
-        pubnonces = []
+        self._check_room(peer, len(items))
+        made = await offload.compute(len(items), self._generate, session, key, index, secshare, items)
+        try:
+            self._check_room(peer, len(items))  # others may have taken the room meanwhile
+            if len({pubnonce for _, pubnonce in made}) < len(made) or any(self._is_known(p) for _, p in made):
+                raise NonceUnavailable("a fresh nonce repeats an old one: the source of randomness is broken")
+        except BaseException:
+            for secnonce, _ in made:
+                secnonce.erase()
+            raise
+        for position, (secnonce, pubnonce) in enumerate(made):
+            self._held[pubnonce] = _Held(Binding(peer, session, key.group, key.epoch, position), secnonce)
+        self._counts[peer] = self.outstanding(peer) + len(made)
+        return tuple(pubnonce for _, pubnonce in made)
+
+    def _generate(
+        self, session: bytes, key: GroupKey, index: int, secshare: bytes, items: Sequence[SigningItem]
+    ) -> list[tuple[frost.SecNonce, bytes]]:
+        """The nonces themselves. It reads nothing that changes, so it may run in a thread."""
+        made = []
         for position, item in enumerate(items):
             context = session + key.group + key.epoch.to_bytes(4, "big") + position.to_bytes(4, "big")
-            secnonce, pubnonce = frost.nonce_gen(
-                secshare, key.pubshares[index], key.tweaked(item), item.message, context, self._random(32)
-            )
-            if pubnonce in self._held or self._journal.is_spent(pubnonce):
-                secnonce.erase()
-                raise NonceUnavailable("a fresh nonce repeats an old one: the source of randomness is broken")
-            self._held[pubnonce] = _Held(Binding(peer, session, key.group, key.epoch, position), secnonce)
-            self._counts[peer] = self.outstanding(peer) + 1
-            pubnonces.append(pubnonce)
-        return tuple(pubnonces)
+            pubshare, output_key = key.pubshares[index], key.tweaked(item)
+            made.append(frost.nonce_gen(secshare, pubshare, output_key, item.message, context, self._random(32)))
+        return made
+
+    def _check_room(self, peer: bytes, count: int) -> None:
+        if self.outstanding(peer) + count > self._limit:
+            raise TooManyRequests(peer, "open nonces")
+
+    def _is_known(self, pubnonce: bytes) -> bool:
+        return pubnonce in self._held or self._journal.is_spent(pubnonce)
 
     async def take(
         self, peer: bytes, session: bytes, group: bytes, epoch: int, pubnonces: Sequence[bytes]

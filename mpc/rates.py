@@ -17,8 +17,8 @@ class Rates:
         self._burst = burst
         self._buckets: dict[bytes, tuple[float, float]] = {}
 
-    def take(self, peer: bytes, now_s: float) -> None:
-        """Count one thing. `now_s`: a monotonic clock in seconds.
+    def take(self, peer: bytes, now_s: float, count: int = 1) -> None:
+        """Count one thing, or one that weighs more. `now_s`: a monotonic clock in seconds.
 
         Raises:
             TooManyRequests: the bucket is empty.
@@ -27,6 +27,6 @@ class Rates:
         tokens = min(float(self._burst), tokens + (now_s - since) * self._per_s)
         if len(self._buckets) >= _MAX_BUCKETS:  # the one that was used least recently has long been full
             del self._buckets[next(iter(self._buckets))]
-        self._buckets[peer] = (max(tokens - 1, 0.0), now_s)
-        if tokens < 1:
+        self._buckets[peer] = (max(tokens - count, 0.0), now_s)
+        if tokens < count:
             raise TooManyRequests(peer, "requests a second")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from foundation.errors import CausewayError
 from foundation.quantities import UnixMs
-from mpc import frost, signer
+from mpc import frost, offload, signer
 from mpc.cluster_errors import EpochMismatch, NotAMember, SessionUnknown, ShareNotReady, TooManyRequests
 from mpc.keystore import KeyShare, Keystore
 from mpc.messages import Close, Invite, Offer, Round, Shares
@@ -77,7 +78,7 @@ class SignerService:
                 session.state = await self._reopen(session, coordinator, invite, share)
             session.state, effect = signer.step(session.state, signer.Invited(invite), self._clock())
             if isinstance(effect, signer.MakeNonces):
-                made = signer.Made(self._make(session.state))
+                made = signer.Made(await self._make(session, session.state))
                 session.state, effect = signer.step(session.state, made, self._clock())
             assert isinstance(effect, signer.Reply)
             assert isinstance(effect.message, Offer)
@@ -95,16 +96,19 @@ class SignerService:
         if session is None:
             raise SessionUnknown(asked.session)
         async with session.lock:
-            if session.state is None:
+            state = session.state
+            if state is None:
                 raise SessionUnknown(asked.session)
-            session.state, effect = signer.step(session.state, signer.Asked(asked), self._clock())
+            cost = len(state.items) + len(asked.ids)
+            state, effect = await offload.compute(cost, signer.step, state, signer.Asked(asked), self._clock())
+            session.state = state
             if isinstance(effect, signer.SpendAndSign):
                 try:
-                    produced = await self._produce(session.state, effect)
+                    produced = await self._produce(session, state, effect)
                 except BaseException:
-                    session.state, _ = signer.step(session.state, signer.Broken(), self._clock())
+                    session.state, _ = signer.step(state, signer.Broken(), self._clock())
                     raise
-                session.state, effect = signer.step(session.state, produced, self._clock())
+                session.state, effect = signer.step(state, produced, self._clock())
             assert isinstance(effect, signer.Reply)
             assert isinstance(effect.message, Shares)
             return effect.message
@@ -170,27 +174,44 @@ class SignerService:
     async def _authorize(self, coordinator: bytes, invite: Invite, share: KeyShare) -> tuple[SigningItem, ...]:
         return await authorize(self._authorizer, self._directory, coordinator, share, invite.kind, invite.body)
 
-    def _make(self, state: signer.SignerState) -> tuple[bytes, ...]:
-        secshare = self._keystore.share(state.key.group, state.key.epoch).secshare
-        return self._nonces.make(state.coordinator, state.session, state.key, state.index, secshare, state.items)
+    async def _make(self, session: _Session, state: signer.SignerState) -> tuple[bytes, ...]:
+        """Nonces for the next round, unless the session was closed: then nobody would drop them.
 
-    async def _produce(self, state: signer.SignerState, effect: signer.SpendAndSign) -> signer.Produced:
+        Raises:
+            SessionUnknown: it was closed.
+        """
+        secshare = self._keystore.share(state.key.group, state.key.epoch).secshare
+        place = (state.coordinator, state.session)
+        made: tuple[bytes, ...] = ()
+        if self._sessions.get(place) is session:
+            made = await self._nonces.make(*place, state.key, state.index, secshare, state.items)
+        if self._sessions.get(place) is not session:
+            self._nonces.drop(made)
+            raise SessionUnknown(state.session)
+        return made
+
+    async def _produce(
+        self, session: _Session, state: signer.SignerState, effect: signer.SpendAndSign
+    ) -> signer.Produced:
         key = state.key
         secnonces = await self._nonces.take(state.coordinator, state.session, key.group, key.epoch, effect.pubnonces)
         try:
             secshare = self._keystore.share(key.group, key.epoch).secshare
-            psigs = tuple(
-                frost.sign(secnonce, secshare, state.index, context)
-                for secnonce, context in zip(secnonces, effect.sessions, strict=True)
+            psigs = await offload.compute(
+                2 * len(secnonces), _sign_all, secnonces, secshare, state.index, effect.sessions
             )
         finally:
             for secnonce in secnonces:
                 secnonce.erase()
-        # A closed session needs no more nonces, and nobody would drop them.
-        following = self._make(state) if (state.coordinator, state.session) in self._sessions else ()
-        if not following:
-            raise SessionUnknown(state.session)
-        return signer.Produced(effect.round, psigs, following)
+        return signer.Produced(effect.round, psigs, await self._make(session, state))
+
+
+def _sign_all(
+    secnonces: Sequence[frost.SecNonce], secshare: bytes, index: int, sessions: Sequence[frost.SessionContext]
+) -> tuple[bytes, ...]:
+    """A partial signature for each item, each with its own nonce."""
+    pairs = zip(secnonces, sessions, strict=True)
+    return tuple(frost.sign(secnonce, secshare, index, context) for secnonce, context in pairs)
 
 
 async def authorize(

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from foundation.errors import CausewayError
 from foundation.quantities import UnixMs
-from mpc import messages, roast
+from mpc import messages, offload, roast
 from mpc.cluster_errors import (
     MalformedMessage,
     NetworkClosed,
@@ -104,7 +104,8 @@ class SigningRun:
         now = state.deadline if timed_out else UnixMs(min(self._clock(), state.deadline - 1))
         if self._bug is not None:
             raise self._bug
-        following, effects = roast.step(state, change, now)
+        cost = len(self._items) * self._key.threshold // 4  # most steps only note an answer; a few add shares up
+        following, effects = await offload.compute(cost, roast.step, state, change, now)
         await self._carry_out(effects)
         return following
 

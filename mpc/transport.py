@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from mpc.rates import Rates
 from mpc.replay import ReplayGuard
 
 _LOG: Final = structlog.get_logger("mpc.transport")
+MESSAGE_UNIT_BYTES: Final = 16 << 10
 _DROPPED: Final = (MalformedMessage, UnauthenticMessage, StaleMessage, TooManyRequests, PeerUnknown)
 
 
@@ -54,13 +56,17 @@ class Limits:
     """What one peer may take of this node.
 
     Attributes:
-        requests_per_s, burst: a token bucket; at_once: requests being handled; queue: messages that wait in a socket.
+        requests_per_s, burst: a token bucket, for requests and for answers; a message takes a token for each begun
+        `MESSAGE_UNIT_BYTES`. at_once, bytes_at_once: requests being handled, and their size. queue: messages that wait
+        to be sent; unread: messages that wait to be read, before TCP makes the peer wait.
     """
 
     requests_per_s: float = 500
     burst: int = 1000
     at_once: int = 128
+    bytes_at_once: int = 4 << 20
     queue: int = 1000
+    unread: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ class PeerNetwork:
         self._guard = ReplayGuard()
         self._rates = Rates(self._limits.requests_per_s, self._limits.burst)
         self._at_once: Counter[bytes] = Counter()
+        self._bytes_at_once: Counter[bytes] = Counter()
         self._context: zmq.asyncio.Context | None = None
         self.dropped: Counter[str] = Counter()
         """How many messages were dropped, by the type of the error."""
@@ -263,7 +270,7 @@ class PeerNetwork:
     def _prepare(self, socket: zmq.asyncio.Socket, endpoint: str) -> None:
         """Options of both kinds of sockets. ZeroMQ sets TCP_NODELAY itself."""
         socket.linger = 0
-        socket.sndhwm = socket.rcvhwm = self._limits.queue
+        socket.sndhwm, socket.rcvhwm = self._limits.queue, self._limits.unread
         socket.maxmsgsize = messages.MAX_FRAME_BYTES
         socket.reconnect_ivl = 50
         socket.reconnect_ivl_max = 2000
@@ -280,11 +287,13 @@ class PeerNetwork:
             try:
                 self._take_answer(peer, frames)
             except _DROPPED as error:
-                self.dropped[type(error).__name__] += 1
+                self._drop(error)
+            await asyncio.sleep(0)  # see `_listen`
 
     def _take_answer(self, peer: bytes, frames: list[bytes]) -> None:
         if len(frames) != 1:
             raise MalformedMessage("frames", f"are {len(frames)}, not 1")
+        self._charge(peer, frames[0])
         envelope = messages.open_envelope(frames[0], self.network, self.identity.host_key)
         asked, kind, answer = self._waiting.get(envelope.request_id, (b"", "", None))
         if answer is None or answer.done():
@@ -305,15 +314,27 @@ class PeerNetwork:
             try:
                 self._take_request(frames)
             except _DROPPED as error:
-                self.dropped[type(error).__name__] += 1
+                self._drop(error)
+            # A message that is there already is received without giving way: in a flood nothing else would ever run.
+            await asyncio.sleep(0)
+
+    def _charge(self, peer: bytes, frame: bytes) -> None:
+        """Count a message against its sender's rate, before its signature is verified: that costs most of all."""
+        self._rates.take(peer, time.monotonic(), 1 + len(frame) // MESSAGE_UNIT_BYTES)
+
+    def _drop(self, error: CausewayError) -> None:
+        """Count a message that is dropped; tell of the 1st, 10th, 100th… so that a flood does not fill the log."""
+        name = type(error).__name__
+        self.dropped[name] += 1
+        if set(str(self.dropped[name])[1:]) <= {"0"} and str(self.dropped[name])[0] == "1":
+            _LOG.warning("messages are dropped", error=name, text=str(error), count=self.dropped[name])
 
     def _take_request(self, frames: list[zmq.Frame]) -> None:
         if len(frames) != 2:
             raise MalformedMessage("frames", f"are {len(frames)}, not 2")
-        transport_key = bytes.fromhex(str(frames[1].get("User-Id")))
-        # Before the signature is verified: that costs more than everything else.
-        self._rates.take(transport_key, time.monotonic())
-        envelope = messages.open_envelope(frames[1].bytes, self.network, self.identity.host_key)
+        frame, transport_key = frames[1].bytes, bytes.fromhex(str(frames[1].get("User-Id")))
+        self._charge(transport_key, frame)
+        envelope = messages.open_envelope(frame, self.network, self.identity.host_key)
         peer = self.directory.peer(envelope.sender)
         if peer is None:
             raise PeerUnknown(envelope.sender)
@@ -322,8 +343,11 @@ class PeerNetwork:
         self._guard.admit(envelope.sender, envelope.request_id, envelope.sent_at_ms, self._clock())
         if self._at_once[envelope.sender] >= self._limits.at_once:
             raise TooManyRequests(envelope.sender, "requests at once")
+        if self._bytes_at_once[envelope.sender] + len(frame) > self._limits.bytes_at_once:
+            raise TooManyRequests(envelope.sender, "bytes at once")
         self._at_once[envelope.sender] += 1
-        task = asyncio.create_task(self._handle(frames[0].bytes, envelope, frames[1].bytes), name=envelope.kind)
+        self._bytes_at_once[envelope.sender] += len(frame)
+        task = asyncio.create_task(self._handle(frames[0].bytes, envelope, frame), name=envelope.kind)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -338,7 +362,7 @@ class PeerNetwork:
             self.dropped[type(error).__name__] += 1
         finally:
             self._at_once[envelope.sender] -= 1
-            self._at_once += Counter()  # drop the zeroes
+            self._bytes_at_once[envelope.sender] -= len(frame)
 
     async def _answer(self, received: Received) -> tuple[str, bytes | None]:
         """The kind and the body of the answer to a request."""
@@ -350,8 +374,10 @@ class PeerNetwork:
             return REPLY + received.kind, await handler(received)
         except CausewayError as error:
             return REFUSAL + received.kind, messages.encode(Refusal(type(error).__name__, str(error)[:1024]))
-        except Exception:  # noqa: BLE001 - a bug in one handler must not stop the node; it is logged with its trace
-            _LOG.exception("a handler failed", kind=received.kind, peer=received.sender.hex())
+        except Exception as error:  # noqa: BLE001 - a bug in one handler must not stop the node; it is logged
+            # As text: renderers that get the exception itself may show local variables, and those hold secrets.
+            trace = "".join(traceback.format_exception(error))
+            _LOG.error("a handler failed", kind=received.kind, peer=received.sender.hex(), trace=trace)
             return REFUSAL + received.kind, messages.encode(Refusal("InternalError", "see the log of the peer"))
 
 

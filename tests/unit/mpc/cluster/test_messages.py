@@ -127,6 +127,17 @@ def test_a_peer_may_burst_but_not_flood():
     rates.take(b"a", 0.3)
 
 
+def test_a_heavy_thing_costs_more():
+    """A message that weighs more empties the bucket faster, and the number of buckets is bounded."""
+    rates = Rates(per_s=10, burst=10)
+    rates.take(b"a", 0.0, 9)
+    with pytest.raises(TooManyRequests):
+        rates.take(b"a", 0.0, 2)
+    for i in range(5_000):
+        rates.take(i.to_bytes(4, "big"), 1.0)
+    assert len(rates._buckets) <= 1024
+
+
 def test_an_identity_is_derived_from_the_host_secret():
     """Account and transport keys are domain-separated hashes of the host secret, the latter clamped."""
     identity = Identity.from_host_secret(bytes(31) + b"\x01")

@@ -21,8 +21,8 @@ def path(tmp_path):
     return tmp_path / "nonces.journal"
 
 
-def make(store, session=SESSION, items=ITEMS):
-    return store.make(PEER, session, SHARE.key, SHARE.index, SHARE.secshare, items)
+async def make(store, session=SESSION, items=ITEMS):
+    return await store.make(PEER, session, SHARE.key, SHARE.index, SHARE.secshare, items)
 
 
 async def take(store, pubnonces, *, peer=PEER, session=SESSION, group=GROUP, epoch=0):
@@ -32,7 +32,7 @@ async def take(store, pubnonces, *, peer=PEER, session=SESSION, group=GROUP, epo
 async def test_a_nonce_is_given_out_once(path):
     """Taking an offer twice is refused, and no nonce is left in memory."""
     store = NonceStore(NonceJournal(path))
-    pubnonces = make(store)
+    pubnonces = await make(store)
     assert store.outstanding(PEER) == 2
     taken = await take(store, pubnonces)
     assert [secnonce.used for secnonce in taken] == [False, False]
@@ -47,10 +47,10 @@ async def test_spending_is_on_disk_before_the_nonce_is_given_out(path, monkeypat
     flushed = []
     flush = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda fd: (flush(fd), flushed.append(path.stat().st_size)))
-    await take(store, make(store))
+    await take(store, await make(store))
     assert len(flushed) == 1
     assert len(NonceJournal(path)) == 2
-    made = make(store)
+    made = await make(store)
     held = [store._held[pubnonce].nonce for pubnonce in made]
 
     def fail(_):
@@ -65,7 +65,7 @@ async def test_spending_is_on_disk_before_the_nonce_is_given_out(path, monkeypat
     monkeypatch.setattr(os, "fdatasync", flush)
     with pytest.raises(NonceUnavailable):
         await take(store, made)
-    await take(store, make(store))
+    await take(store, await make(store))
     assert len(NonceJournal(path)) == 4
 
 
@@ -73,7 +73,7 @@ async def test_nonces_do_not_survive_a_crash_or_a_restored_backup(path, tmp_path
     """Neither a restart nor a folder restored from before the signature can use a nonce again."""
     backup = tmp_path / "backup"
     store = NonceStore(NonceJournal(path))
-    pubnonces = make(store)
+    pubnonces = await make(store)
     shutil.copy(path, backup)
     await take(store, pubnonces)
     for journal in (path, backup):
@@ -84,13 +84,13 @@ async def test_nonces_do_not_survive_a_crash_or_a_restored_backup(path, tmp_path
 async def test_a_spent_nonce_is_refused_for_ever_even_if_the_randomness_repeats(path):
     """If the source of randomness repeats itself after a restart, the nonce is recognised and not offered."""
     store = NonceStore(NonceJournal(path), random=lambda count: bytes(count - 1) + b"\x01")
-    pubnonces = make(store, items=ITEMS[:1])
+    pubnonces = await make(store, items=ITEMS[:1])
     with pytest.raises(NonceUnavailable, match="randomness"):
-        make(store, items=ITEMS[:1])
+        await make(store, items=ITEMS[:1])
     await take(store, pubnonces)
     again = NonceStore(NonceJournal(path), random=lambda count: bytes(count - 1) + b"\x01")
     with pytest.raises(NonceUnavailable, match="randomness"):
-        make(again, items=ITEMS[:1])
+        await make(again, items=ITEMS[:1])
 
 
 async def test_a_spent_hash_is_refused_when_it_is_spent_again(path):
@@ -112,7 +112,7 @@ async def test_a_spent_hash_is_refused_when_it_is_spent_again(path):
 async def test_a_nonce_is_bound_to_what_it_was_made_for(path, change):
     """Another coordinator, session, group or epoch cannot use a nonce, and trying does not spend it."""
     store = NonceStore(NonceJournal(path))
-    pubnonces = make(store)
+    pubnonces = await make(store)
     with pytest.raises(NonceUnavailable):
         await take(store, pubnonces, **change)
     with pytest.raises(NonceUnavailable):
@@ -123,19 +123,24 @@ async def test_a_nonce_is_bound_to_what_it_was_made_for(path, change):
 async def test_open_nonces_are_limited_for_each_peer(path):
     """One peer cannot fill the memory, and dropped nonces are zeroed and count no more."""
     store = NonceStore(NonceJournal(path), limit_a_peer=3)
-    pubnonces = make(store)
+    pubnonces = await make(store)
     with pytest.raises(TooManyRequests):
-        make(store)
+        await make(store)
     held = [store._held[pubnonce].nonce for pubnonce in pubnonces]
     store.drop(pubnonces)
     assert all(secnonce.used for secnonce in held)
-    make(store)
+    await make(store)
 
 
 async def test_nonces_differ_between_items_and_sessions(path):
     """Even for the same message no public nonce ever repeats."""
     store = NonceStore(NonceJournal(path))
-    made = [*make(store), *make(store), *make(store, session=bytes(32)), *make(store, items=(ITEMS[0], ITEMS[0]))]
+    made = [
+        *await make(store),
+        *await make(store),
+        *await make(store, session=bytes(32)),
+        *await make(store, items=(ITEMS[0], ITEMS[0])),
+    ]
     assert len(set(made)) == len(made)
 
 
@@ -176,10 +181,10 @@ async def test_a_closed_journal_takes_nothing(path):
         await journal.spend(GROUP, 0, [b"late"])
 
 
-def test_secret_nonces_are_never_on_disk(tmp_path):
+async def test_secret_nonces_are_never_on_disk(tmp_path):
     """Making nonces writes nothing."""
     store = NonceStore(NonceJournal(tmp_path / "nonces.journal"))
     before = (tmp_path / "nonces.journal").read_bytes()
-    make(store)
+    await make(store)
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [before]
     assert frost.SecNonce.__reduce__ is not object.__reduce__
