@@ -39,8 +39,9 @@ async def deposited(node: Bitcoind) -> UnsignedReclaim:
     given = terms(1, DELAY)
     script = deposit_script(given).script
     txid = await node.faucet(address_text(script, REGTEST), Satoshi(100_000))
-    await node.mine()
+    # Before it is mined: the index, which confirmed transactions are looked up in, lags behind the chain.
     parsed = parse_transaction(bytes.fromhex(str(await node.rpc.call("getrawtransaction", txid))))
+    await node.mine()
     vout = next(number for number, output in enumerate(parsed.outputs) if output.script == script)
     coin = Coin(OutPoint(parse_hash(txid), vout), Satoshi(100_000), script, await node.height())
     wallet = await node.wallet("depositor")

@@ -33,8 +33,9 @@ async def funded(node: Bitcoind, wallet: Wallet, value: int, *scripts: bytes) ->
     """Coins of `value` with these scripts, paid by a wallet in one transaction, confirmed."""
     paid: dict[str, Json] = {address_text(script, REGTEST): as_btc(Satoshi(value)) for script in scripts}
     txid = str(await wallet.call("sendmany", "", paid))
-    await node.mine()
+    # Before it is mined: the index, which confirmed transactions are looked up in, lags behind the chain.
     parsed = parse_transaction(bytes.fromhex(str(await node.rpc.call("getrawtransaction", txid))))
+    await node.mine()
     places = {output.script: number for number, output in enumerate(parsed.outputs)}
     height = await node.height()
     return [Coin(OutPoint(parse_hash(txid), places[script]), Satoshi(value), script, height) for script in scripts]
@@ -97,7 +98,7 @@ async def test_a_batch_of_withdrawals_is_paid(bitcoind: Bitcoind, funded_wallet:
     unsigned = payout_transaction([vault_coin], payments, VAULT, RATE)
     await submitted(bitcoind, unsigned)
     (block,) = await bitcoind.mine()
-    found = await bitcoind.rpc.call("getrawtransaction", hash_text(unsigned.txid()), True)
+    found = await funded_wallet.call("gettransaction", hash_text(unsigned.txid()))
     assert isinstance(found, dict)
     assert found["blockhash"] == block
     assert unsigned.outputs[-1].value == 600_000
