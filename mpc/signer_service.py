@@ -96,11 +96,11 @@ class SignerService:
         if session is None:
             raise SessionUnknown(asked.session)
         async with session.lock:
-            state = session.state
-            if state is None:
+            before = session.state
+            if before is None:
                 raise SessionUnknown(asked.session)
-            cost = len(state.items) + len(asked.ids)
-            state, effect = await offload.compute(cost, signer.step, state, signer.Asked(asked), self._clock())
+            cost = len(before.items) + len(asked.ids)
+            state, effect = await offload.compute(cost, signer.step, before, signer.Asked(asked), self._clock())
             session.state = state
             if isinstance(effect, signer.SpendAndSign):
                 try:
