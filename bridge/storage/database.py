@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, ExceptionContext, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -38,6 +39,7 @@ _SQLITE_PASSING = frozenset(
 _LOCK_NOT_AVAILABLE = "55P03"
 _POSTGRESQL_PASSING = frozenset({"08", "40", "53", "57"})
 """Classes of SQLSTATE: connection, serialization or deadlock, out of resources, shutting down or cancelled."""
+_MIGRATING: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 _VIEW = "causeway_view"
 """Execution option of connections that only read."""
 
@@ -157,6 +159,11 @@ class Database:
         await connection.commit()
         if self._commit_hook is not None:
             await self._commit_hook(Moment.AFTER)
+
+
+def _migrating() -> asyncio.Lock:
+    """Alembic's context is one for the whole process: databases are migrated one after the other."""
+    return _MIGRATING.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 def _parsed(url: str) -> URL:
