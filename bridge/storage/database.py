@@ -92,7 +92,7 @@ class Database:
             engine = _postgresql(parsed, busy_ms)
         try:
             with _translated():
-                async with _connection(engine) as connection, connection.begin():
+                async with _migrating(), _connection(engine) as connection, connection.begin():
                     await connection.run_sync(upgrade)
         except BaseException:
             await engine.dispose()
