@@ -32,9 +32,8 @@ def test_a_match_within_the_cost_of_change_counts() -> None:
 def test_a_match_never_leaves_dust_or_more() -> None:
     """However dear change is, 330 satoshi are not left over: policy demands a change output for them."""
     dear = SatPerKvB(100_000)
-    assert values(select_coins(coins(90_000, 50_329), Satoshi(50_000), dear)) == [50_329]
-    assert values(select_coins(coins(90_000, 50_330), Satoshi(50_000), dear)) == [50_330]
-    assert values(select_coins(coins(90_000, 50_331, 50_330), Satoshi(50_000), dear)) == [50_330]
+    assert values(select_coins(coins(90_000, 30_000, 20_329), Satoshi(50_000), dear)) == [30_000, 20_329]
+    assert values(select_coins(coins(90_000, 30_000, 20_330), Satoshi(50_000), dear)) == [90_000]
 
 
 def test_of_several_matches_the_least_wasteful_is_chosen() -> None:
