@@ -55,14 +55,15 @@ class ClusterProcesses:
         self._n = n
         self._liars = liars
         self.nodes: list[NodeProcess] = []
+        self.endpoints: list[str] = []
 
     async def __aenter__(self) -> Self:
         try:
             for i in range(self._n):
                 self.nodes.append(await self._start(i))
-            endpoints = [(await node.hear())["endpoint"] for node in self.nodes]
+            self.endpoints = [(await node.hear())["endpoint"] for node in self.nodes]
             for node in self.nodes:
-                await node.call(endpoints=endpoints)
+                await node.call(endpoints=self.endpoints)
         except BaseException:
             await self._end()
             raise
