@@ -10,14 +10,13 @@ from enum import StrEnum
 
 from bitcoin.core.script import (  # type: ignore[import-untyped]  # ships no types
     OP_CHECKSEQUENCEVERIFY,
-    OP_CHECKSIG,
-    OP_DROP,
+    OP_CHECKSIGVERIFY,
     CScript,
 )
 from coincurve import PublicKeyXOnly
 
 from adapters.bitcoin.primitives import compact_size_length
-from adapters.bitcoin.taproot import Leaf, control_blocks, merkle_root, output_key, tagged_hash
+from adapters.bitcoin.taproot import Leaf, branch_hash, output_key, tagged_hash
 from foundation.errors import BadInput
 from foundation.quantities import Satoshi
 
@@ -87,7 +86,7 @@ class DepositTerms:
 class DepositOutput:
     """The output of a deposit address.
 
-    Fields: script (scriptPubKey, 34 bytes); leaf (the reclaim script); control_block (33 bytes);
+    Fields: script (scriptPubKey, 34 bytes); leaf (the reclaim script); control_block (65 bytes);
     merkle_root (32 bytes).
     """
 
@@ -123,17 +122,21 @@ def return_script(reclaim_key: bytes) -> bytes:
 
 
 def deposit_script(terms: DepositTerms) -> DepositOutput:
-    """The output that a depositor pays to: spent by the group at once, or by the reclaim key alone after the delay."""
-    leaf = Leaf(deposit_leaf(terms))
-    root = merkle_root(leaf)
-    ((_, control_block),) = control_blocks(terms.group_key, leaf)
-    return DepositOutput(taproot_script(output_key(terms.group_key, root).key), leaf.script, control_block, root)
+    """The output that a depositor pays to: spent by the group at once, or by the reclaim key alone after the delay.
+
+    The tree has two nodes: the reclaim leaf, and the commitment in the place of a sibling's hash. Nothing can be spent
+    through the sibling, because no leaf or branch hashes to a value with the commitment's tag.
+    """
+    leaf, commitment = Leaf(deposit_leaf(terms)), terms.commitment()
+    root = branch_hash(leaf.hash(), commitment)
+    output = output_key(terms.group_key, root)
+    control_block = bytes([leaf.version | output.parity]) + terms.group_key + commitment
+    return DepositOutput(taproot_script(output.key), leaf.script, control_block, root)
 
 
 def deposit_leaf(terms: DepositTerms) -> bytes:
-    """The reclaim script; `CScript` writes the delay minimally."""
-    parts = (terms.commitment(), OP_DROP, terms.delay, OP_CHECKSEQUENCEVERIFY, OP_DROP, terms.reclaim_key, OP_CHECKSIG)
-    return bytes(CScript(parts))
+    """The reclaim script, `and_v(v:pk(key),older(delay))` as a miniscript; `CScript` writes the delay minimally."""
+    return bytes(CScript((terms.reclaim_key, OP_CHECKSIGVERIFY, terms.delay, OP_CHECKSEQUENCEVERIFY)))
 
 
 def script_kind(script: bytes) -> ScriptKind | None:

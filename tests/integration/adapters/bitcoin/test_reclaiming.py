@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
+from adapters.bitcoin._wally import base58check
 from adapters.bitcoin.addresses import REGTEST, address_text, parse_address
 from adapters.bitcoin.primitives import Coin, OutPoint, parse_hash
 from adapters.bitcoin.reclaim import UnsignedReclaim, reclaim_transaction, sign_reclaim
@@ -20,18 +18,10 @@ from tests.support.vault_coins import GROUP_KEY, RECLAIM_KEY, RECLAIM_SECRET, te
 DELAY = 5
 
 
-class CorePolicyNode(Bitcoind):
-    """A node that relays what Bitcoin Core relays. By itself, Bitcoin Knots takes a push that is dropped for spam."""
-
-    def _configuration(self) -> str:
-        return super()._configuration().replace("server=1", "server=1\ncorepolicy=1")
-
-
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Bitcoind]:
-    """A node with that policy, of this test's own."""
-    async with CorePolicyNode(tmp_path / "bitcoind") as running:
-        yield running
+async def node(fresh_bitcoind: Bitcoind) -> Bitcoind:
+    """A node of this test's own, with its default policy, and the strictest one there is if it is Bitcoin Knots."""
+    return fresh_bitcoind
 
 
 async def deposited(node: Bitcoind) -> UnsignedReclaim:
@@ -105,3 +95,18 @@ async def test_the_node_reads_the_psbt(node: Bitcoind) -> None:
     assert entry["taproot_merkle_root"] == deposit.merkle_root.hex()
     (derivation,) = entry["taproot_bip32_derivs"]
     assert (derivation["pubkey"], derivation["path"]) == (RECLAIM_KEY.hex(), "m")
+
+
+async def test_the_node_signs_the_psbt(node: Bitcoind) -> None:
+    """Bitcoin's own signer, given the PSBT and the key, signs the leaf and makes a transaction that relays."""
+    reclaim = await deposited(node)
+    await mine_until_before(node, reclaim)
+    await node.mine()
+    key = base58check(b"\xef" + RECLAIM_SECRET + b"\x01")
+    described = await node.rpc.call("getdescriptorinfo", f"rawtr({key})")
+    assert isinstance(described, dict)
+    descriptor = f"rawtr({key})#{described['checksum']}"
+    signed = await node.rpc.call("descriptorprocesspsbt", reclaim.psbt(), [descriptor])
+    assert isinstance(signed, dict)
+    assert signed["complete"]
+    assert await node.rpc.call("sendrawtransaction", signed["hex"])
