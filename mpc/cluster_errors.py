@@ -101,6 +101,13 @@ class NetworkClosed(Retryable):
         super().__init__("the peer network is closed")
 
 
+class EmptyPassword(BadInput):
+    """A keystore was to be made without a password."""
+
+    def __init__(self) -> None:
+        super().__init__("password", "is empty", "a password of at least one character")
+
+
 class WrongPassword(BadInput):
     """The password does not open the keystore."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hmac
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from foundation.files import write_durably
 from mpc import chilldkg
 from mpc.cluster_errors import (
     ConflictingShare,
+    EmptyPassword,
     KeystoreDamaged,
     KeystoreExists,
     KeystoreInUse,
@@ -78,10 +80,16 @@ class _StoredShare(Struct, frozen=True, forbid_unknown_fields=True):
     proof: bytes
     ready: bool
 
+    def __repr__(self) -> str:
+        return "_StoredShare(hidden)"
+
 
 class _Content(Struct, frozen=True, forbid_unknown_fields=True):
     host_secret: bytes
     shares: tuple[_StoredShare, ...]
+
+    def __repr__(self) -> str:
+        return "_Content(hidden)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +127,14 @@ class Keystore:
         """Make a keystore, with a fresh host key or, to restore a node, with its old one (32 bytes).
 
         Raises:
+            EmptyPassword: the password is empty.
             KeystoreExists: a file is there already.
             KeystoreInUse: another process is making it.
             MalformedInput, HostSeckeyError: the host key is invalid.
             OSError: the folder is not writable.
         """
+        if not password:
+            raise EmptyPassword
         lock = _lock(path)
         try:
             if path.exists():
@@ -287,7 +298,8 @@ def _lock(path: Path) -> int:
 
 
 def _derive(password: str, header: _Header) -> tuple[bytes, bytes]:
-    derived = Scrypt(salt=header.salt, length=64, n=1 << header.log_n, r=header.r, p=header.p).derive(password.encode())
+    typed = unicodedata.normalize("NFKC", password).encode()  # one form, whatever the keyboard or system composes
+    derived = Scrypt(salt=header.salt, length=64, n=1 << header.log_n, r=header.r, p=header.p).derive(typed)
     return derived[:32], derived[32:]
 
 

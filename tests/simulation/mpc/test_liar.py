@@ -43,6 +43,22 @@ def test_a_liar_is_named_each_time_excluded_soon_and_learns_nothing():
     assert len(set(offered)) == len(offered)
 
 
+def test_a_liar_that_is_never_left_out_is_named_in_each_of_2000_sessions():
+    """Even where the liar takes part in all 2,000 sessions, each is signed without it, it alone is named in each, and
+    no honest member ever makes two partial signatures with one nonce, from which its share could be computed."""
+    shares = deal(2, 3)
+    revealed = []
+    for number in range(SESSIONS):
+        items = (item(number.to_bytes(4, "big"), tweaked=False),)
+        members = [SimulatedMember(share, items, "liar" if share.index == LIAR else "honest") for share in shares]
+        course = roasting.run(members, items, range(3))
+        assert isinstance(course.state, roast.Signed)
+        assert course.blamed == [LIAR]
+        assert course.state.culprits == {LIAR}
+        revealed += [nonce for member in members for nonce in member.revealed]
+    assert len(set(revealed)) == len(revealed)
+
+
 def test_an_exclusion_ends_and_is_never_longer_than_a_day():
     """However many faults, a peer is asked again after a day at most, and its record is never forgotten."""
     culprit = None

@@ -1,7 +1,9 @@
 """Whole clusters in one process over loopback: the facade from both sides."""
 
 import asyncio
+import shutil
 
+import msgspec
 import pytest
 
 from mpc import bip340, frost, messages, signer_service
@@ -65,6 +67,40 @@ async def test_a_node_that_restarts_goes_on(tmp_path):
         nodes[0] = await start_member(old.identity, directory, old.folder, old.incidents)
         verify(nodes[0], await nodes[0].cluster.sign(GROUP, "test", BODY, 5))
         verify(nodes[2], await nodes[2].cluster.sign(GROUP, "test", BODY, 5))
+
+
+async def test_a_restored_backup_answers_no_round_again(tmp_path):
+    """Attack: after a signer's folder is restored from before a signature, the coordinator sends the old round, and one
+    with the old nonces and another aggregate; neither is answered, and the restored signer goes on with new nonces."""
+    async with members(tmp_path, 2, 2) as (nodes, directory):
+        seen = {}
+        exchange = nodes[0].network.exchange
+
+        async def listen(peer, kind, body, timeout_s):
+            answer = await exchange(peer, kind, body, timeout_s)
+            seen[kind] = (body, answer.body)
+            return answer
+
+        nodes[0].network.exchange = listen
+        shutil.copytree(nodes[1].folder, tmp_path / "backup")
+        await nodes[0].cluster.sign(GROUP, "test", BODY, 5)
+        old = nodes[1]
+        await old.stop()
+        shutil.rmtree(old.folder)
+        shutil.copytree(tmp_path / "backup", old.folder)
+        nodes[1] = await start_member(old.identity, directory, old.folder, old.incidents)
+        asked = messages.decode(seen["sign.round"][0], messages.Round)
+        other = msgspec.structs.replace(asked, number=1, aggnonces=asked.aggnonces[::-1])
+        for again in (asked, other):
+            with pytest.raises(PeerRefused, match="SessionUnknown"):
+                await exchange(old.identity.host_key, "sign.round", messages.encode(again), 5)
+        offer = await exchange(old.identity.host_key, "sign.invite", seen["sign.invite"][0], 5)
+        fresh = messages.decode(offer.body, messages.Offer)
+        assert not set(fresh.pubnonces) & set(messages.decode(seen["sign.invite"][1], messages.Offer).pubnonces)
+        for again in (asked, other):
+            with pytest.raises(PeerRefused, match="NonceUnavailable"):
+                await exchange(old.identity.host_key, "sign.round", messages.encode(again), 5)
+        verify(nodes[0], await nodes[0].cluster.sign(GROUP, "test", BODY, 5))
 
 
 async def test_a_liar_is_named_with_evidence_and_left_out(tmp_path, monkeypatch):

@@ -1,21 +1,27 @@
 """The keystore: encrypted, whole after a crash, used by one process at a time."""
 
+import inspect
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mpc import chilldkg
 from mpc.cluster_errors import (
     ConflictingShare,
+    EmptyPassword,
     KeystoreDamaged,
     KeystoreExists,
     KeystoreInUse,
     ShareNotHeld,
     WrongPassword,
 )
-from mpc.keystore import PRODUCTION_COST, Keystore, recovery_from_export
+from mpc.keystore import PRODUCTION_COST, Keystore, _read, recovery_from_export
+from mpc.nonce_store import NonceJournal
 from tests.support.cluster import CHEAP, GROUP, deal, identities, with_epoch
 
 SECRET = identities(1)[0].host_secret
@@ -65,7 +71,65 @@ def test_no_secret_is_readable_in_the_file_or_in_text(store, path):
         assert secret.hex() not in repr(share) + repr(store.identity)
         assert repr(secret) not in repr(share) + repr(store.identity)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert PRODUCTION_COST.log_n >= 15
+
+
+def test_passwords_are_expensive_to_try(path):
+    """A keystore that is made without more ado takes 128 MiB and n = 2**17 for each try of a password (RFC 7914)."""
+    assert (PRODUCTION_COST.log_n, PRODUCTION_COST.r, PRODUCTION_COST.p) == (17, 8, 1)
+    assert inspect.signature(Keystore.create).parameters["cost"].default == PRODUCTION_COST
+
+
+def test_an_empty_password_is_refused(path):
+    """A keystore without a password would not be a secret; nothing is written."""
+    with pytest.raises(EmptyPassword):
+        Keystore.create(path, "", SECRET, CHEAP)
+    assert not path.exists()
+
+
+def test_a_password_is_the_same_however_it_is_typed(path):
+    """Composed and decomposed forms of a letter, which depend on the system, are one password."""
+    Keystore.create(path, "Schl\u00fcssel", SECRET, CHEAP).close()
+    Keystore.open(path, "Schlu\u0308ssel").close()
+
+
+def test_all_files_of_a_node_are_for_its_user_only(store, path, tmp_path):
+    """Keystore, lock and journal have mode 0600 whatever the umask; nobody else may write the public export."""
+    before = os.umask(0)
+    try:
+        Keystore.create(tmp_path / "other", "password", None, CHEAP).close()
+        NonceJournal(tmp_path / "nonces.journal").close()
+        store.export_recovery(tmp_path / "recovery.json")
+    finally:
+        os.umask(before)
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()}
+    assert modes.pop("recovery.json") & 0o022 == 0
+    assert modes == dict.fromkeys(("keys", "keys.lock", "other", "other.lock", "nonces.journal"), 0o600)
+
+
+def test_a_killed_process_leaves_no_lock(store, path):
+    """The lock belongs to the process, not to the file: what a killed process left does not keep others out."""
+    code = "import os, sys, pathlib; from mpc.keystore import Keystore\n"
+    code += "Keystore.open(pathlib.Path(sys.argv[1]), 'password'); os.kill(os.getpid(), 9)"
+    store.close()
+    killed = subprocess.run([sys.executable, "-c", code, path], check=False, cwd=Path(__file__).parents[4])
+    assert killed.returncode == -9
+    assert path.with_name("keys.lock").exists()
+    Keystore.open(path, "password").close()
+
+
+def test_secrets_do_not_show_in_errors_or_parsed_content(store, path):
+    """Neither the parsed content of the file nor an error of the keystore shows a secret or the password."""
+    share = deal(2, 3)[0]
+    store.store(share)
+    store.close()
+    with pytest.raises(WrongPassword) as wrong:
+        Keystore.open(path, "hunter2hunter2")
+    assert "hunter2" not in repr(wrong.value) + str(wrong.value)
+    header, _, content = _read(path, "password")
+    shown = repr(content) + repr(content.shares) + repr(header) + repr(store) + repr(vars(store))
+    for secret in (SECRET, share.secshare, store.identity.account_secret):
+        assert secret.hex() not in shown
+        assert repr(secret) not in shown
 
 
 def test_a_wrong_password_is_told_from_a_damaged_file(store, path):
