@@ -102,8 +102,11 @@ class Reverted(Fatal):
         self.reason = reason
         self.data = data
         self.transaction = transaction
-        where = f" (transaction {transaction.hex()})" if transaction else ""
-        super().__init__(f"{label}: {reason or 'refused without a reason'}{where}")
+        super().__init__(f"{label}: {reason or 'refused without a reason'}")
+
+    def __str__(self) -> str:
+        # The transaction may become known only after the reason.
+        return super().__str__() + (f" (transaction 0x{self.transaction.hex()})" if self.transaction else "")
 
 
 class InsufficientBalance(Retryable):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from adapters.evm.errors import GasPriceAboveCap
+from foundation.errors import BadInput
 from foundation.quantities import Wei
 
-_GWEI = 10**9
+_GWEI: Final = 10**9
+MIN_BUMP_PERMILLE: Final = 100
+"""Nodes take no replacement that bids less than a tenth more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,12 @@ class FeePolicy:
     cap: Wei = Wei(500 * _GWEI)
     tip: Wei = Wei(_GWEI)
     bump_permille: int = 125
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tip <= self.cap:
+            raise BadInput("fees.tip", f"{self.tip:,} wei", f"0 to the cap, {self.cap:,} wei")
+        if self.bump_permille < MIN_BUMP_PERMILLE:
+            raise BadInput("fees.bump_permille", f"{self.bump_permille}", f"at least {MIN_BUMP_PERMILLE}")
 
     def bid(self, base_fee: Wei) -> Fees:
         """Twice the base fee and the tip, within the cap: it stays valid while six full blocks raise the base fee.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from adapters.evm.errors import KeyReused
 from adapters.evm.fees import FeePolicy, Fees
 from adapters.evm.journal import SignedTx
 from adapters.evm.types import BlockHeader, BlockTag, Call, Receipt, Simulation
 from foundation.quantities import BlockHeight
+
+TRANSACTION_GAS: Final = 2**24
+"""The most gas that a transaction may ask for (EIP-7825)."""
 
 
 class SenderNode(Protocol):
@@ -50,14 +53,16 @@ class SenderNode(Protocol):
 class SenderPolicy:
     """How a sender bids and waits. Times in seconds.
 
-    Fields: fees; poll_seconds (between two looks while something is waited for); tend_seconds (between two rounds of
-    care); resend_after_seconds (until a transaction that the node does not know is broadcast again);
-    bump_after_seconds (until a transaction that is not mined bids more); gas_margin_permille and gas_margin (added to
-    what the simulation needed, because the state moves); refusals_before_filling (of one transaction, in a row).
+    Fields: fees; poll_seconds (between two looks after something was sent; later a tenth of the time waited, up to
+    poll_seconds_most); tend_seconds (between two rounds of care); resend_after_seconds (until a transaction that the
+    node does not know is broadcast again); bump_after_seconds (until a transaction that is not mined bids more);
+    gas_margin_permille and gas_margin (added to what the simulation needed, because the state moves);
+    refusals_before_filling (of one transaction, in a row).
     """
 
     fees: FeePolicy = field(default_factory=FeePolicy)
     poll_seconds: float = 0.05
+    poll_seconds_most: float = 0.5
     tend_seconds: float = 1.0
     resend_after_seconds: float = 2.0
     bump_after_seconds: float = 20.0
@@ -66,9 +71,13 @@ class SenderPolicy:
     refusals_before_filling: int = 5
 
     def gas_limit(self, simulation: Simulation) -> int:
-        """The gas limit for a call that was simulated."""
+        """The gas limit for a call that was simulated: with the margin, as far as a transaction may have it."""
         wanted = simulation.gas * (1000 + self.gas_margin_permille) // 1000 + self.gas_margin
-        return min(wanted, max(simulation.block.gas_limit, simulation.gas))
+        return min(wanted, max(min(simulation.block.gas_limit, TRANSACTION_GAS), simulation.gas))
+
+    def pause(self, waited_seconds: float) -> float:
+        """How long to wait for the next look, when `waited_seconds` passed since something was sent."""
+        return min(max(self.poll_seconds, waited_seconds / 10), max(self.poll_seconds_most, self.poll_seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from adapters.evm.errors import ChainMoved, CursorReorged, RpcRefused, TooManyLogs
+from adapters.evm.errors import ChainMoved, CursorReorged, NodeUnavailable, RpcRefused, TooManyLogs
 from adapters.evm.types import BlockHeader, BlockRef, BlockTag, Log
 from foundation.quantities import BlockHeight
+
+MAX_RANGE: Final = 10_000
+"""Blocks in one request, unless the provider wants fewer."""
 
 _OVER_LIMIT_CODES: Final = frozenset({-32005, -32602})
 _OVER_LIMIT_WORDS: Final = ("range", "limit", "too many", "too large", "more than", "exceed", "response size")
@@ -38,6 +41,37 @@ class LogSource(Protocol):
         ...
 
 
+async def read_logs(
+    source: LogSource,
+    addresses: Sequence[bytes],
+    first: BlockHeight,
+    last: BlockHeight,
+    topics: Sequence[Sequence[bytes]] = (),
+    max_range: int = MAX_RANGE,
+) -> list[Log]:
+    """The logs from block `first` to block `last`, both included, in as many requests as the provider wants.
+
+    Raises:
+        TooManyLogs: the provider refuses even a single block.
+        NodeUnavailable, AccessDenied, RpcRefused, BadAnswer: see `adapters.evm.rpc`.
+    """
+    found: list[Log] = []
+    size, start = max_range, first
+    while start <= last:
+        end = BlockHeight(min(last, start + size - 1))
+        try:
+            found += await source.logs(addresses, start, end, topics)
+        except RpcRefused as error:
+            if not _over_limit(error):
+                raise
+            if start == end:
+                raise TooManyLogs(start, error.message) from error
+            size = (end - start + 1) // 2
+        else:
+            start, size = BlockHeight(end + 1), min(max_range, size * 2)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class LogBatch:
     """All logs from block `first` to block `last`, both included. `last` is the cursor to store."""
@@ -57,7 +91,7 @@ class LogFollower:
         start: BlockHeight,
         *,
         topics: Sequence[Sequence[bytes]] = (),
-        max_range: int = 10_000,
+        max_range: int = MAX_RANGE,
     ) -> None:
         """Describe what to follow.
 
@@ -98,6 +132,10 @@ class LogFollower:
                 if last == first:
                     raise TooManyLogs(first, error.message) from error
                 self._range = max(1, (last - first + 1) // 2)
+            except NodeUnavailable:
+                # Perhaps it was too much to answer in time: less is asked for when the caller comes again.
+                self._range = max(1, (last - first + 1) // 2)
+                raise
             else:
                 # Grown again, because a crowded stretch of blocks does not last.
                 self._range = min(self._max_range, self._range * 2)

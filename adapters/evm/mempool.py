@@ -27,12 +27,32 @@ class Verdict(Enum):
 
 _WORDS: Final = (
     (Verdict.TAKEN, ("already known", "known transaction", "already imported", "alreadyknown", "already exists")),
-    (Verdict.NONCE_USED, ("nonce too low", "nonce is too low", "oldnonce", "invalid nonce", "nonce below")),
+    (
+        Verdict.NONCE_USED,
+        (
+            "nonce too low",
+            "nonce is too low",
+            "oldnonce",
+            "invalid nonce",
+            "nonce below",
+            "nonce has already been used",
+        ),
+    ),
     (
         Verdict.UNDERPRICED,
-        ("underpriced", "less than block base fee", "feecap", "fee too low", "max fee per gas", "gas price too low"),
+        (
+            "underpriced",
+            "less than block base fee",
+            "feecap",
+            "fee too low",
+            "feetoolow",
+            "replacementnotallowed",
+            "max fee per gas",
+            "gas price too low",
+            "gas price below",
+        ),
     ),
-    (Verdict.TOO_POOR, TOO_POOR),
+    (Verdict.TOO_POOR, (*TOO_POOR, "insufficientfunds")),
     (
         Verdict.NEVER,
         (

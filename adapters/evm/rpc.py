@@ -163,10 +163,13 @@ class EvmRpc:
         await self._transport.call("eth_sendRawTransaction", data(raw))
 
     def _explained(self, error: NodeError, label: str, sender: bytes | None) -> Exception:
+        # Contracts first: their words may be the same as the node's.
+        found = revert_data(error)
+        if found is not None:
+            return self._reverted(label, revert_reason(found), found)
         if any(words in error.message.lower() for words in TOO_POOR):
             return InsufficientBalance(sender or b"", error.message)
-        found = revert_data(error)
-        return error if found is None else self._reverted(label, revert_reason(found), found)
+        return error
 
 
 def _position(number: BlockHeight | BlockTag) -> str:

@@ -198,6 +198,7 @@ class TxSender:
         back_off = _BACK_OFF_FIRST
         tended_at = float("-inf")
         while True:
+            self._nudge.clear()
             try:
                 await self._shepherd.look()
                 if self._clock() - tended_at >= self._policy.tend_seconds:
@@ -206,7 +207,7 @@ class TxSender:
             except CausewayError as error:
                 # Also fatal ones: whatever a node answers now, the transactions stay ours to look after.
                 _log.warning("transactions wait", problem=str(error), kind=type(error).__name__)
-                await asyncio.sleep(back_off)
+                await self._nudged(back_off)
                 back_off = min(2 * back_off, _BACK_OFF_MOST)
                 continue
             except Exception as error:
@@ -221,11 +222,14 @@ class TxSender:
 
     async def _rest(self) -> None:
         """Wait until the next look is due: soon, later, or when something is sent."""
-        self._nudge.clear()
-        if self._shepherd.is_waiting:
-            await asyncio.sleep(self._policy.poll_seconds)
-            return
-        pause = self._policy.tend_seconds if self._shepherd.flights else None
+        sent_at = self._shepherd.waiting_since
+        if sent_at is not None:
+            await self._nudged(self._policy.pause(self._clock() - sent_at))
+        else:
+            await self._nudged(self._policy.tend_seconds if self._shepherd.flights else None)
+
+    async def _nudged(self, pause: float | None) -> None:
+        """Wait `pause` seconds (for ever, where None), or until something is sent."""
         try:
             async with asyncio.timeout(pause):
                 await self._nudge.wait()

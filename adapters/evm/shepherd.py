@@ -8,7 +8,14 @@ from itertools import groupby
 
 import structlog
 
-from adapters.evm.errors import NodeUnavailable, Reverted, RpcRefused, TransactionAbandoned
+from adapters.evm.errors import (
+    BadAnswer,
+    InsufficientBalance,
+    NodeUnavailable,
+    Reverted,
+    RpcRefused,
+    TransactionAbandoned,
+)
 from adapters.evm.flight import Flight, SenderNode, SenderPolicy, TxResult
 from adapters.evm.journal import SignedTx, TxJournal, TxStatus
 from adapters.evm.mempool import Verdict, verdict
@@ -44,6 +51,11 @@ class Shepherd:
     def is_waiting(self) -> bool:
         """Whether a transaction is not in a block yet."""
         return any(flight.included is None for flight in self.flights.values())
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the newest version was signed that is in no block yet; None where nothing is waited for."""
+        return max((flight.signed_at for flight in self.flights.values() if flight.included is None), default=None)
 
     def adopt(self, versions: Iterable[SignedTx]) -> None:
         """Watch what the journal holds, by nonce and in the order of signing."""
@@ -139,8 +151,8 @@ class Shepherd:
         except Reverted as refusal:
             refusal.transaction = tx.hash
             return refusal
-        except RpcRefused:
-            pass  # the node keeps no state of that block
+        except (RpcRefused, BadAnswer, InsufficientBalance):
+            pass  # the node keeps no state of that block, or the account cannot pay the call's value any more
         return Reverted(tx.label, "", transaction=tx.hash)
 
     async def _settle_included(self, final: BlockHeight) -> None:

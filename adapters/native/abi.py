@@ -100,8 +100,10 @@ def encode_values(types: Sequence[str], values: Sequence[Any], name: str) -> byt
 
 
 def decode_values(types: Sequence[str], content: bytes) -> tuple[Any, ...]:
-    """The inverse of `encode_values`. Raises eth_abi's `DecodingError`."""
-    values = decode(types, content)
+    """The inverse of `encode_values`; text that is no UTF-8 comes with escapes. Raises eth_abi's `DecodingError`."""
+    # Contracts take any bytes for text. A voucher whose endpoint is no UTF-8 must not keep all others from reading on,
+    # so text is decoded here: its encoding is that of bytes.
+    values = decode([kind.replace("string", "bytes") for kind in types], content)
     return tuple(_inside(parse(kind), value) for kind, value in zip(types, values, strict=True))
 
 
@@ -127,11 +129,13 @@ def _fixed_length(kind: ABIType) -> int | None:
 
 
 def _inside(kind: ABIType, value: Any) -> Any:
-    """Addresses as bytes, everywhere within a value."""
+    """Addresses as bytes and bytes as text, everywhere within a value."""
     if kind.is_array:
         return tuple(_inside(kind.item_type, item) for item in value)
     if isinstance(kind, TupleType):
         return tuple(_inside(component, item) for component, item in zip(kind.components, value, strict=True))
     if isinstance(kind, BasicType) and kind.base == "address":
         return bytes.fromhex(value[2:])
+    if isinstance(kind, BasicType) and kind.base == "string":
+        return value.decode(errors="backslashreplace")
     return value

@@ -46,7 +46,7 @@ class Registry:
         "Registry", "activate_group", "bytes32, bytes32, (bytes32,bytes32,bytes32), (uint256,bytes)[]"
     )
     asset = _function("Registry", "asset", "bytes32", "bytes32, string, string, string, uint8")
-    asset_policy = _function("Registry", "asset_policy", "bytes32", POLICY)
+    asset_policy = _function("Registry", "asset_policy", "bytes32", "uint256, uint256, uint256, bool")
     chain_info = _function("Registry", "chain_info", "bytes32", "string, bytes32")
     group = _function("Registry", "group", "bytes32", "bytes32, uint256, uint256, uint256, bytes32, uint256")
     members = _function("Registry", "members", "bytes32", f"{MEMBER}[]")
@@ -132,10 +132,15 @@ class Hub:
 
 
 class Token:
-    """A mapping token: what the bridge and its command line use of ERC-20 (EIP-20)."""
+    """A mapping token: what the bridge and its command line use of ERC-20 and its permit (EIP-20, EIP-2612)."""
 
     balance_of = _function("MappingToken", "balanceOf", "address", "uint256")
     allowance = _function("MappingToken", "allowance", "address, address", "uint256")
     total_supply = _function("MappingToken", "totalSupply", "", "uint256")
     approve = _function("MappingToken", "approve", "address, uint256", "bool")
     transfer = _function("MappingToken", "transfer", "address, uint256", "bool")
+    permit = _function("MappingToken", "permit", "address, address, uint256, uint256, uint8, bytes32, bytes32")
+    nonces = _function("MappingToken", "nonces", "address", "uint256")
+    token_name = _function("MappingToken", "name", "", "string")
+    token_symbol = _function("MappingToken", "symbol", "", "string")
+    decimals = _function("MappingToken", "decimals", "", "uint8")

@@ -9,8 +9,10 @@ from adapters.evm.types import Call
 from adapters.native.abi import Function
 from adapters.native.bindings import Bonds, Hub, Registry, Token
 from adapters.native.deployment import Deployment
+from adapters.native.eip712 import BadSignature
 from adapters.native.proofs import Proof
 from adapters.native.types import Announcement, DepositClaim, Reservation
+from foundation.errors import BadInput
 from foundation.quantities import TokenUnits, Wei
 from registry.assets import Asset, AssetPolicy
 from registry.groups import Member, check_endpoint, check_threshold
@@ -124,6 +126,23 @@ class Calls:
     def transfer(self, token: bytes, recipient: bytes, amount: TokenUnits) -> NativeCall:
         """Send tokens to an account."""
         return Call(token, Token.transfer.encode(recipient, amount), Token.transfer.label)
+
+    def permit(self, token: bytes, owner: bytes, amount: TokenUnits, deadline: int, signature: bytes) -> NativeCall:
+        """Let the Hub take tokens of `owner`, who signed `permit_digest`; anyone. `deadline`: seconds since 1970.
+
+        Raises also `BadSignature` for a signature that is not 65 bytes.
+        """
+        if len(signature) != 65:
+            raise BadSignature(f"{len(signature)} bytes")
+        r, s, v = signature[:32], signature[32:64], signature[64]
+        arguments = (owner, self._at.hub, amount, deadline, v, r, s)
+        return Call(token, Token.permit.encode(*arguments), Token.permit.label)
+
+    def pay(self, account: bytes, amount: Wei) -> NativeCall:
+        """Send the chain's own coin to an account (20 bytes), so that it can pay for gas."""
+        if len(account) != 20:
+            raise BadInput("account", f"{len(account)} bytes", "20 bytes")
+        return Call(account, b"", f"pay 0x{account.hex()}", amount)
 
     def _registry(self, function: Function, *arguments: Any) -> NativeCall:
         return Call(self._at.registry, function.encode(*arguments), function.label)

@@ -6,20 +6,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from adapters.evm.errors import BadAnswer, NodeUnavailable, Reverted
-from adapters.evm.logs import LogFollower
+from adapters.evm.logs import LogFollower, read_logs
 from adapters.evm.rpc import EvmRpc
-from adapters.evm.types import BlockRef, BlockTag, Call, Log
+from adapters.evm.types import BlockHeader, BlockRef, BlockTag, Call, Log
 from adapters.native.abi import Function
 from adapters.native.bindings import Bonds, Hub, Registry, Token
 from adapters.native.calls import Calls
 from adapters.native.deployment import Deployment
 from adapters.native.eip712 import HubDigests, RegistryDigests
-from adapters.native.events import EventBatch, NativeEvent, decode_event
+from adapters.native.events import DepositAnnounced, EventBatch, NativeEvent, decode_event
 from adapters.native.proofs import group_proof_message
 from adapters.native.types import (
+    Announcement,
     DepositStatus,
     PayoutRecord,
     PayoutStatus,
+    TokenInfo,
     Voucher,
     VoucherSet,
     WithdrawalRecord,
@@ -74,9 +76,13 @@ class NativeChain:
         """The newest block."""
         return await self._tagged("latest")
 
+    async def block(self, at: BlockHeight | BlockTag) -> BlockHeader | None:
+        """A block's header with its time, None where there is no such block."""
+        return await self.rpc.block(at)
+
     async def events(self, first: BlockHeight, last: BlockHeight) -> list[NativeEvent]:
-        """The events from block `first` to block `last`, both included, in the chain's order."""
-        return list(self._decoded(await self.rpc.logs(list(self._names), first, last)))
+        """The events from block `first` to block `last`, both included, in the chain's order. Raises as `read_logs`."""
+        return list(self._decoded(await read_logs(self.rpc, list(self._names), first, last)))
 
     async def next_events(self, cursor: BlockRef | None) -> EventBatch | None:
         """The next final events after `cursor`; None where there are no more yet. Raises as `LogFollower.read`."""
@@ -191,9 +197,26 @@ class NativeChain:
 
     async def token_balance(self, token: bytes, account: bytes, at: BlockHeight | BlockTag = "latest") -> TokenUnits:
         """How many units of a mapping token an account has."""
-        call = Call(token, Token.balance_of.encode(account), Token.balance_of.label)
-        (units,) = await self._one(call, Token.balance_of, at)
+        (units,) = await self._one(_token(token, Token.balance_of, account), Token.balance_of, at)
         return TokenUnits(units)
+
+    async def token_allowance(self, token: bytes, owner: bytes, at: BlockHeight | BlockTag = "latest") -> TokenUnits:
+        """How many units the Hub may take of an account's."""
+        call = _token(token, Token.allowance, owner, self.deployment.hub)
+        (units,) = await self._one(call, Token.allowance, at)
+        return TokenUnits(units)
+
+    async def token_nonce(self, token: bytes, owner: bytes, at: BlockHeight | BlockTag = "latest") -> int:
+        """The nonce of an account's next permit."""
+        (nonce,) = await self._one(_token(token, Token.nonces, owner), Token.nonces, at)
+        return int(nonce)
+
+    async def token_info(self, token: bytes, at: BlockHeight | BlockTag = "finalized") -> TokenInfo:
+        """A mapping token's name, symbol and decimals. Raises `BadAnswer` where no token is."""
+        functions = (Token.token_name, Token.token_symbol, Token.decimals)
+        answers = await self._read([_token(token, function) for function in functions], functions, at)
+        (name,), (symbol,), (decimals,) = answers
+        return TokenInfo(token, name, symbol, decimals)
 
     async def vouchers(self, at: BlockHeight | BlockTag = "finalized") -> VoucherSet:
         """The committee: all who joined, their identities and weights, in the order of joining."""
@@ -209,6 +232,21 @@ class NativeChain:
             lambda: tuple(Voucher(Member(account, *v[:3]), Wei(v[3])) for account, (v,) in pairs),
         )
         return VoucherSet(vouchers, Wei(total))
+
+    async def announcement(self, announcement: bytes) -> Announcement | None:
+        """The terms of a deposit address that were announced under this id, as the final blocks have them.
+
+        The id commits to all of them but the birthday; of several announcements the lowest birthday is returned, with
+        which no coin is missed.
+
+        Raises:
+            As `read_logs`.
+        """
+        topics = [[Hub.DepositAnnounced.topic], [announcement]]
+        first, last = self.deployment.start_block, (await self.finalized_block()).number
+        logs = await read_logs(self.rpc, [self.deployment.hub], first, last, topics)
+        found = [event.terms for event in self._decoded(logs) if isinstance(event, DepositAnnounced)]
+        return min(found, key=lambda terms: terms.birthday, default=None)
 
     async def minimum_stake(self, at: BlockHeight | BlockTag = "finalized") -> Wei:
         """The least that a voucher bonds when it joins."""
@@ -259,6 +297,10 @@ class NativeChain:
         except Reverted as error:  # our views refuse nothing: another contract is there
             raise BadAnswer("eth_call", error.label, "is refused: another contract is there") from error
         return [function.decode(answer) for function, answer in zip(functions, answers, strict=True)]
+
+
+def _token(token: bytes, function: Function, *arguments: Any) -> Call:
+    return Call(token, function.encode(*arguments), function.label)
 
 
 def _withdrawal(withdrawal: bytes, *fields: Any) -> WithdrawalRecord | None:

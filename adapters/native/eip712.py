@@ -17,7 +17,6 @@ from foundation.errors import BadInput
 
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _DOMAIN_TYPE: Final = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
-_NAME: Final = keccak(text="Causeway")
 _VERSION: Final = keccak(text="1")
 
 DEPOSIT_ATTESTATION: Final = (
@@ -29,6 +28,7 @@ DEPOSIT_RETURN: Final = (
 PAYOUT_RESERVATION: Final = "PayoutReservation(bytes32 group,bytes32 asset,bytes32[] withdrawals,bytes32[] inputs)"
 ANCHOR_SPENT: Final = "AnchorSpent(bytes32 payout,bytes32 spender)"
 PAYOUT_SETTLEMENT: Final = "PayoutSettlement(bytes32 payout,bytes32 txid,uint256 fee)"
+PERMIT: Final = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 GROUP_KEY: Final = "GroupKey(bytes32 group,uint256 epoch,bytes32 key)"
 
 
@@ -41,16 +41,17 @@ class BadSignature(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Where signatures count: one contract on one chain. Fields: chain_id (EIP-155); contract (20 bytes)."""
+    """Where signatures count: one contract on one chain. Fields: chain_id (EIP-155); contract (20 bytes); name."""
 
     chain_id: int
     contract: bytes
+    name: str = "Causeway"
 
     @property
     def separator(self) -> bytes:
         """The hash of the domain. Raises `BadInput`."""
         types = ("bytes32", "bytes32", "bytes32", "uint256", "address")
-        values = (_DOMAIN_TYPE, _NAME, _VERSION, self.chain_id, self.contract)
+        values = (_DOMAIN_TYPE, keccak(text=self.name), _VERSION, self.chain_id, self.contract)
         return keccak(encode_values(types, values, "domain"))
 
 
@@ -99,6 +100,19 @@ class RegistryDigests:
     def group_key(self, group: bytes, epoch: int, key: bytes) -> bytes:
         """A member holds a share of this key (x-only, 32 bytes). Raises `BadInput`."""
         return _typed_digest(self._separator, GROUP_KEY, (group, epoch, key))
+
+
+def permit_digest(domain: Domain, owner: bytes, spender: bytes, amount: int, nonce: int, deadline: int) -> bytes:
+    """What the owner of tokens signs, so that `spender` may take `amount` of them (EIP-2612). Raises `BadInput`.
+
+    Args:
+        domain: of the token, with its name (`TokenInfo.name`).
+        owner, spender: accounts, 20 bytes each.
+        amount: in base units.
+        nonce: `NativeChain.token_nonce` of the owner.
+        deadline: in seconds since 1970; a block with a later time refuses the permit.
+    """
+    return _typed_digest(domain.separator, PERMIT, (owner, spender, amount, nonce, deadline))
 
 
 def sign_digest(secret: bytes, digest: bytes) -> bytes:

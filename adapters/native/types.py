@@ -118,6 +118,16 @@ class PayoutRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """What a mapping token says of itself. `name` is also that of its EIP-712 domain (EIP-2612)."""
+
+    token: bytes
+    name: str
+    symbol: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
 class Voucher:
     """A member of the committee that attests. `weight` is its bonded stake."""
 
