@@ -1,4 +1,4 @@
-"""What a node says of itself, for `node status`: written into its own database about once a second."""
+"""What a node says of itself, for `node status`: written into its own database every two seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from foundation.quantities import UnixMs
 from registry.groups import GroupStatus
 
 STATUS: Final = "status"
-_EVERY_SECONDS: Final = 1.0
+_EVERY_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -28,6 +29,8 @@ from bridge.storage import Database, DepositTermsRow
 from foundation.quantities import BlockHeight
 
 _LOG: Final = structlog.get_logger(__name__)
+_CURSOR_SECONDS: Final = 10.0
+"""How often the native cursor is stored while nothing happens."""
 
 
 class Intake:
@@ -43,6 +46,7 @@ class Intake:
         self._one_at_a_time = asyncio.Lock()
         self._tail: Tail | None = None
         self.native_cursor: NativeBlockRef | None = None
+        self._cursor_stored_at = float("-inf")
         self.changed = changed
 
     @property
@@ -97,6 +101,10 @@ class Intake:
         Raises:
             As `bitcoin`, and what the native chain's reads raise: call again later, with the same batch.
         """
+        if not batch.events and not self._is_cursor_due():
+            # Nothing happened: to read these blocks again after a crash is harmless, to write each down costs more.
+            self.native_cursor = batch.last
+            return
         async with self._one_at_a_time:
             if any(isinstance(event, IDENTITY_EVENTS) for event in batch.events):
                 await self._refresh(batch)
@@ -114,10 +122,14 @@ class Intake:
                 await steps.save()
                 await uow.commit()
             self.native_cursor = batch.last
+            self._cursor_stored_at = time.monotonic()
             self._watched.add_scripts(row.script for row in rows)
             self._bitcoin.watch(scanned)
         if batch.events:
             self.changed.set()
+
+    def _is_cursor_due(self) -> bool:
+        return time.monotonic() - self._cursor_stored_at >= _CURSOR_SECONDS
 
     async def _refresh(self, batch: EventBatch) -> None:
         """Read the directory anew, the batch's new groups included."""

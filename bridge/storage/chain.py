@@ -46,7 +46,7 @@ class DepositTermsRepository(Repository):
         known: dict[bytes, int] = {}
         for chunk in chunks(row.script for row in rows):
             query = select(deposit_terms.c.script, deposit_terms.c.birthday).where(deposit_terms.c.script.in_(chunk))
-            known.update(row.tuple() for row in await self._connection.execute(query))
+            known.update((script, birthday) for script, birthday in await self._connection.execute(query))
         news: dict[bytes, DepositTermsRow] = {}
         for row in rows:
             if row.script not in known or row.birthday < known[row.script]:
@@ -188,7 +188,7 @@ class BitcoinTransactions(Repository):
         """The outpoints that the transaction spends, in input order."""
         c = bitcoin_inputs.c
         query = select(c.spent_txid, c.spent_vout).where(c.txid == txid).order_by(c.position)
-        return tuple(row.tuple() for row in await self._connection.execute(query))
+        return tuple((txid, vout) for txid, vout in await self._connection.execute(query))
 
     async def of_subject(self, purpose: TransactionPurpose, subject: bytes) -> tuple[BitcoinTransactionRow, ...]:
         """Every version for one purpose and subject, the cheapest first."""

@@ -43,7 +43,7 @@ class Transfers(Repository):
         stored: dict[bytes, int] = {}
         for chunk in chunks(row.id for row in rows):
             query = select(transfers.c.id, transfers.c.version).where(transfers.c.id.in_(chunk))
-            stored.update(row.tuple() for row in await self._connection.execute(query))
+            stored.update((id_, version) for id_, version in await self._connection.execute(query))
         _check_versions("transfers", {row.id: row.version for row in rows}, stored)
         saved = tuple(replace(row, version=row.version + 1) for row in rows)
         insert = self._insert(transfers)
@@ -100,7 +100,7 @@ class Transfers(Repository):
     async def count_by_stage(self, kind: TransferKind) -> dict[str, int]:
         """How many transfers are in each stage."""
         query = select(transfers.c.stage, func.count()).where(transfers.c.kind == kind).group_by(transfers.c.stage)
-        return dict(row.tuple() for row in await self._connection.execute(query))
+        return {stage: count for stage, count in await self._connection.execute(query)}
 
 
 class Payouts(Repository):
@@ -117,7 +117,7 @@ class Payouts(Repository):
             LostUpdate: it has changed since it was read.
         """
         query = select(payouts.c.id, payouts.c.version).where(payouts.c.id == row.id)
-        stored = dict(found.tuple() for found in await self._connection.execute(query))
+        stored = {id_: version for id_, version in await self._connection.execute(query)}
         _check_versions("payouts", {row.id: row.version}, stored)
         saved = replace(row, version=row.version + 1)
         insert = self._insert(payouts)
@@ -162,7 +162,7 @@ class Journey(Repository):
         for chunk in chunks({entry.transfer_id for entry in entries}):
             query = select(journey.c.transfer_id, func.max(journey.c.seq)).where(journey.c.transfer_id.in_(chunk))
             rows = await self._connection.execute(query.group_by(journey.c.transfer_id))
-            last.update(row.tuple() for row in rows)
+            last.update((transfer_id, seq) for transfer_id, seq in rows)
         await self._write(journey.insert(), _numbered(entries, last))
 
     async def of(self, transfer_id: bytes) -> tuple[JourneyEntry, ...]:
