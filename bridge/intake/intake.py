@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Final
 
 import structlog
+
 from adapters.bitcoin.blocks import Watchlist, scan_block
 from adapters.bitcoin.follower import Batch, BlockSource, Connected, Tail, follow, scan_range
-
 from adapters.bitcoin.primitives import BlockRef, OutPoint
 from adapters.evm.types import BlockRef as NativeBlockRef
 from adapters.native.events import EventBatch, GroupProposed, PayoutReserved
