@@ -22,8 +22,9 @@ _SILENCE_MS: Final = 30_000
 class BlockNotices:
     """Wakes a follower when the node's chain changes; without notices, at regular intervals.
 
-    ZeroMQ connects by itself, again and again, so the node may stop and start. Notices are lost while there is no
-    connection: whoever waits sets a `timeout_s` after which he looks anyway. For one waiter at a time.
+    ZeroMQ connects by itself, again and again, so the node may stop and start; from the first wait on it subscribes
+    again as well. Notices are lost while there is no connection: whoever waits sets a `timeout_s` after which to look
+    anyway. For one waiter at a time.
     """
 
     def __init__(self, zmq_endpoint: str | None, poll_s: float = 1.0) -> None:
