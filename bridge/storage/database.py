@@ -156,7 +156,12 @@ class Database:
     async def _commit(self, connection: AsyncConnection) -> None:
         if self._commit_hook is not None:
             await self._commit_hook(Moment.BEFORE)
-        await connection.commit()
+        try:
+            await connection.commit()
+        except BaseException:
+            # SQLite leaves a transaction open whose COMMIT failed; back in the pool it would keep the write lock.
+            await connection.invalidate()
+            raise
         if self._commit_hook is not None:
             await self._commit_hook(Moment.AFTER)
 

@@ -100,7 +100,7 @@ class Transfers(Repository):
     async def count_by_stage(self, kind: TransferKind) -> dict[str, int]:
         """How many transfers are in each stage."""
         query = select(transfers.c.stage, func.count()).where(transfers.c.kind == kind).group_by(transfers.c.stage)
-        return {stage: count for stage, count in await self._connection.execute(query)}
+        return dict((await self._connection.execute(query)).all())
 
 
 class Payouts(Repository):
@@ -117,7 +117,7 @@ class Payouts(Repository):
             LostUpdate: it has changed since it was read.
         """
         query = select(payouts.c.id, payouts.c.version).where(payouts.c.id == row.id)
-        stored = {id_: version for id_, version in await self._connection.execute(query)}
+        stored = dict((await self._connection.execute(query)).all())
         _check_versions("payouts", {row.id: row.version}, stored)
         saved = replace(row, version=row.version + 1)
         insert = self._insert(payouts)

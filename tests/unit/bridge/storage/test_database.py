@@ -147,8 +147,8 @@ async def test_a_view_stands_still_and_waits_for_no_writer(database: Database) -
 
 
 async def test_a_view_cannot_write(database: Database) -> None:
-    """Writing through a view fails instead of being dropped, and later units are not affected."""
-    with pytest.raises((DBAPIError, DatabaseUnavailable)):
+    """Writing through a view fails as the mistake that it is, and later units are not affected."""
+    with pytest.raises(DBAPIError):
         async with database.view() as view:
             await view.node_meta.put("fact", b"1")
     async with database.unit() as unit:
@@ -211,6 +211,42 @@ async def test_a_lock_that_another_process_keeps_is_retryable(database_url: str)
                     pass
         async with two.unit():
             pass
+
+
+@pytest.mark.parametrize("trouble", [TimeoutError("elsewhere"), ConnectionError("elsewhere"), ValueError("here")])
+async def test_trouble_that_is_not_the_databases_passes_through(database: Database, trouble: Exception) -> None:
+    """A time-out of something else inside a unit or a view is not told as the database's."""
+    for block in (database.unit, database.view):
+        with pytest.raises(type(trouble)) as raised:
+            async with block():
+                raise trouble
+        assert raised.value is trouble
+
+
+async def test_a_statement_that_is_wrong_is_no_matter_of_waiting(database: Database) -> None:
+    """Our own mistake is not retried for ever."""
+    with pytest.raises(DBAPIError):
+        async with database.unit() as unit:
+            await unit.cursors._connection.execute(text("SELECT nothing FROM nowhere"))
+
+
+async def test_a_cancelled_unit_is_undone_and_frees_the_lock(database: Database) -> None:
+    """An agent that is stopped in the middle of a unit leaves no trace and stands in nobody's way."""
+    wrote = asyncio.Event()
+
+    async def write_and_wait() -> None:
+        async with database.unit() as unit:
+            await unit.node_meta.put("fact", b"1")
+            wrote.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(write_and_wait())
+    await wrote.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(10), database.unit() as unit:
+        assert await unit.node_meta.get("fact") is None
 
 
 async def test_a_server_that_does_not_answer_is_retryable() -> None:
