@@ -30,7 +30,7 @@ from mpc.dkg_session import session_id
 from mpc.evidence import GroupKey
 from mpc.keystore import KeyShare, Keystore
 from mpc.messages import DkgAck, DkgDone, DkgFirst, DkgSecond, DkgStart, DkgStep
-from mpc.ports import Clock, GroupDirectory, Incident, Incidents
+from mpc.ports import Clock, GroupDirectory, Incident, IncidentKind, Incidents
 
 SESSION_TTL_MS: Final = 600_000
 MAX_SESSIONS_A_PEER: Final = 8
@@ -153,7 +153,7 @@ class DkgService:
         try:
             self._keystore.recover(found.start.group, found.start.epoch, step.payload, ready=False)
         except ConflictingShare as error:
-            await self._record(found, "ConflictingShare", str(error))
+            await self._record(found, "ConflictingShare", str(error), "conflicting-key")
             raise
         return self._ack(found, step.payload)
 
@@ -237,7 +237,6 @@ class DkgService:
         session = session_id(start.group, start.epoch, start.attempt, found.coordinator, found.params)
         return DkgAck(session, signature)
 
-    async def _record(self, found: _Session, error: str, text: str) -> None:
-        await self._incidents.record(
-            Incident(self._clock(), "key-generation", found.coordinator, found.start.group, error, text)
-        )
+    async def _record(self, found: _Session, error: str, text: str, kind: IncidentKind = "key-generation") -> None:
+        incident = Incident(self._clock(), kind, found.coordinator, found.start.group, error, text)
+        await self._incidents.record(incident)

@@ -311,3 +311,9 @@ def test_shares_at_zero_intermediate_values():
     coefficients[1] = coefficients[2].mul_public(-4)
     value = evaluate_secret(coefficients, 4)
     assert value.to_bytes() == coefficients[0].to_bytes()
+
+
+def test_a_key_that_is_infinity_is_refused():
+    """A sum of commitments whose secret is zero is no key, wherever it comes from."""
+    with pytest.raises(MalformedInput):
+        VSSCommitment((INFINITY, G)).without_script_path()

@@ -7,6 +7,7 @@ import pytest
 
 from mpc import chilldkg, dkg_session
 from mpc.cluster_errors import (
+    ConflictingShare,
     GroupNotProposed,
     NotAMember,
     SessionConflict,
@@ -279,3 +280,23 @@ async def test_a_member_that_shows_a_false_key_is_accused():
     assert isinstance(state, Broken)
     assert (state.accusations[0].accused, sends) == (2, ())
     assert deal(T, N)[0].key.recovery_data == b""
+
+
+async def test_a_second_finished_key_is_refused_and_recorded(participants):
+    """A coordinator that shows another finished key for a group gets no acknowledgement, and an incident says so."""
+    await Coordinator(participants).run()
+    held = participants.holds(1)
+    first = [chilldkg.participant_step1(host.host_secret, PARAMS, os.urandom(32)) for host in HOSTS]
+    state, cmsg1 = chilldkg.coordinator_step1([pmsg for _, pmsg in first], PARAMS)
+    second = [
+        chilldkg.participant_step2(host.host_secret, own, cmsg1, os.urandom(32))[1]
+        for host, (own, _) in zip(HOSTS, first, strict=True)
+    ]
+    other = chilldkg.coordinator_finalize(state, second)[2]
+    await participants.services[1].start(KEYS[0], start_message(1))
+    session = dkg_session.session_id(GROUP, 0, 1, KEYS[0], PARAMS)
+    with pytest.raises(ConflictingShare):
+        await participants.services[1].adopt(KEYS[0], DkgStep(session, other))
+    assert participants.holds(1) == held
+    incident = participants.incidents.recorded[-1]
+    assert (incident.kind, incident.peer, incident.error) == ("conflicting-key", KEYS[0], "ConflictingShare")

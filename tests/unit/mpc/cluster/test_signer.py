@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from foundation.quantities import UnixMs
 from mpc import frost
+from mpc import signer as signing
 from mpc.cluster_errors import (
     EpochMismatch,
     InvalidRound,
@@ -111,6 +113,24 @@ async def test_different_aggregates_or_signer_sets_for_one_offer_get_one_answer(
     assert {type(answer) for answer in answers if isinstance(answer, Exception)} == {NonceUnavailable}
     (signed,) = (asked for asked, answer in zip(rounds, answers, strict=True) if not isinstance(answer, Exception))
     assert await signer.sign(signed) in answers
+
+
+def test_the_machine_itself_names_an_offer_in_one_effect_only():
+    """Without the store behind it, the state machine spends an offer once: while it signs, after it failed, and after it
+    answered, another round over the same nonces is refused."""
+    invite = Invite(SESSION, GROUP, 0, "test", BODY)
+    pubnonces = tuple(others_nonces(2, 0))
+    state = signing.open_session(COORDINATOR, invite, KEY, 0, ITEMS, UnixMs(100))
+    state, _ = signing.step(state, signing.Made(pubnonces), UnixMs(1))
+    asked = a_round(list(pubnonces))
+    state, effect = signing.step(state, signing.Asked(asked), UnixMs(1))
+    assert effect.pubnonces == pubnonces
+    failed, _ = signing.step(state, signing.Broken(), UnixMs(1))
+    produced = signing.Produced(asked.digest(), (bytes(32),) * 2, tuple(others_nonces(2, 0)))
+    answered, _ = signing.step(state, produced, UnixMs(1))
+    for later in (state, failed, answered):
+        with pytest.raises(NonceUnavailable):
+            signing.step(later, signing.Asked(a_round(list(pubnonces), number=1)), UnixMs(1))
 
 
 async def test_every_nonce_of_a_long_session_is_new(signer):

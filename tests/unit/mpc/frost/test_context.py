@@ -28,6 +28,14 @@ def test_identifiers_out_of_range_doubled_or_too_few(group, ids):
         frost.SignersContext(5, 3, ids, [group.pubshares[i % 5] for i in ids], group.thresh_pk)
 
 
+def test_an_identifier_beyond_n_is_refused_even_if_its_share_fits(group):
+    """Attack: a share on the polynomial beyond the group's size, that nobody should hold, does not join."""
+    ids = (0, 1, group.n - 1)
+    shares = [group.pubshares[i] for i in ids]
+    with pytest.raises(MalformedInput, match="out of range"):
+        frost.SignersContext(group.n - 1, 3, ids, shares, group.thresh_pk)
+
+
 @pytest.mark.parametrize(("n", "t"), [(5, 0), (2, 3)])
 def test_impossible_thresholds(group, n, t):
     """A threshold of zero or above n is refused."""
