@@ -15,7 +15,7 @@ from adapters.bitcoin import answers
 from adapters.bitcoin._transport import Cookie, Password, Transport
 from adapters.bitcoin.addresses import Network
 from adapters.bitcoin.answers import Header, MempoolEntry
-from adapters.bitcoin.errors import BadAnswer, MempoolRefused, Refusal, RpcRefused, WrongChain
+from adapters.bitcoin.errors import BadAnswer, MalformedTransaction, MempoolRefused, Refusal, RpcRefused, WrongChain
 from adapters.bitcoin.primitives import BlockRef, Coin, OutPoint, hash_text, parse_hash
 from adapters.bitcoin.transactions import parse_transaction
 from foundation.quantities import BlockHeight, SatPerKvB
@@ -200,7 +200,11 @@ class BitcoinRpc:
         if found is None:
             return None
         raw = answers.decode_hex(method, found)
-        if parse_transaction(raw).txid != txid:
+        try:
+            is_asked_for = parse_transaction(raw).txid == txid
+        except MalformedTransaction as error:
+            raise BadAnswer(method, "result", error.problem) from error
+        if not is_asked_for:
             raise BadAnswer(method, "result", "is another transaction")
         return raw
 
@@ -221,6 +225,8 @@ class BitcoinRpc:
             # Counted from the block that the answer names, which need not be the tip any more.
             best = await self.header(parse_hash(found.bestblock))
             height = BlockHeight(best.block.height - found.confirmations + 1)
+            if height < 0:
+                raise BadAnswer(method, "confirmations", f"{found.confirmations} at height {best.block.height}")
         script = answers.decode_hex(method, found.script.hex, "scriptPubKey.hex")
         return Coin(outpoint, answers.satoshi(method, "value", found.value), script, height)
 
