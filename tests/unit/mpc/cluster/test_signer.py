@@ -116,8 +116,8 @@ async def test_different_aggregates_or_signer_sets_for_one_offer_get_one_answer(
 
 
 def test_the_machine_itself_names_an_offer_in_one_effect_only():
-    """Even without the store behind it the state machine spends an offer once: while it signs, after it failed and after
-    it answered, another round over the same nonces is refused."""
+    """Without the store behind it the state machine still spends an offer once: while it signs, after it failed, and
+    after it answered, another round over the same nonces is refused."""
     invite = Invite(SESSION, GROUP, 0, "test", BODY)
     pubnonces = tuple(others_nonces(2, 0))
     state = signing.open_session(COORDINATOR, invite, KEY, 0, ITEMS, UnixMs(100))
