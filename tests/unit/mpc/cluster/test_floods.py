@@ -1,6 +1,7 @@
 """What one peer can take of a node: its time, its memory, its log."""
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -18,11 +19,18 @@ ALICE, BOB, MALLORY = identities(3)
 TIMEOUT_S = 5.0
 
 
-async def start(identity, directory, **options):
-    network = PeerNetwork(identity, NETWORK, directory, "tcp://127.0.0.1:*", **options)
-    await network.start()
-    directory.add(identity, network.endpoint)
-    return network
+@pytest.fixture
+async def start():
+    """Starts nodes: start(identity, directory, **options); closes them also after a test that fails."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def started(identity, directory, **options):
+            network = PeerNetwork(identity, NETWORK, directory, "tcp://127.0.0.1:*", **options)
+            await stack.enter_async_context(network)
+            directory.add(identity, network.endpoint)
+            return network
+
+        yield started
 
 
 async def echo(received):
@@ -60,7 +68,7 @@ async def test_a_flood_leaves_the_loop_to_others(side):
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_large_message_costs_its_sender_more():
+async def test_a_large_message_costs_its_sender_more(start):
     """Rates count bytes: large messages use a bucket up sooner, before anything of them is parsed."""
     directory = Directory()
     bob = await start(BOB, directory, limits=Limits(requests_per_s=0.001, burst=10))
@@ -71,11 +79,9 @@ async def test_a_large_message_costs_its_sender_more():
     with pytest.raises(PeerSilent):
         await asyncio.gather(*(mallory.request(BOB.host_key, "echo", body, 0.3) for _ in range(2)))
     assert bob.dropped["TooManyRequests"] == 1
-    await mallory.close()
-    await bob.close()
 
 
-async def test_what_is_handled_at_once_is_limited_in_bytes():
+async def test_what_is_handled_at_once_is_limited_in_bytes(start):
     """Requests that wait in handlers hold no more than their peer's share of memory."""
     directory = Directory()
     bob, alice = await start(BOB, directory, limits=Limits(bytes_at_once=100_000)), await start(ALICE, directory)
@@ -99,11 +105,9 @@ async def test_what_is_handled_at_once_is_limited_in_bytes():
     end.set()
     assert await asyncio.gather(*first) == [b"done", b"done"]
     assert await alice.request(BOB.host_key, "wait", bytes(45_000), TIMEOUT_S) == b"done"
-    await alice.close()
-    await bob.close()
 
 
-async def test_answers_nobody_waits_for_are_limited_before_they_are_verified(monkeypatch):
+async def test_answers_nobody_waits_for_are_limited_before_they_are_verified(start, monkeypatch):
     """A server that floods its client with signed answers does not make it verify signatures without end."""
     directory = Directory()
     alice = await start(ALICE, directory, limits=Limits(requests_per_s=0.001, burst=20))
@@ -121,7 +125,6 @@ async def test_answers_nobody_waits_for_are_limited_before_they_are_verified(mon
     task.cancel()
     assert len(verified) == 20
     assert alice.dropped["StaleMessage"] == 20
-    await alice.close()
 
 
 async def test_dropped_messages_are_logged_ever_more_rarely():
@@ -137,7 +140,7 @@ async def test_dropped_messages_are_logged_ever_more_rarely():
     assert [entry["count"] for entry in logs] == [1, 10, 100, 1000]
 
 
-async def test_the_log_of_a_bug_shows_no_secrets(capsys):
+async def test_the_log_of_a_bug_shows_no_secrets(start, capsys):
     """A handler that fails is logged with its trace but without local variables, whatever the renderer would show."""
     directory = Directory()
     bob, alice = await start(BOB, directory), await start(ALICE, directory)
@@ -157,11 +160,9 @@ async def test_the_log_of_a_bug_shows_no_secrets(capsys):
     assert "ZeroDivisionError" in text
     assert "5ec4e7" not in text
     assert "\\xc4" not in text
-    await alice.close()
-    await bob.close()
 
 
-async def test_a_stranger_that_speaks_no_zeromq_does_not_stop_a_node():
+async def test_a_stranger_that_speaks_no_zeromq_does_not_stop_a_node(start):
     """Connections that send random bytes, half a greeting, or nothing are survived, and registered peers are served."""
     directory = Directory()
     bob, alice = await start(BOB, directory), await start(ALICE, directory)
@@ -191,5 +192,3 @@ async def test_a_stranger_that_speaks_no_zeromq_does_not_stop_a_node():
     assert await alice.request(BOB.host_key, "echo", b"y", TIMEOUT_S) == b"y"
     assert bob.dropped.total() == 0
     context.destroy(linger=0)
-    await alice.close()
-    await bob.close()
