@@ -63,6 +63,7 @@ class FakeChain:
     pool: dict[tuple[bytes, int], Transaction] = field(default_factory=dict)
     mined: list[list[Transaction]] = field(default_factory=lambda: [[], []])
     broadcasts: list[Transaction] = field(default_factory=list)
+    peak_final: int = 0  # for tests that drop blocks: none at or below it
 
     @property
     def height(self) -> int:
