@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bridge.storage.errors import DatabaseUnavailable
-from bridge.storage.migrate import upgrade
+from bridge.storage.migrate import is_current, upgrade
 from bridge.storage.unit import UnitOfWork, View
 from foundation.errors import BadInput
 
@@ -71,7 +71,7 @@ class Database:
     async def open(cls, url: str, *, commit_hook: CommitHook | None = None, busy_ms: int = _BUSY_MS) -> Database:
         """Open the database at `url`, making it and bringing it to this release's revision where needed.
 
-        Several processes may open one database at once.
+        Several processes may open one database at once, also while another one writes.
 
         Args:
             url: `sqlite:////absolute/path`, `sqlite:///relative/path` or `postgresql://user:password@host/name`.
@@ -92,8 +92,7 @@ class Database:
             engine = _postgresql(parsed, busy_ms)
         try:
             with _translated():
-                async with _migrating(), _connection(engine) as connection, connection.begin():
-                    await connection.run_sync(upgrade)
+                await _migrate(engine)
         except BaseException:
             await engine.dispose()
             raise
@@ -132,13 +131,7 @@ class Database:
         """
         with _translated():
             async with _connection(self._engine) as connection:
-                if connection.dialect.name == "postgresql":
-                    await connection.execution_options(
-                        isolation_level="REPEATABLE READ", postgresql_readonly=True, **{_VIEW: True}
-                    )
-                else:
-                    await connection.execution_options(**{_VIEW: True})
-                await connection.begin()
+                await _begin_view(connection)
                 yield View(connection)
 
     async def close(self) -> None:
@@ -259,6 +252,25 @@ async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         except OSError as error:
             raise DatabaseUnavailable(_problem(error)) from error
         yield connection
+
+
+async def _begin_view(connection: AsyncConnection) -> None:
+    """Begin a transaction that sees one moment and cannot write."""
+    if connection.dialect.name == "postgresql":
+        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True, **{_VIEW: True})
+    else:
+        await connection.execution_options(**{_VIEW: True})
+    await connection.begin()
+
+
+async def _migrate(engine: AsyncEngine) -> None:
+    """Bring the database to this release's revision. Where it is there already, no writer is waited for."""
+    async with _connection(engine) as connection:
+        await _begin_view(connection)
+        if await connection.run_sync(is_current):
+            return
+    async with _migrating(), _connection(engine) as connection, connection.begin():
+        await connection.run_sync(upgrade)
 
 
 def _connection_lost(context: ExceptionContext) -> BaseException | None:

@@ -15,6 +15,12 @@ from bridge.storage.errors import DatabaseNewer
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether nothing is left for `upgrade` to do; reads only, and needs no lock."""
+    script = ScriptDirectory.from_config(configuration(connection))
+    return MigrationContext.configure(connection).get_current_revision() == script.get_current_head()
+
+
 def upgrade(connection: Connection) -> None:
     """Apply the revisions that are missing, inside the caller's transaction, which must hold the write lock.
 
