@@ -145,7 +145,7 @@ class NotPayable(Refused):
 
 
 class PayoutClosed(Refused):
-    """The payout is settled or voided. Fields: payout_id, stage."""
+    """The payout is paid, settled or voided. Fields: payout_id, stage."""
 
     def __init__(self, payout_id: bytes, stage: str) -> None:
         self.payout_id = payout_id
