@@ -99,7 +99,7 @@ class SignerService:
             before = session.state
             if before is None:
                 raise SessionUnknown(asked.session)
-            cost = len(before.items) + len(asked.ids)
+            cost = len(before.items) + len(asked.ids) // 4
             state, effect = await offload.compute(cost, signer.step, before, signer.Asked(asked), self._clock())
             session.state = state
             if isinstance(effect, signer.SpendAndSign):

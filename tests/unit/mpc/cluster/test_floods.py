@@ -124,7 +124,7 @@ async def test_answers_nobody_waits_for_are_limited_before_they_are_verified(sta
         await flood.enough.wait()
     task.cancel()
     assert len(verified) == 20
-    assert alice.dropped["StaleMessage"] == 20
+    assert alice.dropped["LateAnswer"] == 20
 
 
 async def test_dropped_messages_are_logged_ever_more_rarely():
