@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import boa
 import pytest
@@ -19,7 +20,7 @@ def _deployed() -> World:
 def world(_deployed: World) -> Iterator[World]:
     """One asset, an active group (3 of 5), four vouchers of the same weight, and no token yet."""
     with boa.env.anchor():
-        yield _deployed
+        yield replace(_deployed)
 
 
 @pytest.fixture
