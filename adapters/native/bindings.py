@@ -45,10 +45,10 @@ class Registry:
     activate_group = _function(
         "Registry", "activate_group", "bytes32, bytes32, (bytes32,bytes32,bytes32), (uint256,bytes)[]"
     )
-    asset = _function("Registry", "asset", "bytes32", "bytes32, string, string, string, uint8")
-    asset_policy = _function("Registry", "asset_policy", "bytes32", "uint256, uint256, uint256, bool")
-    chain_info = _function("Registry", "chain_info", "bytes32", "string, bytes32")
-    group = _function("Registry", "group", "bytes32", "bytes32, uint256, uint256, uint256, bytes32, uint256")
+    asset = _function("Registry", "asset", "bytes32", "(bytes32,string,string,string,uint8)")
+    asset_policy = _function("Registry", "asset_policy", "bytes32", POLICY)
+    chain_info = _function("Registry", "chain_info", "bytes32", "(string,bytes32)")
+    group = _function("Registry", "group", "bytes32", "(bytes32,uint256,uint256,uint256,bytes32,uint256)")
     members = _function("Registry", "members", "bytes32", f"{MEMBER}[]")
     active_group = _function("Registry", "active_group", "bytes32", "bytes32")
     is_storeman = _function("Registry", "is_storeman", "bytes32, address", "bool")

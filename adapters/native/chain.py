@@ -97,7 +97,7 @@ class NativeChain:
     async def group(self, group: bytes, at: BlockHeight | BlockTag = "finalized") -> Group | None:
         """A group with its members, None where it is unknown."""
         calls = [self._registry(Registry.group, group), self._registry(Registry.members, group)]
-        found, members = await self._read(calls, (Registry.group, Registry.members), at)
+        (found,), (members,) = await self._read(calls, (Registry.group, Registry.members), at)
         chain, threshold, _, epoch, key, status = found
         if status == GroupStatus.UNKNOWN:
             return None
@@ -107,7 +107,7 @@ class NativeChain:
                 group,
                 chain,
                 threshold,
-                tuple(Member(*member) for member in members[0]),
+                tuple(Member(*member) for member in members),
                 epoch,
                 None if key == _NOTHING else key,
                 GroupStatus(status),
@@ -126,19 +126,21 @@ class NativeChain:
 
     async def chain_info(self, chain: bytes, at: BlockHeight | BlockTag = "finalized") -> tuple[str, bytes] | None:
         """A registered chain's CAIP-2 text and genesis hash (wire byte order), None where it is unknown."""
-        caip2, genesis = await self._one(self._registry(Registry.chain_info, chain), Registry.chain_info, at)
+        (found,) = await self._one(self._registry(Registry.chain_info, chain), Registry.chain_info, at)
+        caip2, genesis = found
         return (caip2, genesis) if caip2 else None
 
     async def asset(self, asset: bytes, at: BlockHeight | BlockTag = "finalized") -> Asset | None:
         """An asset with its policy, None where it is unknown."""
         calls = [self._registry(Registry.asset, asset), self._registry(Registry.asset_policy, asset)]
-        found, policy = await self._read(calls, (Registry.asset, Registry.asset_policy), at)
+        (found,), (policy,) = await self._read(calls, (Registry.asset, Registry.asset_policy), at)
         chain, caip19, name, symbol, decimals = found
         return Asset(asset, caip19, chain, name, symbol, decimals, AssetPolicy(*policy)) if caip19 else None
 
     async def asset_policy(self, asset: bytes, at: BlockHeight | BlockTag = "finalized") -> AssetPolicy:
         """An asset's policy; all zero where it is unknown."""
-        return AssetPolicy(*await self._one(self._registry(Registry.asset_policy, asset), Registry.asset_policy, at))
+        (policy,) = await self._one(self._registry(Registry.asset_policy, asset), Registry.asset_policy, at)
+        return AssetPolicy(*policy)
 
     async def deposit_status(self, deposit: bytes, at: BlockHeight | BlockTag = "finalized") -> DepositStatus:
         """What became of one deposit."""

@@ -45,10 +45,7 @@ def test_functions_are_those_of_the_contracts(function: Function) -> None:
     """Name, inputs and outputs of each function are what the compiler made."""
     entry = compiled(function.contract, "function")[function.name]
     assert tuple(abi_type(part) for part in entry["inputs"]) == function.inputs
-    outputs = tuple(abi_type(part) for part in entry["outputs"])
-    # One structure of fixed size is encoded as its members are.
-    flat = f"({','.join(function.outputs)})"
-    assert outputs == function.outputs or outputs == (flat,)
+    assert tuple(abi_type(part) for part in entry["outputs"]) == function.outputs
 
 
 @pytest.mark.parametrize("event", declared(Event), ids=lambda event: f"{event.contract}.{event.name}")
