@@ -173,10 +173,11 @@ def is_version(
 ) -> Satoshi | None:
     """The fee that the withdrawals bear if a transaction with these outputs is a version of `payout`, else None.
 
-    A version pays every withdrawal, in the payout's order, at least `amount − max_fee` and at most `amount`; besides
-    it has one change output to the vault, or none. The caller knows that the transaction spends the anchor: it was
-    signed by the group, so no more is needed to tell a payment from a theft. How the fee is shared is checked before
-    signing (`bridge.policy`), not here: what is in the chain is paid.
+    A version pays every withdrawal, in the payout's order, at most its amount; besides it has one change output to the
+    vault, or none. The caller knows that the transaction spends the anchor: it was signed by the group, so no more is
+    needed to tell a payment from a theft. How the fee is shared is checked before signing (`bridge.policy`), not here:
+    what is in the chain is paid. The owners' maximum is not asked either: they may have raised it in a block that
+    this node has not read yet, and to take a payment for a stranger's would pay it twice.
 
     Returns:
         Σ amounts − Σ payments, which is what the Hub's `settle` asks for.
@@ -190,7 +191,7 @@ def is_version(
     borne = 0
     for payment, withdrawal in zip(payments, withdrawals, strict=True):
         share = withdrawal.amount - payment.value
-        if payment.script != withdrawal.destination or not 0 <= share <= withdrawal.max_fee:
+        if payment.script != withdrawal.destination or share < 0:
             return None
         borne += share
     return Satoshi(borne)
