@@ -1,0 +1,139 @@
+"""The `causeway` command: its groups of commands, each imported when it is used, and what an error becomes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from cli.exits import EXPLAINED, ExitCode, explain
+from cli.output import show_error
+from foundation.errors import CausewayError
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "dev": ("cli.dev.commands", "A whole development network on this machine."),
+    "node": ("cli.node", "Make, run and look at a storeman's or voucher's node."),
+    "group": ("cli.group", "Propose a group of storemen, and look at groups."),
+    "voucher": ("cli.voucher", "Admit a voucher, and join as one."),
+    "deploy": ("cli.deploy", "Deploy the bridge's contracts on a native chain."),
+}
+"""Name, module (whose `app` it is) and the line in the overview. Nothing of a module is imported for the overview."""
+
+_STATUSES: Final = "\n".join(f"{int(code):>4}  {text}" for code, text in EXPLAINED.items())
+_HELP: Final = f"""Causeway: bitcoin on a native EVM chain, and back, through vaults that no single party can spend.
+
+\b
+Examples:
+  causeway dev up
+  causeway dev status --json
+  causeway node status ./storeman-1
+
+\b
+Exit status:
+{_STATUSES}
+"""
+
+
+class Commands(TyperGroup):
+    """The top level: finds commands by name, and turns errors into an exit status and two lines."""
+
+    _in_overview = False
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's context is click's
+        """All names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # as above
+        """The command; in the overview only its name and line."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, line = COMMANDS[cmd_name]
+        if self._in_overview:
+            return TyperCommand(cmd_name, help=line)
+        command = typer.main.get_command(import_module(module).app)
+        command.name = cmd_name
+        return command
+
+    def format_help(self, *arguments: Any) -> None:
+        """Without importing any command."""
+        with self._overview():
+            super().format_help(*arguments)
+
+    def shell_complete(self, *arguments: Any) -> Any:
+        """Without importing any command."""
+        with self._overview():
+            return super().shell_complete(*arguments)
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run a command line; an error ends it with its status."""
+        as_json = "--json" in (sys.argv[1:] if args is None else args)
+        try:
+            return super().main(args, *rest, **options)
+        except (CausewayError, OSError, ExceptionGroup) as error:
+            _end(error, as_json)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a message and an exit status
+            _show_bug(error)
+            _end(error, as_json)
+
+    def invoke(self, ctx: Any) -> Any:
+        """As the parent; Ctrl-C has its own status."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupted:
+            raise typer.Exit(ExitCode.INTERRUPTED) from interrupted
+
+    @contextmanager
+    def _overview(self) -> Iterator[None]:
+        self._in_overview = True
+        try:
+            yield
+        finally:
+            self._in_overview = False
+
+
+def _end(error: BaseException, as_json: bool) -> NoReturn:
+    explanation = explain(error)
+    show_error(explanation, as_json)
+    sys.exit(explanation.code)
+
+
+def _show_bug(error: BaseException) -> None:
+    import traceback
+
+    traceback.print_exception(error, file=sys.stderr)
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="causeway",
+    help=_HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"causeway {version('causeway')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """The docstring for people is `_HELP`."""
+
+
+if __name__ == "__main__":
+    app(prog_name="causeway")
