@@ -158,17 +158,6 @@ def execution_gas(contract: ABIContract) -> int:
     return int(contract._computation.get_gas_used())
 
 
-def transaction_gas(contract: ABIContract) -> int:
-    """Gas of the last call if it is a transaction of its own: 21,000, the call data, the execution, less the refunds.
-
-    Sources: EIP-2028 (16 for a byte of data, 4 for a zero), EIP-3529 (refunds of at most a fifth).
-    """
-    computation = contract._computation
-    data = bytes(computation.msg.data)
-    used = 21_000 + sum(16 if byte else 4 for byte in data) + int(computation.get_gas_used())
-    return used - min(int(computation.get_gas_refund()), used // 5)
-
-
 # --- Deploying --------------------------------------------------------------------------------------------------------
 
 
