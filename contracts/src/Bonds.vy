@@ -12,6 +12,8 @@
         functions to unbond and to slash are added.
      3. Who is not admitted cannot join; who has joined once cannot join again.
      4. There are at most 64 vouchers, so that all of them fit into one tally.
+     5. No two vouchers have the same host key: peers find each other by it, and a voucher that joined with another's key
+        and an endpoint of its own would draw the other's messages to itself.
 """
 
 
@@ -71,6 +73,9 @@ total_weight: public(uint256)
 # @dev Account → what it joined with; `stake` is its weight now.
 _voucher: HashMap[address, Voucher]
 
+# @dev keccak256 of a host key → whether a voucher joined with it.
+_host_key_taken: HashMap[bytes32, bool]
+
 # @dev All who joined, in the order of joining.
 _vouchers: DynArray[address, MAX_VOUCHERS]
 
@@ -117,6 +122,9 @@ def join(host_key: Bytes[33], transport_key: bytes32, endpoint: String[128]):
     assert prefix == 0x02 or prefix == 0x03, "Bonds: host key form"
     assert transport_key != empty(bytes32), "Bonds: no transport key"
     assert len(endpoint) > 0, "Bonds: no endpoint"
+    key_id: bytes32 = keccak256(host_key)
+    assert not self._host_key_taken[key_id], "Bonds: host key twice"
+    self._host_key_taken[key_id] = True
 
     self._voucher[msg.sender] = Voucher(
         host_key=host_key,

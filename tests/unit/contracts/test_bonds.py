@@ -91,6 +91,14 @@ def test_malformed_entry_is_refused(admitted: World, change: dict[str, object], 
         admitted.bonds.join(*entry.values(), value=value, sender=NEWCOMER.address)
 
 
+def test_host_key_of_another_voucher_is_refused(admitted: World) -> None:
+    """Nobody joins with a key that a voucher has: it would draw that voucher's messages to its own endpoint."""
+    taken = admitted.bonds.voucher(admitted.vouchers[0].address)[0]
+    with refused("Bonds: host key twice"):
+        admitted.bonds.join(taken, TRANSPORT_KEY, ENDPOINT, value=STAKE, sender=NEWCOMER.address)
+    admitted.bonds.join(HOST_KEY, TRANSPORT_KEY, ENDPOINT, value=STAKE, sender=NEWCOMER.address)
+
+
 def test_nobody_joins_unasked_or_twice(admitted: World) -> None:
     """Joining needs an admission, and works once; a stranger that is not a voucher cannot top up either."""
     stranger = account("stranger").address
