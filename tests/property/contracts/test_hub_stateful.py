@@ -249,12 +249,12 @@ class HubMachine(RuleBasedStateMachine):
         self.reserve(tuple(ids[:2]), points, how, self.active)
 
     @precondition(lambda self: self.model.payouts)
-    @rule(number=pick, points=coins, how=whose, place=st.booleans())
-    def payout_is_replaced(self, number: int, points: list[int], how: str, place: bool) -> None:
-        """Storemen bring a version with the same withdrawals and the anchor, for a payout that may be over."""
+    @rule(number=pick, points=coins, how=whose, anchor=st.sampled_from(["first", "last", "missing"]))
+    def payout_is_replaced(self, number: int, points: list[int], how: str, anchor: str) -> None:
+        """Storemen bring a version with the same withdrawals, with or without the anchor, of any payout."""
         _, one = self.any_payout(number)
-        anchor = COINS[one.anchor]
-        self.reserve(one.withdrawals, [*points, anchor] if place else [anchor, *points], how, one.group)
+        spent = [] if anchor == "missing" else [COINS[one.anchor]]
+        self.reserve(one.withdrawals, [*spent, *points] if anchor == "first" else [*points, *spent], how, one.group)
 
     @precondition(lambda self: any(one.older for one in self.model.payouts.values()))
     @rule(number=pick, version=pick)
