@@ -1,0 +1,1 @@
+"""A whole development network on this machine: `causeway dev`, and `DevNetwork` for the demo and for tests."""

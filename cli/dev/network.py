@@ -1,0 +1,355 @@
+"""The development network: both chains, the contracts, storemen and vouchers, each node a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from cli.dev.nodes import DevNode
+from cli.exits import NotFound, TimedOut
+from cli.node_folder import toml_text
+from foundation.errors import BadInput
+from foundation.files import write_durably
+from foundation.quantities import TokenUnits, Wei
+from infra.anvil import Anvil
+from infra.bitcoind import Bitcoind
+from infra.cache import locked_async
+from infra.errors import StartFailed
+from infra.node import Node
+
+if TYPE_CHECKING:
+    from adapters.evm.sender import TxSender
+    from adapters.native.chain import NativeChain
+    from adapters.native.deployment import Deployment
+    from cli.context import NetworkFile
+    from infra.postgres import Postgres
+    from registry.assets import AssetPolicy
+    from registry.groups import Group
+
+DATABASES: Final = ("sqlite", "postgresql")
+_READY_SECONDS: Final = 120.0
+_MATURITY: Final = 101
+"""Blocks until the first reward can be spent."""
+_ETHER: Final = 10**18
+_OWNER_FUNDS: Final = Wei(10_000 * _ETHER)
+_NODE_FUNDS: Final = Wei(1_000 * _ETHER)
+_STAKE: Final = Wei(_ETHER)
+_MAX_NODES: Final = 40
+_LOOK_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True)
+class DevPlan:
+    """How large the network is. Fields: storemen; threshold (of them sign); vouchers; database (of every node)."""
+
+    storemen: int = 5
+    threshold: int = 3
+    vouchers: int = 4
+    database: str = "sqlite"
+
+    def check(self) -> None:
+        """Raises `BadInput` naming the option that is wrong."""
+        if not 1 <= self.storemen <= _MAX_NODES:
+            raise BadInput("--storemen", f"{self.storemen} is not possible", f"1 to {_MAX_NODES}")
+        if not 1 <= self.vouchers <= _MAX_NODES:
+            raise BadInput("--vouchers", f"{self.vouchers} is not possible", f"1 to {_MAX_NODES}")
+        if not self.storemen < 2 * self.threshold <= 2 * self.storemen:
+            cure = f"{self.storemen // 2 + 1} to {self.storemen}: more than half of the storemen"
+            raise BadInput("--threshold", f"{self.threshold} of {self.storemen} is not possible", cure)
+        if self.database not in DATABASES:
+            raise BadInput("--database", f"{self.database!r} is not known", " or ".join(DATABASES))
+
+
+class DevNetwork:
+    """A development network in a folder; an asynchronous context manager that starts and stops it.
+
+    Attributes:
+        bitcoind, anvil: the chains' nodes, with `mine` and `faucet`; postgres: None with SQLite.
+        nodes: all nodes, the storemen first; storemen, vouchers: the parts.
+        network_file, owner_key: paths for `--network` and `--account-key`.
+        deployment: where the contracts are; known after `start`.
+        group: the group of storemen; known after `start`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        plan: DevPlan | None = None,
+        *,
+        detached: bool = False,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """Describe the network; nothing is written or started.
+
+        Args:
+            folder: for everything of it.
+            plan: how large it is.
+            detached: let everything outlive this process, as `causeway dev up` does.
+            progress: told of each step.
+
+        Raises:
+            BadInput: the plan is not possible.
+        """
+        self.folder = folder.absolute()
+        self.plan = plan or DevPlan()
+        self.plan.check()
+        self._progress = progress or (lambda _: None)
+        self.bitcoind = Bitcoind(self.folder / "bitcoind", detached=detached)
+        self.anvil = Anvil(self.folder / "anvil", detached=detached)
+        self.postgres = self._postgres(detached)
+        names = [(f"storeman-{number}", "storeman") for number in range(1, self.plan.storemen + 1)]
+        names += [(f"voucher-{number}", "voucher") for number in range(1, self.plan.vouchers + 1)]
+        self.nodes = [DevNode(self.folder / name, role, detached=detached) for name, role in names]
+        self.network_file = self.folder / "network.toml"
+        self.owner_key = self.folder / "owner.key"
+        self._plan_file = self.folder / "plan.json"
+        self._deployment_file = self.folder / "deployment.json"
+        self.deployment: Deployment | None = None
+        self.group: Group | None = None
+
+    @classmethod
+    def at(cls, folder: Path, *, detached: bool = True, progress: Callable[[str], None] | None = None) -> DevNetwork:
+        """The network that was made in `folder`. Raises `NotFound`."""
+        plan = kept_plan(folder)
+        if plan is None:
+            raise NotFound(f"no development network is in {folder}", "causeway dev up makes one")
+        return cls(folder, plan, detached=detached, progress=progress)
+
+    @property
+    def storemen(self) -> list[DevNode]:
+        """The storemen."""
+        return self.nodes[: self.plan.storemen]
+
+    @property
+    def vouchers(self) -> list[DevNode]:
+        """The vouchers."""
+        return self.nodes[self.plan.storemen :]
+
+    @property
+    def owner_secret(self) -> bytes:
+        """The key of the account that owns the contracts, 32 bytes."""
+        return bytes.fromhex(self.owner_key.read_text().strip())
+
+    @property
+    def chains(self) -> list[Node]:
+        """The programs of others that it runs."""
+        return [self.bitcoind, self.anvil, *([self.postgres] if self.postgres else [])]
+
+    def network(self) -> NetworkFile:
+        """The network file, loaded. Raises `BadInput` before `start`."""
+        from cli.context import NetworkFile
+
+        return NetworkFile.load(self.network_file)
+
+    async def start(self) -> Self:
+        """Start what does not run, and finish what an earlier start left undone. Returns once the group is active.
+
+        Raises:
+            BadInput: the folder holds a network of another size.
+            ToolMissing, StartFailed, NotReady: a program cannot be had, or does not come up.
+            TimedOut: the storemen did not make their key in time.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        async with locked_async(self.folder / "lock"):
+            self._keep_plan()
+            try:
+                await self._start()
+            except BaseException:  # also when we are cancelled: what nobody waits for would stay behind
+                await self._stop()
+                raise
+        return self
+
+    async def stop(self) -> None:
+        """End every process of it, in order. Its data stays, and a later start goes on from there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        async with locked_async(self.folder / "lock"):
+            await self._stop()
+
+    async def remove(self) -> None:
+        """Stop it and delete its folder."""
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self.folder)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.stop()
+
+    async def _start(self) -> None:
+        self._progress("starting bitcoind (regtest) and anvil" + (" and PostgreSQL" if self.postgres else ""))
+        await asyncio.gather(*(node.start() for node in self.chains))
+        missing = _MATURITY - await self.bitcoind.height()
+        if missing > 0:
+            await self.bitcoind.mine(missing)
+        self._write_network_file()
+        await self._make_folders()
+        async with AsyncExitStack() as stack:
+            native, owner = await self._contracts(stack)
+            await self._people(native, owner)
+            starting = [node for node in self.nodes if not node.is_running]
+            if starting:
+                self._progress(f"starting {len(starting)} nodes")
+                await asyncio.gather(*(node.start() for node in starting))
+            await self._until_ready(native)
+
+    async def _stop(self) -> None:
+        self.network_file.unlink(missing_ok=True)  # first: without it no command takes the network for running
+        running = [node for node in self.nodes if node.is_running]
+        if running:
+            self._progress(f"stopping {len(running)} nodes")
+            await asyncio.gather(*(node.stop() for node in running))
+        if any(node.is_running for node in self.chains):
+            self._progress("stopping the chains")
+        await asyncio.gather(*(node.stop() for node in self.chains))
+
+    def _write_network_file(self) -> None:
+        sections = {"bitcoin": self._bitcoin(), "native": self._native("deployment.json")}
+        write_durably(self.network_file, toml_text(sections).encode())
+
+    def _bitcoin(self) -> dict[str, Any]:
+        node = self.bitcoind
+        credentials = {"user": node.user, "password": node.password}
+        return {"network": "regtest", "url": node.url, **credentials, "zmq": node.zmq_hashblock}
+
+    def _native(self, deployment: str) -> dict[str, Any]:
+        return {"url": self.anvil.url, "deployment": deployment}
+
+    async def _make_folders(self) -> None:
+        fresh = [node for node in self.nodes if not node.exists]
+        if not fresh:
+            return
+        self._progress(f"making keys for {self.plan.storemen} storemen and {self.plan.vouchers} vouchers")
+        for node in fresh:
+            database = "sqlite:///node.db"
+            if self.postgres is not None:
+                name = node.name.replace("-", "_")
+                await self.postgres.drop_database(name)  # of a start that was cut short
+                database = (await self.postgres.create_database(name)).replace("+asyncpg", "")
+            native = self._native("../deployment.json")
+            await asyncio.to_thread(node.create, self._bitcoin(), native, database)
+
+    async def _contracts(self, stack: AsyncExitStack) -> tuple[NativeChain, TxSender]:
+        """The contracts, deployed where they are not, and the owner's account."""
+        from adapters.evm.rpc import EvmRpc
+        from adapters.native.chain import NativeChain
+        from adapters.native.deploy import deploy
+        from adapters.native.deployment import Deployment
+        from adapters.native.errors import typed_revert
+        from cli.founding import register_bitcoin
+
+        rpc = await stack.enter_async_context(EvmRpc(self.anvil.url, reverted=typed_revert))
+        if not self.owner_key.exists():
+            write_durably(self.owner_key, secrets.token_hex(32).encode())
+        owner = await self._sender(stack, rpc, self.owner_secret)
+        if not self._deployment_file.exists():
+            self._progress("deploying the contracts")
+            await self._fund(owner.account, _OWNER_FUNDS)
+            (await deploy(rpc, owner, _STAKE)).save(self._deployment_file)
+        self.deployment = Deployment.load(self._deployment_file)
+        native = NativeChain(rpc, self.deployment)
+        await native.check()
+        if await register_bitcoin(native, owner, self.network().network, _dev_asset_policy()):
+            self._progress("registered bitcoin (regtest) and its asset")
+        return native, owner
+
+    async def _people(self, native: NativeChain, owner: TxSender) -> None:
+        """Vouchers admitted and joined, and the group proposed; what was done before is left alone."""
+        from cli.founding import admit, join, proposals, propose
+
+        chain = self.network().chain
+        joined = {voucher.member.account for voucher in (await native.vouchers("latest")).vouchers}
+        public = {node.name: node.public.member for node in self.nodes}
+        new = [node for node in self.vouchers if public[node.name].account not in joined]
+        proposed = await proposals(native, chain)
+        if not new and proposed:
+            return
+        await asyncio.gather(*(self._fund(member.account, _NODE_FUNDS) for member in public.values()))
+        if new:
+            self._progress(f"admitting {len(new)} vouchers, each with a stake of 1")
+            await asyncio.gather(*(admit(native, owner, public[node.name].account) for node in new))
+        for node in new:  # one after the other, so that their numbers are those of their names
+            identity = await asyncio.to_thread(node.identity)
+            async with AsyncExitStack() as stack:
+                sender = await self._sender(stack, native.rpc, identity.account_secret)
+                await join(native, sender, public[node.name], _STAKE)
+        if not proposed:
+            self._progress(f"proposing the group: {self.plan.threshold} of {self.plan.storemen} sign")
+            members = [public[node.name] for node in self.storemen]
+            await propose(native, owner, chain, self.plan.threshold, members)
+
+    async def _until_ready(self, native: NativeChain) -> None:
+        """Wait until every node runs and the group has its key."""
+        from cli.founding import proposals, until_active
+
+        self._progress("waiting for the storemen to make their key, and for all nodes")
+        newest = (await proposals(native, self.network().chain))[-1]
+
+        async def alive(_: object) -> None:
+            for node in self.nodes:
+                if not node.is_running:
+                    raise StartFailed(node.name, node.process.status, node.log_tail())
+
+        self.group = await until_active(native, newest, _READY_SECONDS, alive)
+        deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+        for node in self.nodes:
+            while not await node.is_up():
+                await alive(None)
+                if asyncio.get_running_loop().time() > deadline:
+                    raise TimedOut(f"{node.name} is not up", _READY_SECONDS, f"look at {node.process.log}")
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _sender(self, stack: AsyncExitStack, rpc: Any, secret: bytes) -> TxSender:
+        from adapters.evm.fees import FeePolicy
+        from adapters.evm.flight import SenderPolicy
+        from adapters.evm.journal import VolatileJournal
+        from adapters.evm.sender import TxSender
+
+        policy = SenderPolicy(fees=FeePolicy(), poll_seconds=0.02)
+        sender = TxSender(rpc, VolatileJournal(), secret, self.anvil.chain_id, policy)
+        return await stack.enter_async_context(sender)
+
+    async def _fund(self, account: bytes, amount: Wei) -> None:
+        await self.anvil.faucet("0x" + account.hex(), amount)
+
+    def _postgres(self, detached: bool) -> Postgres | None:
+        if self.plan.database != "postgresql":
+            return None
+        from infra.postgres import Postgres
+
+        return Postgres(self.folder / "postgres", detached=detached)
+
+    def _keep_plan(self) -> None:
+        """Write the plan at the first start. Raises `BadInput` where the folder holds another network."""
+        kept = kept_plan(self.folder)
+        if kept is None:
+            write_durably(self._plan_file, (json.dumps(asdict(self.plan), indent=2) + "\n").encode(), mode=0o644)
+            return
+        for name, value in asdict(kept).items():
+            if getattr(self.plan, name) != value:
+                cure = "begin anew with causeway dev down --remove"
+                raise BadInput(f"--{name}", f"the network in {self.folder} has {value}", cure)
+
+
+def kept_plan(folder: Path) -> DevPlan | None:
+    """The plan of the network in `folder`, None where there is none. Raises `BadInput`."""
+    file = folder / "plan.json"
+    try:
+        return DevPlan(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise BadInput(str(file), "is damaged", "remove the folder") from error
+
+
+def _dev_asset_policy() -> AssetPolicy:
+    from registry.assets import AssetPolicy
+
+    return AssetPolicy(TokenUnits(10_000), TokenUnits(2_000), TokenUnits(10_000))
