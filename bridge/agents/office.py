@@ -107,12 +107,16 @@ class Office:
         """How long a turn lasts."""
         return int(self.policy.slot_seconds * 1000)
 
-    def is_turn(self, members: Sequence[bytes], turns: int = 1) -> bool:
-        """Whether it is this node's turn among `members` (host keys); a turn lasts `turns` slots."""
+    def is_turn(self, members: Sequence[bytes], turns: int = 1, subject: bytes = b"") -> bool:
+        """Whether it is this node's turn among `members` (host keys); a turn lasts `turns` slots.
+
+        With a `subject`, the turn is for that subject alone: many subjects are then shared among all members at once.
+        """
         if self.identity.host_key not in members:
             return False
-        now = self.clock()
-        return rota.coordinator(members, now, self.slot_ms * turns) == self.identity.host_key
+        slot_ms = self.slot_ms * turns
+        shifted = UnixMs(self.clock() + int.from_bytes(subject[:4], "big") * slot_ms)
+        return rota.coordinator(members, shifted, slot_ms) == self.identity.host_key
 
     def slot_left_seconds(self) -> float:
         """Until the next turn begins."""

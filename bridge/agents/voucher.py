@@ -29,6 +29,23 @@ _AT_ONCE: Final = 32
 _AGAIN_MS: Final = 30_000
 """After this time a submission that had no visible effect is looked at again."""
 _ATTEST_BATCH: Final = 256
+_REMEMBERED: Final = 10_000
+
+
+class ClaimDigests:
+    """The digests of claims, remembered: many deposits wait together, and are looked at again and again."""
+
+    def __init__(self, office: Office) -> None:
+        self._hub = office.native.hub_digests
+        self._known: dict[Claim, bytes] = {}
+
+    def of(self, claim: Claim) -> bytes:
+        """What a voucher signs for a claim, 32 bytes."""
+        if claim not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[claim] = claim_digest(self._hub, claim)
+        return self._known[claim]
 
 
 class Attest:
@@ -38,6 +55,7 @@ class Attest:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._digests = ClaimDigests(office)
 
     async def run(self) -> bool:
         """Attest what is due."""
@@ -46,7 +64,7 @@ class Attest:
             return False
         async with self._office.database.view() as view:
             due = await claims_due(view, tip.height, self._office.policy.settled_depth)
-            digests = {self._digest(item.claim): item for item in due}
+            digests = {self._digests.of(item.claim): item for item in due}
             signed = await view.attestations.of_digests(digests)
         mine = self._office.account
         missing = [
@@ -62,9 +80,6 @@ class Attest:
         if missing:
             self._office.changed.set()
         return False
-
-    def _digest(self, claim: Claim) -> bytes:
-        return claim_digest(self._office.native.hub_digests, claim)
 
     async def _attest(self, uow: UnitOfWork, digest: bytes, item: Due) -> None:
         """Sign one claim. The promise bars this node from ever attesting anything else about the same subject."""
@@ -134,6 +149,7 @@ class Submit:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._digests = ClaimDigests(office)
         self._sent: dict[bytes, UnixMs] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -144,17 +160,19 @@ class Submit:
             return False
         async with self._office.database.view() as view:
             due = await claims_due(view, tip.height, self._office.policy.settled_depth)
-            digests = {claim_digest(self._office.native.hub_digests, item.claim): item for item in due}
+            digests = {self._digests.of(item.claim): item for item in due}
             signed = await view.attestations.of_digests(digests)
         self._forget({item.subject for item in due})
-        waiting = [(d, item) for d, item in digests.items() if not self._is_sent(item.subject)]
-        if not waiting:
-            return bool(due)
-        if not self._office.is_turn(self._office.directory.voucher_peers()):
-            return True
-        ready = [r for d, item in waiting if (r := self._ready(item, signed.get(d, ()))) is not None]
-        await asyncio.gather(*(self._submit(item) for item in ready))
-        return True
+        peers = self._office.directory.voucher_peers()
+        mine = [
+            (digest, item)
+            for digest, item in digests.items()
+            if not self._is_sent(item.subject) and self._office.is_turn(peers, subject=item.subject)
+        ]
+        ready = [r for digest, item in mine if (r := self._ready(item, signed.get(digest, ()))) is not None]
+        sent = await asyncio.gather(*(self._submit(item) for item in ready))
+        await self._note([result for result in sent if result is not None])
+        return bool(due)
 
     def _ready(self, item: Due, rows: Sequence[SignatureRow]) -> _Ready | None:
         """The call, if enough weight has signed."""
@@ -174,26 +192,34 @@ class Submit:
             call, verb = calls.void_payout(claim.payout, claim.spender, ordered), "void"
         return _Ready(item, call, call_key(verb, item.subject, call), tuple(sorted(signatures)))
 
-    async def _submit(self, ready: _Ready) -> None:
+    async def _submit(self, ready: _Ready) -> tuple[_Ready, bytes] | None:
+        """Send one, and return it with the transaction's hash; None where it had no effect of ours."""
         async with self._slots:
             subject = ready.due.subject
             try:
                 result = await self._office.sender.send(ready.call, ready.key)
             except (DepositAlreadyFinal, PayoutNotLive):
                 self._sent[subject] = self._office.clock()  # another voucher was faster
-                return
+                return None
             except ContractRefused as error:
                 _LOG.warning("the Hub refuses a submission", subject=subject.hex(), reason=str(error))
                 self._sent[subject] = self._office.clock()
-                return
+                return None
             except Retryable as error:
                 _LOG.info("a submission waits", subject=subject.hex(), problem=str(error))
-                return
+                return None
         self._sent[subject] = self._office.clock()
-        names = ", ".join(self._office.directory.name_of(account) for account in ready.signers)
+        return ready, result.transaction
+
+    async def _note(self, sent: Sequence[tuple[_Ready, bytes]]) -> None:
+        """Tell the journeys what was sent."""
+        if not sent:
+            return
         async with self._office.database.unit() as uow:
-            text = f"sent to the Hub, attested by {names}"
-            await _note(uow, ready.due.transfers, text, self._office.clock(), result.receipt.transaction, "native")
+            for ready, transaction in sent:
+                names = ", ".join(self._office.directory.name_of(account) for account in ready.signers)
+                text = f"sent to the Hub, attested by {names}"
+                await _note(uow, ready.due.transfers, text, self._office.clock(), transaction, "native")
             await uow.commit()
 
     def _is_sent(self, subject: bytes) -> bool:
