@@ -15,7 +15,7 @@ from adapters.bitcoin.primitives import BlockRef, OutPoint
 from adapters.evm.types import BlockRef as NativeBlockRef
 from adapters.native.events import EventBatch, GroupProposed, PayoutReserved
 from bridge.intake.bitcoin import BitcoinIntake
-from bridge.intake.common import BITCOIN_CURSOR, GROUPS, NATIVE_CURSOR, Context
+from bridge.intake.common import BITCOIN_CURSOR, GROUPS, NATIVE_CURSOR, REBUILT, Context
 from bridge.intake.native import (
     IDENTITY_EVENTS,
     NativeIntake,
@@ -47,6 +47,9 @@ class Intake:
         self._tail: Tail | None = None
         self.native_cursor: NativeBlockRef | None = None
         self._cursor_stored_at = float("-inf")
+        self._rebuilt = False
+        self._unscanned: set[bytes] = set()
+        """Vaults that are new to a node without memory: their coins may be older than its first block."""
         self.changed = changed
 
     @property
@@ -64,6 +67,7 @@ class Intake:
             groups = split_ids(await view.node_meta.get(GROUPS) or b"")
             self.native_cursor = event_cursor(await view.cursors.get(NATIVE_CURSOR))
             stored = await view.cursors.get(BITCOIN_CURSOR)
+            self._rebuilt = await view.node_meta.get(REBUILT) is not None
             self._watched.add_scripts(await view.deposit_terms.all_scripts())
             self._watched.add_outpoints(OutPoint(c.txid, c.vout) for c in await view.coins.unspent())
         self._tail = None if stored is None else Tail.decode(stored)
@@ -71,9 +75,24 @@ class Intake:
         self._watched.add_scripts(self._context.directory.vault_scripts)
 
     async def start_at(self, block: BlockRef) -> None:
-        """Begin to follow bitcoin after `block`, unless the database knows better."""
-        if self._tail is None:
-            self._tail = Tail.start(block)
+        """Begin to follow bitcoin after `block`, unless the database knows better.
+
+        That is written down: a node that restarts before its first block must not pass over the blocks in between. So
+        is whether the bridge works already: then there are coins that are older than `block`.
+
+        Raises:
+            DatabaseUnavailable: call again later.
+        """
+        if self._tail is not None:
+            return
+        tail = Tail.start(block)
+        rebuilt = self._context.directory.active is not None
+        async with self._database.unit() as uow:
+            await uow.cursors.put(BITCOIN_CURSOR, tail.encode())
+            if rebuilt:
+                await uow.node_meta.put(REBUILT, b"\x01")
+            await uow.commit()
+        self._tail, self._rebuilt = tail, rebuilt
 
     async def bitcoin(self) -> bool:
         """Apply the next blocks. Returns whether there were any.
@@ -123,6 +142,7 @@ class Intake:
                 await uow.commit()
             self.native_cursor = batch.last
             self._cursor_stored_at = time.monotonic()
+            self._unscanned.clear()
             self._watched.add_scripts(row.script for row in rows)
             self._bitcoin.watch(scanned)
         if batch.events:
@@ -136,13 +156,18 @@ class Intake:
         async with self._database.view() as view:
             known = split_ids(await view.node_meta.get(GROUPS) or b"")
         named = [event.id for event in batch.events if isinstance(event, GroupProposed)]
-        await self._context.directory.refresh(dict.fromkeys([*known, *named]))
-        self._watched.add_scripts(self._context.directory.vault_scripts)
+        directory = self._context.directory
+        before = set(directory.vault_scripts)
+        await directory.refresh(dict.fromkeys([*known, *named]))
+        if self._rebuilt:
+            self._unscanned |= set(directory.vault_scripts) - before
+        self._watched.add_scripts(directory.vault_scripts)
 
     async def _scan(self, rows: Iterable[DepositTermsRow]) -> list[Connected]:
-        """The blocks that this node has read already and in which new addresses are paid.
+        """The blocks that this node has read already, or never will, and in which new addresses are paid.
 
-        An announcement may name any birthday, so this looks back only as far as the configuration allows.
+        An announcement may name any birthday, and a vault names none, so this looks back only as far as the
+        configuration allows.
         """
         if self.tip is None:
             return []
@@ -150,6 +175,7 @@ class Intake:
         async with self._database.view() as view:
             known = await view.deposit_terms.by_scripts(early)
         early = {s: height for s, height in early.items() if s not in known or known[s].birthday > height}
+        early |= dict.fromkeys(self._unscanned, BlockHeight(0))
         if not early:
             return []
         first = max(min(early.values()), self.tip.height - self._context.policy.rescan_limit, 0)
