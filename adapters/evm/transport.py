@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Sequence
 from typing import Any, Final, Self, TypeAlias, cast
 
@@ -13,8 +15,6 @@ from aiohttp import (
     ServerDisconnectedError,
     TCPConnector,
 )
-from web3 import AsyncHTTPProvider
-from web3.types import RPCEndpoint
 
 from adapters.evm.errors import AccessDenied, BadAnswer, NodeUnavailable, RpcRefused
 
@@ -56,10 +56,11 @@ class Transport:
             timeout_seconds: for one answer, or one batch of them.
             connections: at most so many at once; what exceeds them waits.
         """
-        limit = ClientTimeout(total=timeout_seconds)
-        # Repeating is ours: web3 would wait in a back-off of its own while the caller believes the call has failed.
-        self._provider = AsyncHTTPProvider(url, {"timeout": limit}, exception_retry_configuration=None)
+        # Not web3's provider: it takes a lock of the whole process in a thread for each request, and a request that is
+        # cancelled meanwhile never gives it back, so that no other request of the process ever ends (web3 7 and 8).
+        self._timeout = ClientTimeout(total=timeout_seconds)
         self._url = url
+        self._ids = itertools.count(1)
         self._connections = connections
         self._session: ClientSession | None = None
 
@@ -67,7 +68,6 @@ class Transport:
         """Close the connections. A later call would open them anew."""
         session, self._session = self._session, None
         if session is not None:
-            await self._provider.disconnect()
             await session.close()
 
     async def __aenter__(self) -> Self:
@@ -99,8 +99,6 @@ class Transport:
             if not isinstance(answers, list):
                 _result("batch", answers)  # an error for the whole batch
                 raise BadAnswer("batch", "answer", "is no list")
-            if len(answers) != len(part):
-                raise NodeUnavailable("batch", f"{len(answers)} answers to {len(part)} requests")
             results += [_result(method, answer) for (method, _), answer in zip(part, answers, strict=True)]
         return results
 
@@ -115,12 +113,18 @@ class Transport:
                 raise NodeUnavailable(name, "it closed the connection") from error
 
     async def _attempt(self, name: str, request: Request | list[Request]) -> Json:
-        await self._open()
+        requests = request if isinstance(request, list) else [request]
+        calls = [
+            {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params} for method, params in requests
+        ]
         try:
-            if isinstance(request, list):
-                typed = [(RPCEndpoint(method), params) for method, params in request]
-                return await self._provider.make_batch_request(typed)
-            return await self._provider.make_request(RPCEndpoint(request[0]), request[1])
+            async with self._open().post(self._url, json=calls if isinstance(request, list) else calls[0]) as response:
+                answer = json.loads(await response.read())
+            if isinstance(request, list) and isinstance(answer, list):
+                # A node may answer in any order.
+                by_id = {single["id"]: single for single in answer}
+                answer = [by_id[call["id"]] for call in calls]
+            return answer
         except ServerDisconnectedError as error:
             raise _Disconnected from error
         except ClientResponseError as error:
@@ -135,15 +139,11 @@ class Transport:
             # What is not JSON, or has not the form of JSON-RPC, is a proxy's page or a node that is going down.
             raise NodeUnavailable(name, "the answer is not JSON-RPC") from error
 
-    async def _open(self) -> None:
-        if self._session is not None and not self._session.closed:
-            return
-        # web3's own session closes its connection after each call.
-        self._session = ClientSession(connector=TCPConnector(limit=self._connections), raise_for_status=True)
-        kept = await self._provider.cache_async_session(self._session)
-        if kept is not self._session:  # another task was faster
-            await self._session.close()
-            self._session = kept
+    def _open(self) -> ClientSession:
+        if self._session is None or self._session.closed:
+            connector = TCPConnector(limit=self._connections)
+            self._session = ClientSession(connector=connector, raise_for_status=True, timeout=self._timeout)
+        return self._session
 
 
 class _Disconnected(Exception):

@@ -150,6 +150,20 @@ async def test_a_closed_connection_is_opened_again(node: Node, rpc: EvmRpc) -> N
     assert await rpc.chain_id() == 1
 
 
+async def test_a_cancelled_call_holds_up_no_other(node: Node, rpc: EvmRpc) -> None:
+    """Calls that are given up at any moment leave nothing behind that others would wait for."""
+    node.result("eth_chainId", "0x1")
+    for turns in range(30):
+        calls = [asyncio.create_task(rpc.chain_id()) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    async with asyncio.timeout(5):
+        assert await rpc.chain_id() == 1
+
+
 async def test_the_right_chain_is_checked(node: Node, rpc: EvmRpc) -> None:
     """Another chain id, and another genesis under the same id, are refused with both values."""
     node.result("eth_chainId", "0x7a69")

@@ -28,6 +28,7 @@ PLAIN = frozenset(
         "Registry: fee above minimum",
         "Registry: host key form",
         "Registry: host key length",
+        "Bonds: host key twice",
         "Registry: host key twice",
         "Registry: member twice",
         "Registry: no endpoint",
