@@ -90,6 +90,24 @@ def test_wrong_hint_is_refused(harness: VyperContract, ry: bytes) -> None:
     assert not accepts(harness, KEY, MESSAGE, SIGNATURE, ry)
 
 
+def test_signature_whose_point_has_an_odd_y_is_refused(harness: VyperContract) -> None:
+    """With an odd R the equation holds, and the odd hint fits; BIP-340 refuses it all the same ("Verification")."""
+    secret, nonce = (int.from_bytes(hashlib.sha256(label).digest(), "big") for label in (b"even", b"nonce"))
+    points = {}
+    for number in (secret, ORDER - secret, nonce, ORDER - nonce):
+        point = PrivateKey(number.to_bytes(32, "big")).public_key.format(compressed=False)
+        points[number] = point[1:33], point[33:]
+    even_secret = next(number for number in (secret, ORDER - secret) if points[number][1][-1] % 2 == 0)
+    tag = hashlib.sha256(b"BIP0340/challenge").digest()
+    verdicts = {}
+    for number in (nonce, ORDER - nonce):
+        (rx, ry), (px, _) = points[number], points[even_secret]
+        challenge = int.from_bytes(hashlib.sha256(tag + tag + rx + px + MESSAGE).digest(), "big")
+        s = (number + challenge * even_secret) % ORDER
+        verdicts[ry[-1] % 2] = accepts(harness, px, MESSAGE, rx + s.to_bytes(32, "big"), ry)
+    assert verdicts == {0: True, 1: False}
+
+
 @pytest.mark.parametrize(
     ("key", "rx", "s"),
     [
