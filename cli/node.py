@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -139,8 +140,11 @@ def run_command(
     Example:
       causeway node run ./storeman-1 --password-file /run/secrets/storeman-1
     """
+    gc.disable()  # the imports of a node take a fifth less time so
     from cli.node_process import run_until_stopped
 
+    gc.freeze()  # what they made is never garbage
+    gc.enable()
     run_until_stopped(node_folder(folder), password_file, log_level.value, json_logs)
 
 

@@ -15,8 +15,8 @@ from bridge.storage import Database, IncidentRow
 from cli.context import CONFIG
 from cli.output import btc, clock, coin, cut, duration, facts, short, table, width
 
-FRESH_MS: Final = 15_000
-"""A node writes every two seconds; one that has written nothing for longer than this is not alive."""
+FRESH_MS: Final = 10_000
+"""A node speaks every two seconds; one that was silent for longer than this is not alive."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,10 @@ class NodeReport:
 
     @property
     def alive(self) -> bool:
-        """Whether it has spoken lately."""
-        return self.status is not None and self.now_ms - int(self.status["at_ms"]) < FRESH_MS
+        """Whether it has spoken lately, and not said that it stops."""
+        if self.status is None or "stopped_at_ms" in self.status:
+            return False
+        return self.now_ms - int(self.status["at_ms"]) < FRESH_MS
 
     def as_json(self) -> dict[str, Any]:
         """For monitoring."""
@@ -59,6 +61,8 @@ class NodeReport:
         node, status = self.settings.node, self.status
         if status is None:
             return f"{node.name} ({node.role}): has never run"
+        if "stopped_at_ms" in status:
+            return f"{node.name} ({node.role}): STOPPED {clock(status['stopped_at_ms'])}"
         if not self.alive:
             return f"{node.name} ({node.role}): NOT ALIVE, last heard {clock(status['at_ms'])}"
         since = duration(self.now_ms - int(status["started_at_ms"]))
