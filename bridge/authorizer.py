@@ -6,7 +6,7 @@ database, never from the request, and the digests are computed here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -23,7 +23,7 @@ from bridge.ledger import balance, coins_of, deposits_of, withdrawals_of
 from bridge.messages import TransactionProposal
 from bridge.payouts import Payout
 from bridge.refusals import InputNotOurs, MalformedProposal, NotYet
-from bridge.storage import Database, TransactionPurpose, View
+from bridge.storage import Database, TransactionPurpose, TransferKind, View
 from foundation.errors import BadInput, CausewayError
 from foundation.quantities import BlockHeight, Satoshi
 from mpc.ports import SigningItem, Tweak
@@ -147,6 +147,8 @@ class StoremanAuthorizer:
         row = await view.transfers.get(proposal.subject)
         if row is None:
             raise NotYet("the deposit")
+        if row.kind is not TransferKind.DEPOSIT:
+            raise MalformedProposal("subject", "is no deposit")
         deposit = decode_deposit(row)
         terms = await view.deposit_terms.by_script(deposit.script)
         if deposit.group != group or terms is None:
@@ -159,12 +161,17 @@ class StoremanAuthorizer:
         row = await view.bitcoin_transactions.get(proposal.subject)
         if row is None:
             raise NotYet("the parent transaction")
+        if row.purpose not in {TransactionPurpose.PAYOUT, TransactionPurpose.SWEEP}:
+            raise MalformedProposal("subject", f"is a {row.purpose}: only payouts and sweeps have children")
         parsed = parse_transaction(row.raw)
         parent = UnsignedTx(await coins_of(view, parsed.inputs), parsed.outputs)
         vault = self._context.directory.vault(group)
         change = child_coin(row.txid, parsed.outputs, vault)
         if change is None or [plain_outpoint(i.txid, i.vout) for i in proposal.inputs] != [change.outpoint]:
             raise MalformedProposal("inputs", "are not the parent's output to the vault")
+        in_chain = await view.coins.get(change.outpoint.txid, change.outpoint.vout)
+        if in_chain is not None:  # it may be bound to a payout by now, which would lose its anchor
+            change = replace(change, height=in_chain.height)
         transaction = UnsignedTx((change,), _outputs(proposal))
         limits = self._context.policy.limits
         funds = await balance(view, [change.outpoint])

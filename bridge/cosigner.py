@@ -17,7 +17,7 @@ from bridge.intake.intake import Intake
 from bridge.ledger import balance, vault_view
 from bridge.messages import BarProposal, ConfirmKey, Cosign, Cosignature, Proposal, ReserveProposal
 from bridge.refusals import MalformedProposal, NotYet
-from bridge.storage import Database, IncidentKind, SignatureRow, View
+from bridge.storage import Database, IncidentKind, SignatureRow, TransferKind, View
 from foundation.errors import BadInput, CausewayError, Fatal
 from foundation.quantities import Satoshi
 from mpc.identity import Identity
@@ -110,6 +110,8 @@ class Cosigner:
         rows = await view.transfers.get_many(proposal.withdrawals)
         if tip is None or len(rows) != len(set(proposal.withdrawals)):
             raise NotYet("a withdrawal of the proposal")
+        if any(row.kind is not TransferKind.WITHDRAWAL for row in rows.values()):
+            raise MalformedProposal("withdrawals", "one is a deposit")
         withdrawals = [decode_withdrawal(rows[id_]) for id_ in proposal.withdrawals]
         if any(w.asset != self._context.directory.asset for w in withdrawals):
             raise MalformedProposal("withdrawals", "are of another asset")
@@ -134,6 +136,8 @@ class Cosigner:
         row = await view.transfers.get(proposal.deposit)
         if row is None:
             raise NotYet("the deposit")
+        if row.kind is not TransferKind.DEPOSIT:
+            raise MalformedProposal("deposit", "is a withdrawal")
         deposit = decode_deposit(row)
         self._check_member(deposit.group, proposer)
         policy.check_return_bar(deposit, proposal.amount)

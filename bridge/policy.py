@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from adapters.bitcoin.primitives import Coin, OutPoint, TxOut
+from adapters.bitcoin.transactions import key_path_vsize
 from bridge.deposits import Deposit, Stage
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
 from bridge.refusals import (
@@ -179,7 +180,18 @@ def check_reservation(
     owed = sum(withdrawal.amount for withdrawal in withdrawals)
     if held < owed:
         raise MalformedProposal("inputs", f"hold {held} sat for {owed}")
+    if live is None:
+        _check_payable(withdrawals, len(inputs), limits)
     balance.check(cost=TAPROOT_DUST)
+
+
+def _check_payable(withdrawals: Sequence[Withdrawal], inputs: int, limits: Limits) -> None:
+    """A payment at the floor is possible; coins that are bound to one that is not would be bound for ever."""
+    vsize = key_path_vsize(inputs, [withdrawal.destination for withdrawal in withdrawals])
+    least = fee_shares(_at_rate(limits.fee_floor, vsize, up=True), len(withdrawals))
+    for withdrawal, share in zip(withdrawals, least, strict=True):
+        if share > withdrawal.max_fee:
+            raise FeeAboveMaximum(withdrawal.withdrawal_id, share, withdrawal.max_fee)
 
 
 def _check_requested(withdrawals: Sequence[Withdrawal]) -> None:
