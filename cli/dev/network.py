@@ -184,8 +184,11 @@ class DevNetwork:
         await self.stop()
 
     async def _start(self) -> None:
-        self._progress("starting bitcoind (regtest) and anvil" + (" and PostgreSQL" if self.postgres else ""))
-        await asyncio.gather(*(node.start() for node in self.chains))
+        down = [node.name for node in self.chains if not node.is_running]
+        if down:
+            self._progress(f"starting {', '.join(down)}")
+        # The imports that follow take a second, which is free while others' programs start.
+        await asyncio.gather(asyncio.to_thread(_import_adapters), *(node.start() for node in self.chains))
         missing = _MATURITY - await self.bitcoind.height()
         if missing > 0:
             await self.bitcoind.mine(missing)
@@ -194,11 +197,8 @@ class DevNetwork:
         async with AsyncExitStack() as stack:
             native, owner = await self._contracts(stack)
             await self._people(native, owner)
-            starting = [node for node in self.nodes if not node.is_running]
-            if starting:
-                self._progress(f"starting {len(starting)} nodes")
-                await asyncio.gather(*(node.start() for node in starting))
-            await self._until_ready(native)
+            await self._run_nodes()
+            await self._until_active(native)
 
     async def _stop(self) -> None:
         self.network_file.unlink(missing_ok=True)  # first: without it no command takes the network for running
@@ -285,26 +285,44 @@ class DevNetwork:
             members = [public[node.name] for node in self.storemen]
             await propose(native, owner, chain, self.plan.threshold, members)
 
-    async def _until_ready(self, native: NativeChain) -> None:
-        """Wait until every node runs and the group has its key."""
+    async def _run_nodes(self) -> None:
+        """Start the nodes that do not run, and wait until they do. Raises `StartFailed`, `TimedOut`."""
+        starting = [node for node in self.nodes if not node.is_running]
+        if not starting:
+            self._progress("all nodes run")
+            return
+        self._progress(f"starting {len(starting)} nodes")
+        # The storemen first: while the vouchers start, they make their key.
+        for part in (self.storemen, self.vouchers):
+            await asyncio.gather(*(node.start() for node in part))
+            await asyncio.gather(*(self._until_up(node) for node in part))
+        self._progress("all nodes run")
+
+    async def _until_up(self, node: DevNode) -> None:
+        deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+        while not await node.is_up():
+            self._check_running()
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimedOut(f"{node.name} is not up", _READY_SECONDS, f"look at {node.process.log}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _until_active(self, native: NativeChain) -> None:
+        """Wait until the newest group has its key."""
         from cli.founding import proposals, until_active
 
-        self._progress("waiting for the storemen to make their key, and for all nodes")
+        async def check(_: object) -> None:
+            self._check_running()
+
         newest = (await proposals(native, self.network().chain))[-1]
+        self._progress("waiting for the storemen to make their key")
+        self.group = await until_active(native, newest, _READY_SECONDS, check)
+        self._progress("up")
 
-        async def alive(_: object) -> None:
-            for node in self.nodes:
-                if not node.is_running:
-                    raise StartFailed(node.name, node.process.status, node.log_tail())
-
-        self.group = await until_active(native, newest, _READY_SECONDS, alive)
-        deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+    def _check_running(self) -> None:
+        """Raises `StartFailed` for a node that has ended."""
         for node in self.nodes:
-            while not await node.is_up():
-                await alive(None)
-                if asyncio.get_running_loop().time() > deadline:
-                    raise TimedOut(f"{node.name} is not up", _READY_SECONDS, f"look at {node.process.log}")
-                await asyncio.sleep(_LOOK_SECONDS)
+            if node.was_started and not node.is_running:
+                raise StartFailed(node.name, node.process.status, node.log_tail())
 
     async def _sender(self, stack: AsyncExitStack, rpc: Any, secret: bytes) -> TxSender:
         from adapters.evm.fees import FeePolicy
@@ -336,6 +354,14 @@ class DevNetwork:
             if getattr(self.plan, name) != value:
                 cure = "begin anew with causeway dev down --remove"
                 raise BadInput(f"--{name}", f"the network in {self.folder} has {value}", cure)
+
+
+def _import_adapters() -> None:
+    """What `DevNetwork.start` needs of the heavier packages."""
+    import adapters.native.chain
+    import bridge.storage
+    import cli.founding
+    import mpc.keystore  # noqa: F401 - imported for later
 
 
 def kept_plan(folder: Path) -> DevPlan | None:

@@ -15,6 +15,7 @@ from infra.ports import free_port
 from infra.processes import Process
 
 if TYPE_CHECKING:
+    from bridge.settings import Settings
     from mpc.identity import Identity
 
 PASSWORD: Final = "password"  # noqa: S105 - a file's name
@@ -49,6 +50,7 @@ class DevNode:
         self.folder = folder
         self.name = folder.name
         self.role = role
+        self._settings: Settings | None = None
         self.process = Process(
             self.name,
             [sys.executable, "-m", "cli.main", "node", "run", folder],
@@ -72,6 +74,11 @@ class DevNode:
     def is_running(self) -> bool:
         """Whether its process runs, healthy or not."""
         return self.process.attach()
+
+    @property
+    def was_started(self) -> bool:
+        """Whether this run has started or joined its process, which may have ended since."""
+        return self.process.identity is not None
 
     def create(self, bitcoin: dict[str, Any], native: dict[str, Any], database: str) -> None:
         """Make its folder, where it is not there. Blocks for a moment."""
@@ -126,8 +133,9 @@ class DevNode:
         from bridge.settings import Settings
         from cli.node_status import read_status
 
-        settings = await asyncio.to_thread(Settings.load, self.folder / CONFIG)
-        return (await read_status(settings))[0]
+        if self._settings is None:
+            self._settings = await asyncio.to_thread(Settings.load, self.folder / CONFIG)
+        return (await read_status(self._settings))[0]
 
     async def is_up(self) -> bool:
         """Whether its process runs and has spoken since it was started."""
