@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -357,11 +358,8 @@ class DevNetwork:
 
 
 def _import_adapters() -> None:
-    """What `DevNetwork.start` needs of the heavier packages."""
-    import adapters.native.chain
-    import bridge.storage
-    import cli.founding
-    import mpc.keystore  # noqa: F401 - imported for later
+    for name in ("adapters.native.chain", "bridge.storage", "cli.founding", "mpc.keystore"):
+        import_module(name)
 
 
 def kept_plan(folder: Path) -> DevPlan | None:
