@@ -43,7 +43,7 @@ class Anvil(Node):
         port: int | None = None,
         chain_id: int = CHAIN_ID,
         mnemonic: str = MNEMONIC,
-        block_seconds: int = 1,
+        block_seconds: float = 0.5,
         save_seconds: int = 5,
         state: Path | None = None,
         detached: bool = False,
