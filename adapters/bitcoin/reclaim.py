@@ -13,7 +13,7 @@ from typing import Final
 
 from coincurve import PrivateKey, PublicKeyXOnly
 
-from adapters.bitcoin._wally import TaprootHasher, base58check_payload
+from adapters.bitcoin._wally import TaprootHasher, base58check, base58check_payload
 from adapters.bitcoin.addresses import MAINNET, Network
 from adapters.bitcoin.errors import BadSignature, OutputBelowDust
 from adapters.bitcoin.primitives import Coin, OutPoint, TxOut, compact_size, compact_size_length, sha256d
@@ -187,6 +187,13 @@ def parse_reclaim_key(text: str, network: Network) -> bytes:
         return bytes(PrivateKey(secret).secret)
     except ValueError:
         raise BadInput("reclaim key", "is no private key: the number is out of range", cure) from None
+
+
+def reclaim_key_text(secret: bytes, network: Network) -> str:
+    """A reclaim key's secret (32 bytes) in wallet import format, which wallets read as `tr(…)`."""
+    assert len(secret) == 32, "a private key"
+    version = _WIF_MAIN if network == MAINNET else _WIF_TEST
+    return base58check(bytes([version]) + secret + b"\x01")
 
 
 def _is_hex(text: str) -> bool:
