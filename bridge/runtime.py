@@ -31,6 +31,7 @@ from bridge.agents.storeman.returns import BarMints, ReturnDeposits
 from bridge.agents.storeman.signing import Signing
 from bridge.agents.voucher import Attest, Submit, TakeAttestations
 from bridge.authorizer import StoremanAuthorizer
+from bridge.beginning import first_block
 from bridge.cosigner import Cosigner
 from bridge.directory import Directory
 from bridge.incidents import DatabaseIncidents
@@ -42,6 +43,7 @@ from bridge.signals import Signal
 from bridge.status import ChainStatus, Heartbeat
 from bridge.storage import CommitHook, Database, DatabaseJournal
 from foundation.errors import CausewayError, Retryable
+from foundation.quantities import BlockHeight
 from mpc.cluster import Cluster
 from mpc.keystore import Keystore
 from mpc.nonce_store import NonceJournal
@@ -79,17 +81,18 @@ async def run_node(
         await office.peers.start()
         stack.push_async_callback(office.peers.close)
         runners = [Runner(duty, office) for duty in duties]
-        bitcoin, native = ChainStatus(), ChainStatus()
+        bitcoin, native = ChainStatus(problem="the native chain is read first"), ChainStatus()
+        native_read, in_step = asyncio.Event(), asyncio.Event()
         notices = BlockNotices(settings.bitcoin.zmq, settings.bitcoin.poll_seconds)
         stack.push_async_callback(notices.close)
         heartbeat = Heartbeat(office, runners, bitcoin, native, office.peers.endpoint)
         _LOG.info("running", name=settings.node.name, role=settings.node.role, endpoint=office.peers.endpoint)
         async with asyncio.TaskGroup() as group:
-            group.create_task(_follow_bitcoin(office, notices, bitcoin), name="bitcoin follower")
-            group.create_task(_follow_native(office, native), name="native follower")
+            group.create_task(_follow_bitcoin(office, notices, bitcoin, native_read, in_step), name="bitcoin follower")
+            group.create_task(_follow_native(office, native, native_read), name="native follower")
             group.create_task(heartbeat.run(), name="heartbeat")
             for runner in runners:
-                group.create_task(runner.run(), name=runner.duty.name)
+                group.create_task(_run(runner, in_step), name=runner.duty.name)
             if ready is not None:
                 ready.set()
 
@@ -118,7 +121,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, password: str, commit
     changed = Signal()
     intake = Intake(database, bitcoin, context, changed)
     await _until_up("native chain", intake.load)
-    await _until_up("bitcoin", lambda: _begin(intake, bitcoin))
+    await _until_up("bitcoin", lambda: _begin(intake, bitcoin, native))
     peers = PeerNetwork(identity, deployment.network, directory, settings.node.listen)
     cluster = Cluster(
         identity,
@@ -165,10 +168,12 @@ async def _claim(database: Database, network: bytes, host_key: bytes) -> None:
         await uow.commit()
 
 
-async def _begin(intake: Intake, bitcoin: BitcoinRpc) -> None:
-    """A node without memory starts at the tip; it scans back for addresses that were announced before."""
-    tip = await bitcoin.tip()
-    await intake.start_at(tip)
+async def _begin(intake: Intake, bitcoin: BitcoinRpc, native: NativeChain) -> None:
+    """A node without memory begins where the bridge began; from there all that it knew is in the chains."""
+    if intake.tip is None:
+        works = intake.bridge_works
+        start = native.deployment.start_block
+        await intake.start_at(await first_block(bitcoin, native, start, works_already=works))
 
 
 async def _until_up(what: str, attempt: Callable[[], Awaitable[object]]) -> None:
@@ -213,8 +218,22 @@ def _work(office: Office) -> tuple[list[Duty], dict[str, Callable[..., Awaitable
     return duties, answers
 
 
-async def _follow_bitcoin(office: Office, notices: BlockNotices, status: ChainStatus) -> None:
-    """Apply blocks as they come. A fork deeper than this node remembers ends the node: a person has to look."""
+async def _run(runner: Runner, in_step: asyncio.Event) -> None:
+    """Run a duty once the chains are read: on half of what happened, it would do again what was done long ago."""
+    await in_step.wait()
+    await runner.run()
+
+
+async def _follow_bitcoin(
+    office: Office, notices: BlockNotices, status: ChainStatus, native_read: asyncio.Event, in_step: asyncio.Event
+) -> None:
+    """Apply blocks as they come. A fork deeper than this node remembers ends the node: a person has to look.
+
+    The native chain is read first, up to what was final when the node started: it names the vaults and the deposit
+    addresses, and a block that was read without them would have to be read again. `in_step` is set at the first time
+    that this node has read all of both.
+    """
+    await native_read.wait()
     back_off = _FIRST_BACK_OFF
     while True:
         try:
@@ -224,15 +243,19 @@ async def _follow_bitcoin(office: Office, notices: BlockNotices, status: ChainSt
             back_off = await _wait("bitcoin", status, error, back_off)
             continue
         status.problem = ""
+        in_step.set()
         back_off = _FIRST_BACK_OFF
         await notices.wait(office.settings.bitcoin.poll_seconds)
 
 
-async def _follow_native(office: Office, status: ChainStatus) -> None:
-    """Apply final events as they come."""
+async def _follow_native(office: Office, status: ChainStatus, read: asyncio.Event) -> None:
+    """Apply final events as they come. `read` is set once those are read that were final when the node started."""
     back_off = _FIRST_BACK_OFF
+    final: BlockHeight | None = None
     while True:
         try:
+            if final is None:
+                final = (await office.native.finalized_block()).number
             batch = await office.native.next_events(office.intake.native_cursor)
             if batch is not None:
                 await office.intake.native(batch)
@@ -241,6 +264,9 @@ async def _follow_native(office: Office, status: ChainStatus) -> None:
             continue
         status.problem = ""
         back_off = _FIRST_BACK_OFF
+        cursor = office.intake.native_cursor
+        if batch is None or (cursor is not None and cursor.number >= final):
+            read.set()
         if batch is None:
             await asyncio.sleep(office.settings.native.poll_seconds)
 

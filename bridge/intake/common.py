@@ -23,8 +23,6 @@ SUPPLY: Final = "supply"
 """Node fact: the mapping token's supply at the native cursor, in decimal."""
 GROUPS: Final = "groups"
 """Node fact: the ids of all groups that were ever proposed, 32 bytes each, in order."""
-REBUILT: Final = "rebuilt"
-"""Node fact: this database began when the bridge worked already."""
 _TAPROOT_ANNEX: Final = 0x50
 
 

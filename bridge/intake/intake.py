@@ -15,7 +15,7 @@ from adapters.bitcoin.primitives import BlockRef, OutPoint
 from adapters.evm.types import BlockRef as NativeBlockRef
 from adapters.native.events import EventBatch, GroupProposed, PayoutReserved
 from bridge.intake.bitcoin import BitcoinIntake
-from bridge.intake.common import BITCOIN_CURSOR, GROUPS, NATIVE_CURSOR, REBUILT, Context
+from bridge.intake.common import BITCOIN_CURSOR, GROUPS, NATIVE_CURSOR, Context
 from bridge.intake.native import (
     IDENTITY_EVENTS,
     NativeIntake,
@@ -47,15 +47,17 @@ class Intake:
         self._tail: Tail | None = None
         self.native_cursor: NativeBlockRef | None = None
         self._cursor_stored_at = float("-inf")
-        self._rebuilt = False
-        self._unscanned: set[bytes] = set()
-        """Vaults that are new to a node without memory: their coins may be older than its first block."""
         self.changed = changed
 
     @property
     def tip(self) -> BlockRef | None:
         """The newest bitcoin block that is in the database."""
         return None if self._tail is None else self._tail.tip
+
+    @property
+    def bridge_works(self) -> bool:
+        """Whether a group serves the chain, so that there may be coins of the bridge on it. `load` comes first."""
+        return self._context.directory.active is not None
 
     async def load(self) -> None:
         """Take up what the database knows. Call once, before anything else; the directory is read by it.
@@ -67,7 +69,6 @@ class Intake:
             groups = split_ids(await view.node_meta.get(GROUPS) or b"")
             self.native_cursor = event_cursor(await view.cursors.get(NATIVE_CURSOR))
             stored = await view.cursors.get(BITCOIN_CURSOR)
-            self._rebuilt = await view.node_meta.get(REBUILT) is not None
             self._watched.add_scripts(await view.deposit_terms.all_scripts())
             self._watched.add_outpoints(OutPoint(c.txid, c.vout) for c in await view.coins.unspent())
         self._tail = None if stored is None else Tail.decode(stored)
@@ -77,8 +78,7 @@ class Intake:
     async def start_at(self, block: BlockRef) -> None:
         """Begin to follow bitcoin after `block`, unless the database knows better.
 
-        That is written down: a node that restarts before its first block must not pass over the blocks in between. So
-        is whether the bridge works already: then there are coins that are older than `block`.
+        That is written down: a node that restarts before its first block must not pass over the blocks in between.
 
         Raises:
             DatabaseUnavailable: call again later.
@@ -86,13 +86,10 @@ class Intake:
         if self._tail is not None:
             return
         tail = Tail.start(block)
-        rebuilt = self._context.directory.active is not None
         async with self._database.unit() as uow:
             await uow.cursors.put(BITCOIN_CURSOR, tail.encode())
-            if rebuilt:
-                await uow.node_meta.put(REBUILT, b"\x01")
             await uow.commit()
-        self._tail, self._rebuilt = tail, rebuilt
+        self._tail = tail
 
     async def bitcoin(self) -> bool:
         """Apply the next blocks. Returns whether there were any.
@@ -142,7 +139,6 @@ class Intake:
                 await uow.commit()
             self.native_cursor = batch.last
             self._cursor_stored_at = time.monotonic()
-            self._unscanned.clear()
             self._watched.add_scripts(row.script for row in rows)
             self._bitcoin.watch(scanned)
         if batch.events:
@@ -157,25 +153,21 @@ class Intake:
             known = split_ids(await view.node_meta.get(GROUPS) or b"")
         named = [event.id for event in batch.events if isinstance(event, GroupProposed)]
         directory = self._context.directory
-        before = set(directory.vault_scripts)
         await directory.refresh(dict.fromkeys([*known, *named]))
-        if self._rebuilt:
-            self._unscanned |= set(directory.vault_scripts) - before
         self._watched.add_scripts(directory.vault_scripts)
 
     async def _scan(self, rows: Iterable[DepositTermsRow]) -> list[Connected]:
-        """The blocks that this node has read already, or never will, and in which new addresses are paid.
+        """The blocks that this node has read already, and in which addresses are paid that are new to it.
 
-        An announcement may name any birthday, and a vault names none, so this looks back only as far as the
-        configuration allows.
+        An announcement may name any birthday, so this looks back only as far as the configuration allows. A node
+        that has read no block yet began below all that the bridge has on bitcoin: nothing was passed over.
         """
-        if self.tip is None:
+        if self.tip is None or self._tail is None or len(self._tail.blocks) == 1:
             return []
         early = early_scripts(rows, self.tip.height)
         async with self._database.view() as view:
             known = await view.deposit_terms.by_scripts(early)
         early = {s: height for s, height in early.items() if s not in known or known[s].birthday > height}
-        early |= dict.fromkeys(self._unscanned, BlockHeight(0))
         if not early:
             return []
         first = max(min(early.values()), self.tip.height - self._context.policy.rescan_limit, 0)
