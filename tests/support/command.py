@@ -1,0 +1,36 @@
+"""Running `causeway` as a person would: a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 240
+
+
+@dataclass(frozen=True)
+class Causeway:
+    """The command with an environment. Fields: home (CAUSEWAY_HOME); env (added)."""
+
+    home: Path
+    env: Mapping[str, str]
+
+    def run(self, *arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run it; it must end with `status`."""
+        env = {key: value for key, value in os.environ.items() if not key.startswith("CAUSEWAY_")}
+        cache = os.environ.get("CAUSEWAY_CACHE")
+        env |= {"CAUSEWAY_HOME": str(self.home), **self.env} | ({"CAUSEWAY_CACHE": cache} if cache else {})
+        command = [sys.executable, "-m", "cli.main", *map(str, arguments)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        assert done.returncode == status, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *arguments: object, status: int = 0) -> Any:
+        """What it prints with --json: one document."""
+        return json.loads(self.run(*arguments, "--json", status=status).stdout)
