@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -53,6 +53,7 @@ _LOG: Final = structlog.get_logger(__name__)
 _FIRST_BACK_OFF: Final = 0.2
 _MOST_BACK_OFF: Final = 5.0
 _NONCES: Final = "nonces.journal"
+T = TypeVar("T")
 
 
 async def run_node(
@@ -103,9 +104,9 @@ async def _open(stack: AsyncExitStack, settings: Settings, password: str, commit
     stack.callback(keystore.close)
     identity = keystore.identity
     deployment = Deployment.load(settings.path(settings.native.deployment))
-    database = await Database.open(settings.database_url, commit_hook=commit_hook)
+    database = await _until_up("database", lambda: Database.open(settings.database_url, commit_hook=commit_hook))
     stack.push_async_callback(database.close)
-    await _claim(database, deployment.network, identity.host_key)
+    await _until_up("database", lambda: _claim(database, deployment.network, identity.host_key))
     bitcoin = _bitcoin_rpc(settings)
     stack.push_async_callback(bitcoin.close)
     rpc = EvmRpc(settings.native.url, reverted=typed_revert)
@@ -115,7 +116,8 @@ async def _open(stack: AsyncExitStack, settings: Settings, password: str, commit
     await _until_up("native chain", native.check)
     policy = SenderPolicy(fees=FeePolicy(cap=settings.native.max_fee))
     sender = TxSender(rpc, DatabaseJournal(database, wall_clock), identity.account_secret, deployment.chain_id, policy)
-    await stack.enter_async_context(sender)
+    await _until_up("database", sender.start)
+    stack.push_async_callback(sender.close)
     directory = Directory(native, settings.chain, settings.asset)
     context = Context(deployment, directory, settings.policy, wall_clock)
     changed = Signal()
@@ -133,7 +135,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, password: str, commit
         NonceJournal(settings.path(settings.node.keystore).with_name(_NONCES)),
     )
     stack.callback(cluster.close)
-    await cluster.start()
+    await _until_up("database", cluster.start)
     return Office(
         settings=settings,
         identity=identity,
@@ -176,18 +178,16 @@ async def _begin(intake: Intake, bitcoin: BitcoinRpc, native: NativeChain) -> No
         await intake.start_at(await first_block(bitcoin, native, start, works_already=works))
 
 
-async def _until_up(what: str, attempt: Callable[[], Awaitable[object]]) -> None:
-    """Try until the world is ready; what cannot get better is raised."""
+async def _until_up(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try until the world is ready, and return what the attempt does; what cannot get better is raised."""
     back_off = _FIRST_BACK_OFF
     while True:
         try:
-            await attempt()
+            return await attempt()
         except Retryable as error:
             _LOG.warning("waiting", what=what, problem=str(error))
             await asyncio.sleep(back_off)
             back_off = min(2 * back_off, _MOST_BACK_OFF)
-        else:
-            return
 
 
 def _work(office: Office) -> tuple[list[Duty], dict[str, Callable[..., Awaitable[bytes | None]]]]:
