@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -25,7 +25,7 @@ from bridge.intake.native import (
     split_ids,
 )
 from bridge.signals import Signal
-from bridge.storage import Database, DepositTermsRow
+from bridge.storage import Database, DepositTermsRow, UnitOfWork
 from foundation.quantities import BlockHeight
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -127,22 +127,38 @@ class Intake:
             rows = self._native.terms_of(batch)
             scanned = await self._scan(rows)
             spends = await self._spends(batch)
-            tip = None if self.tip is None else self.tip.height
+            cursor = batch.last
             async with self._database.unit() as uow:
-                await uow.deposit_terms.add(*rows)
-                steps = await self._native.apply(uow, batch, tip, spends)
-                for block in scanned:
-                    await self._bitcoin.connect(uow, steps, block)
-                if scanned and tip is not None:
-                    await self._bitcoin.advance(uow, steps, tip)
-                await steps.save()
-                await uow.commit()
-            self.native_cursor = batch.last
+                stored = event_cursor(await uow.cursors.get(NATIVE_CURSOR))
+                if stored is not None and stored.number >= batch.first:
+                    # A commit took effect whose answer was lost: to apply it again would count its mints again.
+                    cursor = stored
+                else:
+                    await self._apply_native(uow, batch, rows, scanned, spends)
+                    await uow.commit()
+            self.native_cursor = cursor
             self._cursor_stored_at = time.monotonic()
             self._watched.add_scripts(row.script for row in rows)
             self._bitcoin.watch(scanned)
         if batch.events:
             self.changed.set()
+
+    async def _apply_native(
+        self,
+        uow: UnitOfWork,
+        batch: EventBatch,
+        rows: Sequence[DepositTermsRow],
+        scanned: Sequence[Connected],
+        spends: Mapping[OutPoint, SeenSpend],
+    ) -> None:
+        tip = None if self.tip is None else self.tip.height
+        await uow.deposit_terms.add(*rows)
+        steps = await self._native.apply(uow, batch, tip, spends)
+        for block in scanned:
+            await self._bitcoin.connect(uow, steps, block)
+        if scanned and tip is not None:
+            await self._bitcoin.advance(uow, steps, tip)
+        await steps.save()
 
     def _is_cursor_due(self) -> bool:
         return time.monotonic() - self._cursor_stored_at >= _CURSOR_SECONDS
