@@ -24,6 +24,7 @@ from bridge.messages import TransactionProposal
 from bridge.payouts import Payout
 from bridge.refusals import InputNotOurs, MalformedProposal, NotYet
 from bridge.storage import Database, TransactionPurpose, TransferKind, View
+from bridge.sweep_claims import SweepClaims
 from foundation.errors import BadInput, CausewayError
 from foundation.quantities import BlockHeight, Satoshi
 from mpc.ports import SigningItem, Tweak
@@ -49,6 +50,7 @@ class StoremanAuthorizer:
         self._database = database
         self._context = context
         self._intake = intake
+        self._sweeps = SweepClaims()
 
     async def authorize(self, proposer: bytes, group: bytes, kind: str, body: bytes) -> tuple[SigningItem, ...]:
         """The items to sign for a proposal; `kind` is its purpose, `body` a `TransactionProposal`.
@@ -141,6 +143,7 @@ class StoremanAuthorizer:
         vault = self._context.directory.vault(group)
         limits = self._context.policy.limits
         policy.check_sweep(transaction, deposits, vault, limits, tip, await balance(view, outpoints))
+        await self._sweeps.claim(view, outpoints, self._context.clock())
         return Checked(transaction, await self._deposit_items(view, transaction, key))
 
     async def _check_return(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
