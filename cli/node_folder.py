@@ -31,7 +31,7 @@ POLICY_EXPLAINED: Final[Mapping[str, str]] = {
     "max_inputs": "The most coins that one payout spends (at most 64).",
     "max_withdrawals": "The most withdrawals that one payout pays (at most 32).",
     "slot_seconds": "How long a node's turn as the coordinator lasts, in seconds. All nodes need the same value.",
-    "sweep_batch": "The most deposits that are swept into the vault by one transaction.",
+    "sweep_batch": "Deposits are swept into the vault at once where so many of them wait.",
     "sweep_after_seconds": "How long minted deposits wait for others to be swept with, in seconds.",
     "bump_after_seconds": "After how long without a confirmation a transaction bids more, in seconds.",
     "rescan_limit": "How many blocks back this node searches for deposits that were announced late.",

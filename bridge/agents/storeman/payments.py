@@ -11,7 +11,7 @@ from adapters.bitcoin.builders import Payment, payout_transaction, sweep_transac
 from adapters.bitcoin.errors import FeeAboveLimit, OutputBelowDust
 from adapters.bitcoin.primitives import Coin, OutPoint
 from adapters.bitcoin.transactions import UnsignedTx
-from bridge.agents.office import Office
+from bridge.agents.office import Apart, Office
 from bridge.agents.storeman.reservations import fee_for
 from bridge.agents.storeman.signing import Plan, Signing
 from bridge.codec import decode_deposit
@@ -24,6 +24,8 @@ from foundation.quantities import BlockHeight, Satoshi, SatPerKvB
 from registry.ids import outpoint_id
 
 _LOG: Final = structlog.get_logger(__name__)
+_MOST_WAITS: Final = 10
+"""How many times `sweep_after_seconds` a deposit waits for others at most."""
 _SLACK: Final = 2
 """Blocks that may pass between a proposal and its signatures."""
 
@@ -41,9 +43,12 @@ class Pay:
         """Pay what is reserved, when it is this node's turn."""
         async with self._office.database.view() as view:
             due = [p for p in await live_payouts(view) if await self._is_due(view, p)]
+        apart = Apart()
         for payout in due:
             if self._office.is_turn(self._office.directory.storeman_peers(payout.group)):
-                await self._pay(payout)
+                with apart:
+                    await self._pay(payout)
+        apart.end()
         return bool(due)
 
     async def _is_due(self, view: View, payout: Payout) -> bool:
@@ -129,15 +134,18 @@ class Sweep:
         return OutPoint(deposit.txid, deposit.vout) not in taken
 
     def _is_time(self, ready: Sequence[tuple[TransferRow, Deposit]], withdrawals_wait: bool) -> bool:
+        """Many at once are cheaper: while more are being minted, those that are ready wait, but not for ever."""
         policy = self._office.policy
-        oldest = min(row.updated_at_ms for row, _ in ready)
-        aged = self._office.since(oldest) >= policy.sweep_after_seconds
-        return withdrawals_wait or aged or len(ready) >= policy.sweep_batch
+        since = [self._office.since(row.updated_at_ms) for row, _ in ready]
+        settled = min(since) >= policy.sweep_after_seconds
+        aged = max(since) >= policy.sweep_after_seconds * _MOST_WAITS
+        return withdrawals_wait or settled or aged or len(ready) >= policy.sweep_batch
 
     async def _sweep(self, group: bytes, deposits: Sequence[Deposit]) -> None:
         """One sweep of up to the most inputs; the most urgent first."""
         ordered = sorted(deposits, key=lambda d: (d.reclaim_height or 0, d.txid, d.vout))
-        batch = ordered[: self._office.policy.max_inputs]
+        transactions = -(-len(ordered) // self._office.policy.max_inputs)
+        batch = ordered[: -(-len(ordered) // transactions)]  # all about the same size: a small last one costs more
         coins = [Coin(OutPoint(d.txid, d.vout), d.amount, d.script, d.height) for d in batch]
         vault = self._office.directory.vault(group)
         try:
