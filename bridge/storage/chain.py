@@ -208,7 +208,7 @@ class BitcoinTransactions(Repository):
         return tuple(found[txid] for txid in sorted(found))
 
     async def waiting(self, purpose: TransactionPurpose | None = None) -> tuple[BitcoinTransactionRow, ...]:
-        """Transactions to be broadcast again: in no block, not bumped, and none of their coins spent by one in a block.
+        """Transactions to be broadcast again: in no block, not bumped, and none of their coins spent in a block.
 
         Those never broadcast come first, then the oldest. A reorg may make a transaction wait again.
         """
@@ -222,7 +222,14 @@ class BitcoinTransactions(Repository):
             winner.c.txid == theirs.c.txid,
             winner.c.height.is_not(None),
         )
-        query = select(bitcoin_transactions).where(c.height.is_(None), c.replaced_by.is_(None), ~beaten)
+        # Also by a version that this node was never given: then the coin alone knows of it.
+        spent = exists().where(
+            mine.c.txid == c.txid,
+            coins.c.txid == mine.c.spent_txid,
+            coins.c.vout == mine.c.spent_vout,
+            coins.c.spent_by.is_not(None),
+        )
+        query = select(bitcoin_transactions).where(c.height.is_(None), c.replaced_by.is_(None), ~beaten, ~spent)
         if purpose is not None:
             query = query.where(c.purpose == purpose)
         # The engines disagree on where NULL sorts.

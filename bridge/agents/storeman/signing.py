@@ -117,10 +117,17 @@ class Signing:
         row = BitcoinTransactionRow(txid, purpose, subject, shared.raw, transaction.fee, transaction.vsize)
         spent = [(coin.outpoint.txid, coin.outpoint.vout) for coin in transaction.inputs]
         await uow.bitcoin_transactions.add(row, spent)
+        await self._confirm(uow, txid, spent)
         names = ", ".join(self._names(shared.group, shared.signers))
         rate = transaction.fee * 1000 // transaction.vsize / 1000
         text = f"{purpose} signed by {names}, fee {transaction.fee} sat ({rate:.1f} sat/vB)"
         await self._note(uow, await self._transfers(uow, purpose, subject, transaction), text, txid)
+
+    async def _confirm(self, uow: UnitOfWork, txid: bytes, spent: Sequence[tuple[bytes, int]]) -> None:
+        """A transaction may be in a block before the post brings it here."""
+        coin = await uow.coins.get(*spent[0])
+        if coin is not None and coin.spent_by == txid and coin.spent_height is not None and coin.spent_block_hash:
+            await uow.bitcoin_transactions.confirm([txid], coin.spent_height, coin.spent_block_hash)
 
     def _names(self, group: bytes, signers: Sequence[int]) -> list[str]:
         members = self._office.directory.storeman_peers(group)
