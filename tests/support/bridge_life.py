@@ -131,6 +131,19 @@ class Life:
         await self.reaches(paid, Stage.MINTED)
         return paid
 
+    async def swept(self, paid: Paid) -> None:
+        """Mine the sweep of a minted deposit, and wait until every node knows that it is final."""
+
+        async def signed() -> BitcoinTransactionRow | None:
+            async with self.storeman.view() as view:
+                rows = await view.bitcoin_transactions.spending([(paid.txid, paid.vout)])
+            found = [row for row in rows if row.purpose is TransactionPurpose.SWEEP]
+            return found[-1] if found and found[-1].first_broadcast_at_ms is not None else None
+
+        await eventually(signed, "the sweep is broadcast")
+        await self.mine()
+        await self.reaches(paid, Stage.SWEPT)
+
     async def withdrawn(self, owner: TxSender, amount: int, address: str | None = None, max_fee: int = 5_000) -> bytes:
         """A withdrawal that every storeman knows; its id."""
         id_ = await self.net.withdraw(owner, amount, address or await self.wallet.address(), max_fee)
