@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from bridge.codec import decode_deposit, decode_payout
 from bridge.deposits import Deposit, Stage
@@ -56,11 +57,29 @@ async def _payout_claim(view: View, payout: Payout, tip: BlockHeight, settled_de
     return AnchorSeen(payout.payout_id, payout.stranger)
 
 
-async def is_known(view: View, claim: Claim) -> bool:
-    """Whether this node knows what a claim is about, so that a signature on it is worth keeping."""
-    if isinstance(claim, DepositSeen):
-        return await view.transfers.get(subject_of(claim)) is not None
-    return await view.payouts.get(claim.payout) is not None
+class Standing(Enum):
+    """What this node makes of another voucher's claim."""
+
+    UNKNOWN = auto()  # it knows nothing of the subject, yet
+    POSSIBLE = auto()
+    FALSE = auto()  # it contradicts what the subject's id commits to
+
+
+async def standing(view: View, claim: Claim) -> Standing:
+    """Whether a signature on a claim is worth keeping.
+
+    A deposit's id names its coin, and the coin's transaction fixes all that is claimed of it: who claims anything else
+    lies. What pays a payout may change with a reorg, so of payouts nothing is called false.
+    """
+    if not isinstance(claim, DepositSeen):
+        return Standing.UNKNOWN if await view.payouts.get(claim.payout) is None else Standing.POSSIBLE
+    row = await view.transfers.get(subject_of(claim))
+    if row is None or row.kind is not TransferKind.DEPOSIT:
+        return Standing.UNKNOWN
+    deposit = decode_deposit(row)
+    if not deposit.script:
+        return Standing.POSSIBLE  # known from the Hub alone
+    return Standing.POSSIBLE if deposit_claim(deposit) == claim else Standing.FALSE
 
 
 def subject_of(claim: Claim) -> bytes:

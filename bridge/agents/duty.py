@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import structlog
 
@@ -31,6 +31,15 @@ class Duty(Protocol):
 
     async def run(self) -> bool:
         """Do what is due now. Returns whether something waits for a turn or an answer, so that it is run soon again."""
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A duty that has work under way between its runs."""
+
+    async def close(self) -> None:
+        """End that work; nothing is left of it."""
         ...
 
 
@@ -62,10 +71,14 @@ class Runner:
 
     async def run(self) -> None:
         """Until it is cancelled. A bug in a duty stops that run alone; it is logged, counted, and tried again."""
-        while True:
-            seen = self._office.changed.version
-            pause = await self._once()
-            await self._office.changed.wait(seen, pause)
+        try:
+            while True:
+                seen = self._office.changed.version
+                pause = await self._once()
+                await self._office.changed.wait(seen, pause)
+        finally:
+            if isinstance(self.duty, Closing):
+                await self.duty.close()
 
     async def _once(self) -> float:
         """One run; how long to wait for a change before the next."""

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final, TypeVar
 
 from adapters.bitcoin.fees import FeePolicy
@@ -125,6 +126,29 @@ class Office:
     def since(self, moment: UnixMs) -> float:
         """Seconds since `moment`."""
         return (self.clock() - moment) / 1000
+
+
+class Apart:
+    """Work on several subjects in one run: `with apart:` for each, so that one that fails keeps no other waiting."""
+
+    def __init__(self) -> None:
+        self._first: CausewayError | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, CausewayError):
+            return False
+        self._first = self._first or error
+        return True
+
+    def end(self) -> None:
+        """Raise the first failure, if there was one, for the run's status and its back-off."""
+        if self._first is not None:
+            raise self._first
 
 
 async def gather_some(tasks: Iterable[Awaitable[T]], enough: int) -> tuple[list[T], list[CausewayError]]:

@@ -16,11 +16,13 @@ from bridge.messages import ATTESTATIONS, MAX_BATCH, TRANSACTION, Attestation, A
 from bridge.storage import OutboxRow, UnitOfWork
 from foundation.errors import BadInput, CausewayError
 from foundation.quantities import UnixMs
+from mpc.cluster_errors import PeerSilent
 
 _LOG: Final = structlog.get_logger(__name__)
 ATTESTATION: Final = "attestation"
 SIGNED_TRANSACTION: Final = "transaction"
 _ANSWER_SECONDS: Final = 5.0
+_PATIENCE_SECONDS: Final = 0.25
 _FIRST_PAUSE_MS: Final = 100
 _MOST_PAUSE_MS: Final = 30_000
 _AT_ONCE: Final = 2000
@@ -41,15 +43,16 @@ async def post(uow: UnitOfWork, kind: str, key: str, body: bytes, peers: Sequenc
 
 
 class Post:
-    """The duty that delivers."""
+    """The duty that delivers. Each peer has its own delivery, so that one that is silent keeps nobody else waiting."""
 
     name = "post"
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._busy: dict[bytes, asyncio.Task[None]] = {}
 
     async def run(self) -> bool:
-        """Deliver what is due, to all peers at once."""
+        """Begin to deliver what is due to every peer that has no delivery under way."""
         now = self._office.clock()
         async with self._office.database.view() as view:
             due = await view.outbox.due(now, _AT_ONCE)
@@ -58,18 +61,48 @@ class Post:
         for row in due:
             to = decode(row.body, ToPeer, "outbox")
             by_peer[to.peer].append((row, to.body))
-        await asyncio.gather(*(self._deliver(peer, items) for peer, items in by_peer.items()))
+        for peer, items in by_peer.items():
+            if peer not in self._busy:
+                self._busy[peer] = asyncio.create_task(self._deliver(peer, items), name="delivery")
+        if self._busy:
+            await asyncio.wait(self._busy.values(), timeout=_PATIENCE_SECONDS)
+        await self._ended()
         return next_due is not None
 
+    async def _ended(self) -> None:
+        """Forget the deliveries that have ended. Raises what one of them failed with."""
+        ended = [peer for peer, task in self._busy.items() if task.done()]
+        results = await asyncio.gather(*(self._busy.pop(peer) for peer in ended), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def close(self) -> None:
+        """End all deliveries; what they leave is delivered after the next start."""
+        tasks = list(self._busy.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._busy.clear()
+
     async def _deliver(self, peer: bytes, items: list[tuple[OutboxRow, bytes]]) -> None:
+        """Deliver in order. When the peer is silent all the rest waits: to ask on would take a time-out for each."""
         attestations = [(row, body) for row, body in items if row.kind == ATTESTATION]
-        for start in range(0, len(attestations), MAX_BATCH):
-            await self._attest(peer, attestations[start : start + MAX_BATCH])
-        for row, body in items:
-            if row.kind == SIGNED_TRANSACTION:
-                decode(body, SharedTransaction, "outbox")
-                kept = await self._ask(peer, TRANSACTION, body) is not None
-                await self._done([row], [kept])
+        left = {row.id: row for row, _ in items}
+        try:
+            for start in range(0, len(attestations), MAX_BATCH):
+                batch = attestations[start : start + MAX_BATCH]
+                await self._attest(peer, batch)
+                for row, _ in batch:
+                    del left[row.id]
+            for row, body in items:
+                if row.kind == SIGNED_TRANSACTION:
+                    decode(body, SharedTransaction, "outbox")
+                    await self._done([row], [await self._ask(peer, TRANSACTION, body) is not None])
+                    del left[row.id]
+        except PeerSilent as error:
+            _LOG.debug("not delivered", peer=self._office.directory.name_of(peer), problem=str(error))
+            await self._done(list(left.values()), [False] * len(left))
 
     async def _attest(self, peer: bytes, items: list[tuple[OutboxRow, bytes]]) -> None:
         message = Attestations([decode(body, Attestation, "outbox") for _, body in items])
@@ -85,8 +118,11 @@ class Post:
         await self._done([row for row, _ in items], kept)
 
     async def _ask(self, peer: bytes, kind: str, body: bytes) -> bytes | None:
+        """The answer, None for a refusal. Raises `PeerSilent`."""
         try:
             return await self._office.peers.request(peer, kind, body, _ANSWER_SECONDS)
+        except PeerSilent:
+            raise
         except CausewayError as error:
             name = self._office.directory.name_of(peer)
             _LOG.debug("not delivered", peer=name, kind=kind, problem=str(error))

@@ -13,12 +13,12 @@ from adapters.native.calls import NativeCall
 from adapters.native.eip712 import BadSignature, by_signer, recover, sign_digest
 from adapters.native.errors import ContractRefused, DepositAlreadyFinal, PayoutNotLive
 from adapters.native.types import DepositClaim
-from bridge.agents.attesting import Due, claims_due, is_known, subject_of
+from bridge.agents.attesting import Due, Standing, claims_due, standing, subject_of
 from bridge.agents.office import Office, call_key
 from bridge.agents.post import ATTESTATION, post
 from bridge.codec import decode, encode
 from bridge.messages import Attestation, Attestations, Claim, DepositSeen, PayoutSeen, Taken, claim_digest
-from bridge.storage import JourneyEntry, SignatureRow, UnitOfWork
+from bridge.storage import IncidentKind, JourneyEntry, PromiseConflict, SignatureRow, UnitOfWork
 from foundation.errors import Retryable
 from foundation.quantities import TokenUnits, UnixMs
 from mpc.transport import Received
@@ -29,6 +29,8 @@ _AT_ONCE: Final = 32
 _AGAIN_MS: Final = 30_000
 """After this time a submission that had no visible effect is looked at again."""
 _ATTEST_BATCH: Final = 256
+_MOST_VERSIONS: Final = 3
+"""Claims about one payout that are kept of one voucher; a reorg may make an honest one change what it says."""
 _REMEMBERED: Final = 10_000
 
 
@@ -56,6 +58,8 @@ class Attest:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._digests = ClaimDigests(office)
+        self._broken: set[bytes] = set()
+        """Digests that this node must not sign, because it has promised another one for the same subject."""
 
     async def run(self) -> bool:
         """Attest what is due."""
@@ -70,7 +74,7 @@ class Attest:
         missing = [
             (digest, item)
             for digest, item in digests.items()
-            if all(row.signer != mine for row in signed.get(digest, ()))
+            if digest not in self._broken and all(row.signer != mine for row in signed.get(digest, ()))
         ]
         for start in range(0, len(missing), _ATTEST_BATCH):
             async with self._office.database.unit() as uow:
@@ -85,7 +89,16 @@ class Attest:
         """Sign one claim. The promise bars this node from ever attesting anything else about the same subject."""
         now = self._office.clock()
         kind = type(item.claim).__name__
-        await uow.promises.keep(kind, item.subject, digest, encode(item.claim), now)
+        try:
+            await uow.promises.keep(kind, item.subject, digest, encode(item.claim), now)
+        except PromiseConflict as error:  # a reorg beyond finality; the other subjects must not wait for it
+            _LOG.error("a claim contradicts an attestation of before", subject=item.subject.hex(), problem=str(error))
+            self._broken.add(digest)
+            fields = {"text": str(error)}
+            await uow.incidents.record(
+                IncidentKind.ALARM, type(error).__name__, now, subject=item.subject, fields=fields
+            )
+            return
         signature = sign_digest(self._office.identity.account_secret, digest)
         await uow.attestations.add(SignatureRow(digest, self._office.account, item.subject, kind, signature, now))
         others = [p for p in self._office.directory.voucher_peers() if p != self._office.identity.host_key]
@@ -102,34 +115,65 @@ class TakeAttestations:
     async def on_attestations(self, received: Received) -> bytes:
         """Keep signatures that are valid, by vouchers, and about something that this node knows.
 
-        A signature that is no voucher's is refused for good: it is said to be kept, so that it does not come again.
+        What is refused for good, such as a signature that is no voucher's, or a lie, is said to be kept, so that it
+        does not come again. A voucher's lie is kept as an incident with its name.
         """
         items = decode(received.body, Attestations, "attestations").items
         async with self._office.database.view() as view:
-            known = [await is_known(view, item.claim) for item in items]
-        rows = await asyncio.to_thread(self._checked, [i for i, ok in zip(items, known, strict=True) if ok])
-        if rows:
+            found = [await standing(view, item.claim) for item in items]
+        known = [(item, s) for item, s in zip(items, found, strict=True) if s is not Standing.UNKNOWN]
+        rows = await asyncio.to_thread(self._checked, [item for item, _ in known])
+        pairs = [(row, s) for row, (_, s) in zip(rows, known, strict=True) if row is not None]
+        if pairs:
             async with self._office.database.unit() as uow:
-                await uow.attestations.add(*rows)
+                await self._keep(uow, [row for row, s in pairs if s is Standing.POSSIBLE])
+                for row, s in pairs:
+                    if s is Standing.FALSE:
+                        await self._accuse(uow, row, "FalseAttestation")
                 await uow.commit()
             self._office.changed.set()
-        return encode(Taken(known))
+        return encode(Taken([s is not Standing.UNKNOWN for s in found]))
 
-    def _checked(self, items: Sequence[Attestation]) -> list[SignatureRow]:
-        rows = []
-        for item in items:
-            digest = claim_digest(self._office.native.hub_digests, item.claim)
-            try:
-                signer = recover(digest, item.signature)
-            except BadSignature as error:
-                _LOG.warning("an attestation is refused", problem=str(error))
-                continue
-            if not self._office.directory.vouchers.weight_of(signer):
-                _LOG.warning("an attestation is refused", problem="its signer is no voucher", signer=signer.hex())
-                continue
-            kind, now = type(item.claim).__name__, self._office.clock()
-            rows.append(SignatureRow(digest, signer, subject_of(item.claim), kind, item.signature, now))
-        return rows
+    async def _keep(self, uow: UnitOfWork, rows: Sequence[SignatureRow]) -> None:
+        """Add signatures; of what a voucher says about one payout only so much that it cannot fill the disk."""
+        kept: list[SignatureRow] = []
+        for row in rows:
+            if row.kind != DepositSeen.__name__:
+                before = await uow.attestations.of_subject(row.subject, row.kind)
+                others = {r.digest for r in [*before, *kept] if r.signer == row.signer and r.subject == row.subject}
+                others.discard(row.digest)
+                if others:
+                    await self._accuse(uow, row, "ContradictoryAttestation")
+                if len(others) >= _MOST_VERSIONS:
+                    continue
+            kept.append(row)
+        await uow.attestations.add(*kept)
+
+    async def _accuse(self, uow: UnitOfWork, row: SignatureRow, error: str) -> None:
+        """Keep what a voucher has signed against better knowledge."""
+        party = self._office.directory.host_key_of(row.signer) or row.signer
+        _LOG.warning("an attestation is refused", problem=error, signer=self._office.directory.name_of(party))
+        fields = {"text": f"{row.kind} with digest {row.digest.hex()}", "signature": row.signature.hex()}
+        await uow.incidents.record(
+            IncidentKind.FAULT, error, self._office.clock(), party=party, subject=row.subject, fields=fields
+        )
+
+    def _checked(self, items: Sequence[Attestation]) -> list[SignatureRow | None]:
+        """A row for each, None where the signature is no voucher's."""
+        return [self._row(item) for item in items]
+
+    def _row(self, item: Attestation) -> SignatureRow | None:
+        digest = claim_digest(self._office.native.hub_digests, item.claim)
+        try:
+            signer = recover(digest, item.signature)
+        except BadSignature as error:
+            _LOG.warning("an attestation is refused", problem=str(error))
+            return None
+        if not self._office.directory.vouchers.weight_of(signer):
+            _LOG.warning("an attestation is refused", problem="its signer is no voucher", signer=signer.hex())
+            return None
+        kind, now = type(item.claim).__name__, self._office.clock()
+        return SignatureRow(digest, signer, subject_of(item.claim), kind, item.signature, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from adapters.bitcoin.errors import FeeAboveLimit, OutputBelowDust
 from adapters.bitcoin.fees import replacement_fee
 from adapters.bitcoin.primitives import Coin
 from adapters.bitcoin.transactions import UnsignedTx, parse_transaction
-from bridge.agents.office import Office
+from bridge.agents.office import Apart, Office
 from bridge.agents.storeman.payments import Pay
 from bridge.agents.storeman.signing import Plan, Signing
 from bridge.authorizer import child_coin
@@ -67,6 +67,7 @@ class Bump:
         async with self._office.database.view() as view:
             rows = await view.bitcoin_transactions.waiting()
         lingering = [row for row in rows if self._lingers(row)]
+        apart = Apart()
         for row in lingering:
             async with self._office.database.view() as view:
                 group = await self._group_of(view, row)
@@ -74,7 +75,9 @@ class Bump:
                 continue
             rate = await self._office.fees.bump(SatPerKvB(row.fee * 1000 // row.vsize))
             if rate is not None:
-                await self._bump(group, row, rate)
+                with apart:
+                    await self._bump(group, row, rate)
+        apart.end()
         return bool(lingering)
 
     def _lingers(self, row: BitcoinTransactionRow) -> bool:

@@ -15,7 +15,7 @@ from adapters.bitcoin.transactions import key_path_vsize
 from adapters.native.eip712 import by_signer
 from adapters.native.errors import ContractRefused
 from adapters.native.types import Outpoint, Reservation, WithdrawalStatus
-from bridge.agents.office import Office, call_key
+from bridge.agents.office import Apart, Office, call_key
 from bridge.agents.storeman.cosigning import Cosigning
 from bridge.codec import decode_withdrawal
 from bridge.ledger import live_payouts, vault_view, withdrawals_of
@@ -72,9 +72,13 @@ class Reserve:
         if not self._office.is_turn(directory.storeman_peers(active.id)):
             return True
         situation = _Situation(active, vault, await self._office.fees.rate())
+        apart = Apart()
         for payout in lame:
-            await self._replace(situation, payout)
-        await self._reserve(situation, await self._still_requested(waiting))
+            with apart:
+                await self._replace(situation, payout)
+        with apart:
+            await self._reserve(situation, await self._still_requested(waiting))
+        apart.end()
         return True
 
     async def _still_requested(self, waiting: Sequence[Withdrawal]) -> list[Withdrawal]:

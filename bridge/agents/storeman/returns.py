@@ -12,7 +12,7 @@ from adapters.bitcoin.primitives import Coin, OutPoint
 from adapters.bitcoin.scripts import return_script
 from adapters.native.eip712 import by_signer
 from adapters.native.errors import DepositAlreadyFinal
-from bridge.agents.office import Office, call_key
+from bridge.agents.office import Apart, Office, call_key
 from bridge.agents.storeman.cosigning import Cosigning
 from bridge.agents.storeman.signing import Plan, Signing
 from bridge.codec import decode_deposit
@@ -40,11 +40,14 @@ class BarMints:
         async with self._office.database.view() as view:
             rows = await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.REFUSED)
         deposits = [decode_deposit(row) for row in rows]
+        apart = Apart()
         for deposit in deposits:
             members = self._office.directory.storeman_peers(deposit.group)
             fresh = self._office.clock() - self._sent.get(deposit.deposit_id, UnixMs(0)) < _AGAIN_MS
             if self._office.is_turn(members) and not fresh:
-                await self._bar(deposit)
+                with apart:
+                    await self._bar(deposit)
+        apart.end()
         return bool(deposits)
 
     async def _bar(self, deposit: Deposit) -> None:
@@ -86,9 +89,12 @@ class ReturnDeposits:
                 terms = await view.deposit_terms.by_script(deposit.script)
                 if not signed and terms is not None:
                     due.append((deposit, return_script(terms.reclaim_key)))
+        apart = Apart()
         for deposit, script in due:
             if self._office.is_turn(self._office.directory.storeman_peers(deposit.group)):
-                await self._return(deposit, script)
+                with apart:
+                    await self._return(deposit, script)
+        apart.end()
         return bool(due)
 
     async def _return(self, deposit: Deposit, script: bytes) -> None:
