@@ -95,7 +95,7 @@ def _is_missing(url: str) -> bool:
 def _sections(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     yield facts(
         [
-            ("account", f"{status['account']}, {coin(status['account_balance_wei'])} for gas"),
+            ("account", f"{status['account']}, {coin(status['account_balance_wei'], places=4)} for gas"),
             ("host key", status["host_key"]),
             ("endpoint", status["endpoint"]),
             ("bitcoin", _chain(status["bitcoin"], "height")),

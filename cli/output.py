@@ -104,9 +104,12 @@ def btc(units: int | None) -> str:
     return "–" if units is None else format_amount(units, _BITCOIN_DECIMALS, symbol="BTC")
 
 
-def coin(wei: int | None) -> str:
-    """An amount of the native chain's coin from wei; a dash for None."""
-    return "–" if wei is None else format_amount(wei, _COIN_DECIMALS)
+def coin(wei: int | None, *, places: int = _COIN_DECIMALS) -> str:
+    """An amount of the native chain's coin from wei, rounded down to `places` decimals; a dash for None."""
+    if wei is None:
+        return "–"
+    unit: int = 10 ** (_COIN_DECIMALS - places)
+    return format_amount(wei // unit * unit, _COIN_DECIMALS)
 
 
 def duration(milliseconds: int) -> str:

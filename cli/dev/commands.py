@@ -152,7 +152,9 @@ def _status_text(document: dict[str, Any]) -> str:
     rows = [(c["name"], "up" if c["up"] else "DOWN", c["pid"], None, None, None) for c in document["chains"]]
     for n in document["nodes"]:
         heights = [_place(n["bitcoin"], "height"), _place(n["native"], "block")]
-        rows.append((n["name"], "up" if n["up"] else "DOWN", n["pid"], *heights, coin(n["account_balance_wei"])))
+        rows.append(
+            (n["name"], "up" if n["up"] else "DOWN", n["pid"], *heights, coin(n["account_balance_wei"], places=4))
+        )
     headers = ("process", "state", "pid", "bitcoin", "native", "coin for gas")
     group = next((n["group"] for n in document["nodes"] if n["group"]), None)
     lines = [table(headers, rows, right=("pid", "bitcoin", "native")), "", f"group {short(group)} serves"]

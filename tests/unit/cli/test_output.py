@@ -52,6 +52,7 @@ def test_ids_and_amounts_are_short() -> None:
         "–",
     )
     assert (btc(150_000_000), btc(None), coin(10**18), coin(None)) == ("1.5 BTC", "–", "1", "–")
+    assert coin(999_999_879_762_735_799_120, places=4) == "999.9998"
     assert (cut("abcdef", 4), cut("abc", 4)) == ("abc…", "abc")
 
 
