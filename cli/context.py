@@ -218,15 +218,17 @@ def read_text(path: Path, field: str) -> str:
 
 
 @asynccontextmanager
-async def open_bitcoin(network: NetworkFile, *, check: bool = True) -> AsyncIterator[BitcoinRpc]:
+async def open_bitcoin(
+    network: NetworkFile, *, check: bool = True, timeout_s: float = 30.0
+) -> AsyncIterator[BitcoinRpc]:
     """The bitcoin node's RPC. Raises `NodeUnavailable`, `AccessDenied`, `WrongChain`."""
     from adapters.bitcoin.rpc import BitcoinRpc
 
     section = network.settings.bitcoin
     if section.cookie_file is not None:
-        rpc = BitcoinRpc.from_cookie(section.url, network.settings.path(section.cookie_file))
+        rpc = BitcoinRpc.from_cookie(section.url, network.settings.path(section.cookie_file), timeout_s=timeout_s)
     else:
-        rpc = BitcoinRpc(section.url, section.user, section.password)
+        rpc = BitcoinRpc(section.url, section.user, section.password, timeout_s=timeout_s)
     try:
         if check:
             await rpc.check_network(network.network)

@@ -21,6 +21,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "node": ("cli.node", "Make, run and look at a storeman's or voucher's node."),
     "group": ("cli.group", "Propose a group of storemen, and look at groups."),
     "voucher": ("cli.voucher", "Admit a voucher, and join as one."),
+    "deposit": ("cli.deposit", "Turn bitcoin into tokens: an address, its state, and the way back."),
+    "withdraw": ("cli.withdraw", "Turn tokens into bitcoin."),
+    "transfers": ("cli.transfers", "What goes over the bridge, and the whole journey of one transfer."),
+    "token": ("cli.token", "The mapping token: an account's balance, and sending it."),
+    "reserves": ("cli.reserves", "Proof of reserves: the vault's coins against the tokens."),
     "deploy": ("cli.deploy", "Deploy the bridge's contracts on a native chain."),
 }
 """Name, module (whose `app` it is) and the line in the overview. Nothing of a module is imported for the overview."""

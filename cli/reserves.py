@@ -1,0 +1,121 @@
+"""`causeway reserves`: every token is backed by a coin, and everyone can count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import (
+    CONFIG,
+    JsonOption,
+    NetworkFile,
+    NetworkOption,
+    NodeOption,
+    command_group,
+    network_file,
+    node_folder,
+    open_bitcoin,
+    open_native,
+    run,
+)
+from cli.exits import ExitCode, NotFound
+from cli.output import Output, btc, cut, facts, width
+
+if TYPE_CHECKING:
+    from bridge.reserves import Reserves
+
+app = command_group("Proof of reserves: the vault's coins against the tokens.", no_args_is_help=False)
+
+
+@app.command("reserves")
+def reserves(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Count anew from the two chains, and compare with the node's database.")
+    ] = False,
+    node: NodeOption = None,
+    network: NetworkOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the vault holds against the supply of the token.
+
+    Reads a node's database. With --verify it counts again from the chains alone (the network file's nodes), which needs
+    no node of ours. The exit status is 4 where tokens are not covered, or the database and the chains differ.
+
+    \b
+    Example:
+      causeway reserves
+      causeway reserves --verify --network network.toml
+    """
+    folder = _folder(node, verify)
+    ours = None if folder is None else run(_recorded(folder))
+    theirs = run(_observed(network_file(network))) if verify else None
+    document, text, fine = _told(ours, theirs)
+    Output(as_json).result(document, text)
+    if not fine:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _folder(node: Path | None, verify: bool) -> Path | None:
+    """The node's folder; with --verify none is needed."""
+    try:
+        return node_folder(node)
+    except NotFound:
+        if verify and node is None:
+            return None
+        raise
+
+
+async def _recorded(folder: Path) -> Reserves:
+    from bridge.reserves import recorded
+    from bridge.settings import Settings
+    from bridge.storage import Database
+
+    async with await Database.open(Settings.load(folder / CONFIG).database_url) as database, database.view() as view:
+        return await recorded(view)
+
+
+async def _observed(network: NetworkFile) -> Reserves:
+    from bridge.coin_search import SCAN_SECONDS
+    from bridge.reserves import observed
+
+    async with open_bitcoin(network, timeout_s=SCAN_SECONDS) as bitcoin, open_native(network) as native:
+        return await observed(bitcoin, native, network.chain, network.asset)
+
+
+def _told(ours: Reserves | None, theirs: Reserves | None) -> tuple[dict[str, Any], str, bool]:
+    """The document, the text, and whether all is well."""
+    from bridge.reserves import differences
+
+    counted = [("the node's database", ours), ("the chains", theirs)]
+    shown = [f"From {name}:\n{_facts(one)}" for name, one in counted if one is not None]
+    differ = () if ours is None or theirs is None else differences(ours, theirs)
+    if ours is not None and theirs is not None:
+        lines = [f"  {line}" for line in differ]
+        shown.append("\n".join(["They DIFFER:", *lines]) if differ else "Both agree.")
+    newest = theirs or ours
+    assert newest is not None, "without a database the chains are read"
+    shown.append(f"Proof of reserves: {newest.line()}")
+    document = {
+        "database": None if ours is None else ours.as_json(),
+        "chains": None if theirs is None else theirs.as_json(),
+        "differences": list(differ),
+        "covered": newest.covered,
+        "proof": newest.line(),
+    }
+    return document, "\n\n".join(shown), newest.covered and not differ
+
+
+def _facts(one: Reserves) -> str:
+    at = "not known" if one.height is None else f"block {one.height:,}"
+    native = "" if one.block is None else f", native block {one.block:,}"
+    pairs = [
+        ("bitcoin", at + native),
+        ("vault", f"{btc(sum(one.vault.values()))} in {len(one.vault)} coin(s)"),
+        ("unswept deposits", f"{btc(sum(one.deposits.values()))} in {len(one.deposits)} coin(s)"),
+        ("paid, not burnt", btc(one.unsettled)),
+        ("supply", btc(one.supply)),
+        ("surplus", btc(one.surplus)),
+    ]
+    return "\n".join(cut(f"  {line}", width()) for line in facts(pairs).splitlines())

@@ -1,0 +1,161 @@
+"""`causeway transfers`: what goes over the bridge, and the whole journey of one transfer. Reads a node's database."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import CONFIG, JsonOption, NodeOption, command_group, node_folder, run
+from cli.exits import NotFound
+from cli.output import Output, btc, clock, short, table
+from foundation.errors import BadInput
+
+if TYPE_CHECKING:
+    from bridge.journey_parts import Journey
+    from bridge.settings import Settings
+    from bridge.storage import TransferRow
+
+app = command_group("What goes over the bridge, and the whole journey of one transfer.", no_args_is_help=False)
+
+
+class KindName(StrEnum):
+    """Which way a transfer goes."""
+
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+
+
+@app.callback(invoke_without_command=True)
+def transfers(
+    ctx: typer.Context,
+    stage: Annotated[str | None, typer.Option("--stage", help="Only those in this stage, such as minted.")] = None,
+    kind: Annotated[KindName | None, typer.Option("--kind", help="Only deposits, or only withdrawals.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, the newest first.")] = 20,
+    node: NodeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List transfers as a node knows them, the newest first.
+
+    \b
+    Example:
+      causeway transfers --kind deposit --stage minted
+      causeway transfers show 5f1a9c
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    if stage is not None:
+        _check_stage(stage)
+    rows = run(_list(node_folder(node), kind, stage, limit))
+    Output(as_json).result([_row_json(row) for row in rows], lambda: _list_text(rows))
+
+
+def _check_stage(stage: str) -> None:
+    from bridge.deposits import Stage
+    from bridge.payouts import WithdrawalStage
+
+    known = list(dict.fromkeys([*map(str, Stage), *map(str, WithdrawalStage)]))
+    if stage not in known:
+        raise BadInput("--stage", f"{stage!r} is no stage", f"one of {', '.join(known)}")
+
+
+async def _list(folder: Path, kind: KindName | None, stage: str | None, limit: int) -> list[TransferRow]:
+    from bridge.settings import Settings
+    from bridge.storage import Database, TransferKind
+
+    wanted = None if kind is None else TransferKind(kind.value)
+    async with await Database.open(Settings.load(folder / CONFIG).database_url) as database, database.view() as view:
+        if stage is None:
+            return list(await view.transfers.page(limit, wanted))
+        kinds = [wanted] if wanted is not None else list(TransferKind)
+        found = [row for one in kinds for row in await view.transfers.by_stage(one, stage)]
+    return sorted(found, key=lambda row: (row.created_at_ms, row.id), reverse=True)[:limit]
+
+
+def _amount(row: TransferRow) -> int:
+    from bridge.codec import decode_deposit, decode_withdrawal
+    from bridge.storage import TransferKind
+
+    return decode_deposit(row).amount if row.kind is TransferKind.DEPOSIT else decode_withdrawal(row).amount
+
+
+def _row_json(row: TransferRow) -> dict[str, Any]:
+    return {
+        "id": row.id.hex(),
+        "kind": str(row.kind),
+        "stage": row.stage,
+        "amount_sat": _amount(row),
+        "height": row.height,
+        "created_at_ms": row.created_at_ms,
+        "updated_at_ms": row.updated_at_ms,
+    }
+
+
+def _list_text(rows: list[TransferRow]) -> str:
+    if not rows:
+        return "no transfers"
+    lines = [(row.id.hex()[:16], row.kind, row.stage, btc(_amount(row)), clock(row.updated_at_ms)) for row in rows]
+    return table(("id", "kind", "stage", "amount", "last news"), lines, right=("amount",))
+
+
+@app.command("show")
+def show(
+    transfer: Annotated[
+        str, typer.Argument(metavar="ID", help="A transfer's id or its beginning, or a transaction id of either chain.")
+    ],
+    node: NodeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell a transfer's whole journey: stage, transactions, confirmations, what it waits for, and the way back.
+
+    \b
+    Example:
+      causeway transfers show 5f1a9c
+    """
+    from bridge.settings import Settings
+    from cli.transfer_view import journey_json, journey_text
+
+    settings = Settings.load(node_folder(node) / CONFIG)
+    journey, now = run(_journey(settings, transfer))
+    document = journey_json(journey, settings.network)
+    Output(as_json).result(document, lambda: journey_text(journey, settings.network, now))
+
+
+async def _journey(settings: Settings, text: str) -> tuple[Journey, int]:
+    import time
+
+    from adapters.native.deployment import Deployment
+    from bridge.journey_parts import Surroundings
+    from bridge.journeys import find, group_keys, journey
+    from bridge.storage import Database
+    from foundation.quantities import UnixMs
+
+    deployment = Deployment.load(settings.path(settings.native.deployment))
+    now = UnixMs(int(time.time() * 1000))
+    estimate = await _estimate(settings)
+    async with await Database.open(settings.database_url) as database, database.view() as view:
+        rows = await find(view, text, settings.asset)
+        if not rows:
+            raise NotFound(f"this node knows no transfer {text}", "causeway transfers lists them")
+        if len(rows) > 1:
+            ids = ", ".join(short(row.id, head=12) for row in rows)
+            raise BadInput("ID", f"{text} may mean several transfers: {ids}", "give more digits")
+        keys = await group_keys(view)
+        around = Surroundings(settings.policy, deployment.chain_id, deployment.hub, keys, estimate, now)
+        found = await journey(view, rows[0].id, around)
+    assert found is not None, "a view shows one moment"
+    return found, now
+
+
+async def _estimate(settings: Settings) -> Any:
+    """The bitcoin node's fee estimate; None where it has none or is away, which the journey says."""
+    from cli.context import CONFIG, NetworkFile, open_bitcoin
+    from foundation.errors import CausewayError
+
+    try:
+        async with open_bitcoin(NetworkFile(settings.folder / CONFIG, settings), check=False, timeout_s=5) as bitcoin:
+            return await bitcoin.estimate_fee_rate(settings.policy.fee_target_blocks)
+    except CausewayError:
+        return None  # the journey is in the database: it is told all the same
