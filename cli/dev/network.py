@@ -43,7 +43,8 @@ _OWNER_FUNDS: Final = Wei(10_000 * _ETHER)
 _NODE_FUNDS: Final = Wei(1_000 * _ETHER)
 _STAKE: Final = Wei(_ETHER)
 _MAX_NODES: Final = 40
-_LOOK_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.4
+"""Each look opens the databases of nodes that are just starting; more of them would slow the start down."""
 
 
 @dataclass(frozen=True)
