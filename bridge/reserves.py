@@ -69,15 +69,15 @@ class Reserves:
 
     def line(self, symbol: str = "BTC") -> str:
         """The proof-of-reserves line."""
-        parts = [f"vault {_amount(sum(self.vault.values()), symbol)} in {_coins(len(self.vault))}"]
+        parts = [f"vault {_amount(sum(self.vault.values()), symbol)} ({_coins(len(self.vault))})"]
         if self.deposits:
             parts.append(f"unswept deposits {_amount(sum(self.deposits.values()), symbol)}")
         if self.unsettled:
             parts.append(f"paid and not burnt yet {_amount(self.unsettled, symbol)}")
         sign = "≥" if self.covered else "<"
         verdict = "covered" if self.covered else "NOT COVERED"
-        surplus = f"surplus {_amount(self.surplus, symbol)}"
-        return f"{' + '.join(parts)} {sign} supply {_amount(self.supply, symbol)}: {verdict}, {surplus}"
+        supply = f"supply {_amount(self.supply, symbol)}"
+        return f"{' + '.join(parts)} {sign} {supply}: {verdict}, surplus {self.surplus:,} sat"
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""

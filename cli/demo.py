@@ -1,0 +1,127 @@
+"""`make demo`: the main job on a live network that this starts. Bitcoin in, mapping token out, bitcoin back.
+
+`python -m cli.demo [--keep]`; with --keep the network goes on running, and you are told how to talk to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli.context import dev_folder
+from cli.demo_job import perform
+from cli.demo_screen import Screen
+from cli.dev.network import DevNetwork
+from cli.exits import ExitCode, explain
+from cli.output import show_error
+from foundation.errors import CausewayError
+
+_LOG_LINES: Final = 4
+
+
+def main(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the network running, and tell how to talk to it.")
+    ] = False,
+) -> None:
+    """Run the main job on a live network: a deposit of 0.5 BTC, a transfer, a withdrawal.
+
+    \b
+    Example:
+      python -m cli.demo
+      python -m cli.demo --keep
+    """
+    screen = Screen()
+    try:
+        fine = asyncio.run(_run(screen, keep))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        screen.say("interrupted; everything is taken down", "bold red")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except (CausewayError, OSError, ExceptionGroup) as error:
+        explanation = explain(error)
+        show_error(explanation, as_json=False)
+        raise typer.Exit(explanation.code) from error
+    if not fine:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+async def _run(screen: Screen, keep: bool) -> bool:
+    """The demo, and the end of it whatever happens. Returns whether every token is backed."""
+    task = asyncio.current_task()
+    assert task is not None, "asyncio.run made it"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    folder = dev_folder() if keep else Path(tempfile.mkdtemp(prefix="causeway-demo-"))
+    network = DevNetwork(folder, detached=keep, progress=screen.detail)
+    was_up = network.network_file.exists()
+    keys = _new_folder(folder)
+    screen.say("Causeway: 0.5 BTC in, mapping token out, bitcoin back, on a live network\n", "bold")
+    try:
+        reserves = await perform(screen, network, keys)
+    except BaseException:  # whatever it is, Ctrl-C too: show why, leave nothing behind, and pass it on
+        _show_logs(screen, network)
+        if not was_up:
+            await network.stop()
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    screen.say(f"\nAll of it took {screen.seconds:.1f} s, the network's start included.")
+    if keep:
+        screen.say(_hints(network, keys))
+    else:
+        await network.remove()
+    return reserves.covered
+
+
+def _new_folder(folder: Path) -> Path:
+    """A folder for the people's keys; a network that was kept has those of earlier runs."""
+    number = 1
+    while (path := folder / f"demo-{number}").exists():
+        number += 1
+    path.mkdir(parents=True, mode=0o700)
+    return path
+
+
+def _show_logs(screen: Screen, network: DevNetwork) -> None:
+    """The end of each node's log, for whoever looks for the cause."""
+    screen.say("\nThe last log lines of the nodes:", "bold")
+    for node in network.nodes:
+        tail = node.log_tail(_LOG_LINES) if node.exists else ""
+        if tail:
+            screen.say(f"{node.name}{'' if node.is_running else ' (does not run)'}", "bold")
+            screen.say(tail)
+
+
+def _hints(network: DevNetwork, keys: Path) -> str:
+    here = _relative(keys)
+    return f"""
+The network goes on running. Network file: {network.network_file}
+Commands find it by themselves, from this folder:
+  causeway dev status
+  causeway transfers
+  causeway transfers show ID
+  causeway reserves --verify
+  causeway deposit status {here}/receipt.json
+  causeway token balance --account-key {here}/alice.key
+  causeway token transfer 0xACCOUNT 0.01 --account-key {here}/alice.key
+  causeway withdraw 0.05 --to BITCOIN_ADDRESS --account-key {here}/alice.key --wait
+  causeway dev mine            (nobody else mines: a payout waits for this)
+  causeway dev faucet ADDRESS 1
+Take it down:
+  causeway dev down --remove"""
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(main)
+    sys.exit(app(prog_name="python -m cli.demo"))
