@@ -1,0 +1,180 @@
+"""The two intakes on made-up chains: bitcoin blocks in memory, and native events that a test writes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from bitcoin.core import CTransaction
+from coincurve import PublicKeyXOnly
+
+from adapters.bitcoin.primitives import OutPoint
+from adapters.bitcoin.scripts import deposit_script, vault_script
+from adapters.evm.types import BlockRef
+from adapters.native import events as e
+from adapters.native.deployment import Deployment
+from adapters.native.types import Announcement, VoucherSet
+from bridge.codec import decode_deposit, decode_payout, decode_withdrawal
+from bridge.deposits import Deposit
+from bridge.directory import Directory
+from bridge.intake.common import Context
+from bridge.intake.intake import Intake
+from bridge.payouts import Payout, Withdrawal
+from bridge.settings import PolicySection, TierSection
+from bridge.signals import Signal
+from bridge.storage import Database, DepositTermsRow
+from foundation.quantities import BlockHeight, TokenUnits, UnixMs, Wei
+from registry.assets import AssetPolicy
+from registry.groups import Group, GroupStatus, Member
+from registry.ids import deposit_id
+from tests.support.bitcoin_chain import FakeChain, transaction
+
+ASSET, CHAIN, GROUP = b"a" * 32, b"c" * 32, b"g" * 32
+KEY = PublicKeyXOnly.from_secret(b"k" * 32).format()
+RECLAIM = PublicKeyXOnly.from_secret(b"r" * 32).format()
+VAULT = vault_script(KEY)
+MEMBER = Member(b"m" * 20, b"\x02" + b"m" * 32, b"t" * 32, "tcp://127.0.0.1:1")
+DEPLOYMENT = Deployment(b"1" * 20, b"2" * 20, b"3" * 20, b"4" * 20, 31337, BlockHeight(0), b"n" * 32)
+
+
+POLICY = AssetPolicy(TokenUnits(10_000), TokenUnits(2_000), TokenUnits(10_000))
+NOBODY = VoucherSet((), Wei(0))
+
+
+@dataclass
+class Native:
+    """The contracts' state, as a test sets it."""
+
+    policy: AssetPolicy = POLICY
+    groups: dict[bytes, Group] = field(default_factory=dict)
+    active: bytes | None = None
+    committee: VoucherSet = NOBODY
+
+    async def group(self, group: bytes, at: Any = "finalized") -> Group | None:
+        return self.groups.get(group)
+
+    async def active_group(self, chain: bytes, at: Any = "finalized") -> bytes | None:
+        return self.active
+
+    async def vouchers(self, at: Any = "finalized") -> VoucherSet:
+        return self.committee
+
+    async def asset_policy(self, asset: bytes, at: Any = "finalized") -> AssetPolicy:
+        return self.policy
+
+    def group_proof_message(self, group: bytes, epoch: int, key: bytes) -> bytes:
+        return group + key
+
+
+@dataclass
+class Chains:
+    """A node's two intakes with its database."""
+
+    database: Database
+    bitcoin: FakeChain
+    native: Native
+    intake: Intake
+    context: Context
+    block: int = 0
+
+    @classmethod
+    async def open(cls, folder: Path, **policy: Any) -> Chains:
+        """With an activated group, at bitcoin height 0; one confirmation is final."""
+        database = await Database.open(f"sqlite:///{folder / 'intake.db'}")
+        group = Group(GROUP, CHAIN, 1, (MEMBER,), 0, KEY, GroupStatus.ACTIVE)
+        native = Native(groups={GROUP: group}, active=GROUP)
+        directory = Directory(cast(Any, native), CHAIN, ASSET)
+        tiers = {"tiers": (TierSection(confirmations=1),), "settled_depth": 2, "mint_margin": 10}
+        section = PolicySection(**{**tiers, **policy})
+        context = Context(DEPLOYMENT, directory, section, lambda: UnixMs(5_000))
+        chain = FakeChain()
+        intake = Intake(database, chain, context, Signal())
+        chains = cls(database, chain, native, intake, context)
+        await intake.load()
+        await intake.start_at(await chain.tip())
+        await chains.say(
+            e.GroupProposed(chains.at(), GROUP, CHAIN, 1, 1), e.GroupActivated(chains.at(), GROUP, CHAIN, 0, KEY)
+        )
+        return chains
+
+    async def restarted(self) -> Chains:
+        """The same database with nothing in memory."""
+        directory = Directory(cast(Any, self.native), CHAIN, ASSET)
+        context = Context(DEPLOYMENT, directory, self.context.policy, self.context.clock)
+        intake = Intake(self.database, self.bitcoin, context, Signal())
+        await intake.load()
+        await intake.start_at(await self.bitcoin.tip())
+        return Chains(self.database, self.bitcoin, self.native, intake, context, self.block)
+
+    def at(self) -> e.Position:
+        return e.Position(BlockRef(BlockHeight(self.block), b"b" * 32), 0, bytes([self.block]) * 32)
+
+    async def say(self, *events: Any) -> None:
+        """One native block with these events."""
+        self.block += 1
+        last = BlockRef(BlockHeight(self.block), bytes([self.block]) * 32)
+        await self.intake.native(e.EventBatch(BlockHeight(self.block), last, tuple(events)))
+
+    async def mine(self, *transactions: CTransaction) -> int:
+        """One bitcoin block, applied; its height."""
+        self.bitcoin.mine(*transactions)
+        await self.follow()
+        return len(self.bitcoin.heights) - 1
+
+    async def follow(self) -> None:
+        while await self.intake.bitcoin():
+            pass
+
+    def terms(self, salt: int = 1, birthday: int = 0, delay: int = 144, recipient: bytes = b"p" * 20) -> Announcement:
+        return Announcement(ASSET, GROUP, recipient, RECLAIM, delay, bytes([salt]) * 32, birthday)
+
+    def script(self, terms: Announcement) -> bytes:
+        t = terms
+        row = DepositTermsRow(
+            b"", b"", t.asset, t.group, t.recipient, t.reclaim_key, t.delay, t.salt, BlockHeight(t.birthday)
+        )
+        return deposit_script(self.context.deposit_terms(row)).script
+
+    def announced(self, terms: Announcement) -> e.DepositAnnounced:
+        return e.DepositAnnounced(self.at(), b"i" * 32, terms)
+
+    def minted(self, txid: bytes, amount: int, vout: int = 0) -> e.DepositMinted:
+        id_ = deposit_id(ASSET, txid, vout)
+        units = TokenUnits(amount), TokenUnits(amount - 2_000)
+        return e.DepositMinted(self.at(), id_, ASSET, b"p" * 20, *units, txid, vout, GROUP)
+
+    async def deposit(self, txid: bytes, vout: int = 0) -> Deposit | None:
+        async with self.database.view() as view:
+            row = await view.transfers.get(deposit_id(ASSET, txid, vout))
+        return None if row is None else decode_deposit(row)
+
+    async def withdrawal(self, id_: bytes) -> Withdrawal | None:
+        async with self.database.view() as view:
+            row = await view.transfers.get(id_)
+        return None if row is None else decode_withdrawal(row)
+
+    async def payout(self, id_: bytes) -> Payout | None:
+        async with self.database.view() as view:
+            row = await view.payouts.get(id_)
+        return None if row is None else decode_payout(row)
+
+    async def notes(self, id_: bytes) -> list[str]:
+        async with self.database.view() as view:
+            return [entry.note for entry in await view.journey.of(id_)]
+
+    async def alarms(self) -> list[str]:
+        async with self.database.view() as view:
+            return [row.fields for row in await view.incidents.latest()]
+
+
+def pays(*outputs: tuple[int, bytes], salt: int = 0) -> CTransaction:
+    """A payment out of somebody's coin."""
+    return transaction([(OutPoint(bytes([200 + salt]) * 32, 0), [b"s" * 64])], outputs)
+
+
+def spends(coins: Sequence[tuple[bytes, int]], *outputs: tuple[int, bytes], leaf: bool = False) -> CTransaction:
+    """A transaction of the group (by key), or of a depositor (through the leaf)."""
+    witness = [b"s" * 64, b"script", b"\xc0" + b"c" * 64] if leaf else [b"s" * 64]
+    return transaction([(OutPoint(txid, vout), witness) for txid, vout in coins], outputs)
