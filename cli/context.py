@@ -172,7 +172,9 @@ def node_folder(given: Path | None) -> Path:
     """The node's folder that a command works on. Raises `NotFound`."""
     folder = given or dev_folder() / "storeman-1"
     if not (folder / CONFIG).exists():
-        problem = f"{folder} is no node's folder" if given else "no node is named, and no development network is there"
+        if given:
+            raise NotFound(f"{folder} is no node's folder", "causeway node init makes one")
+        problem = "no node is named, and no development network is there"
         raise NotFound(problem, "name it with --node or CAUSEWAY_NODE; causeway node init makes one")
     return folder.absolute()
 

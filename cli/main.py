@@ -60,7 +60,7 @@ class Commands(TyperGroup):
             return None
         module, line = COMMANDS[cmd_name]
         if self._in_overview:
-            return TyperCommand(cmd_name, help=line)
+            return TyperCommand(cmd_name, help=line, short_help=line)
         command = typer.main.get_command(import_module(module).app)
         command.name = cmd_name
         return command

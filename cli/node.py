@@ -233,9 +233,9 @@ def recover(
 
 def _keystore(folder: Path, password_file: Path | None) -> tuple[Path, str]:
     """The keystore's path and password. Raises `BadInput`, `NotFound`."""
-    from bridge.settings import Settings
+    from cli.node_folder import load_settings
 
-    settings = Settings.load(folder / CONFIG)
+    settings = load_settings(folder)
     path = settings.path(settings.node.keystore)
     if not path.exists():
         raise NotFound(f"{path} does not exist", "restore it from its backup")

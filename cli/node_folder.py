@@ -14,6 +14,7 @@ from foundation.files import write_durably
 from registry.groups import Member, check_endpoint
 
 if TYPE_CHECKING:
+    from bridge.settings import Settings
     from mpc.keystore import ScryptCost
 
 KEYSTORE: Final = "keystore"
@@ -112,6 +113,18 @@ class PublicIdentity:
         check_endpoint(endpoint, f"{file}: endpoint")
         member = Member(key("account", 20), key("host_key", 33), key("transport_key", 32), endpoint)
         return cls(text("name"), text("role"), member)
+
+
+def load_settings(folder: Path) -> Settings:
+    """The configuration of the node in `folder`. Raises `BadInput` naming the file and the value that is wrong."""
+    from bridge.settings import Settings
+
+    file = folder / CONFIG
+    try:
+        return Settings.load(file)
+    except BadInput as error:
+        field = error.field if error.field.startswith(str(file)) else f"{file}: {error.field}"
+        raise BadInput(field, error.problem, error.cure) from error
 
 
 def config_text(plan: NodePlan) -> str:

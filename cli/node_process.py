@@ -20,7 +20,8 @@ from bridge.runtime import run_node
 from bridge.settings import Settings
 from bridge.status import STATUS
 from bridge.storage import Database, DatabaseUnavailable
-from cli.context import CONFIG, keystore_password
+from cli.context import keystore_password
+from cli.node_folder import load_settings
 from cli.node_status import read_status
 from mpc.transport import wall_clock
 
@@ -35,7 +36,7 @@ def run_until_stopped(folder: Path, password_file: Path | None, level: str, as_j
         What `run_node` raises.
     """
     configure_logging(level, as_json or not sys.stderr.isatty())
-    settings = Settings.load(folder / CONFIG)
+    settings = load_settings(folder)
     named = settings.node.password_file
     password = keystore_password(password_file or (None if named is None else settings.path(named)))
     asyncio.run(_run(settings, password))

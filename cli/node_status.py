@@ -12,7 +12,7 @@ from typing import Any, Final
 from bridge.settings import Settings
 from bridge.status import STATUS
 from bridge.storage import Database, IncidentRow
-from cli.context import CONFIG
+from cli.node_folder import load_settings
 from cli.output import btc, clock, coin, cut, duration, facts, short, table, width
 
 FRESH_MS: Final = 10_000
@@ -71,7 +71,7 @@ class NodeReport:
 
 async def read_report(folder: Path, incidents: int) -> NodeReport:
     """Read a node's report. Raises `BadInput`, `DatabaseUnavailable`."""
-    settings = Settings.load(folder / CONFIG)
+    settings = load_settings(folder)
     status, rows = await read_status(settings, incidents)
     return NodeReport(settings, status, rows, int(time.time() * 1000))
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 import typer
 
 from cli.context import (
-    CONFIG,
     AccountKeyOption,
     JsonOption,
     NetworkOption,
@@ -88,13 +87,12 @@ def join(
 
 
 async def _join(folder: Path, wei: int | None, network: Path | None, password_file: Path | None) -> dict[str, Any]:
-    from bridge.settings import Settings
     from cli.founding import join as join_vouchers
-    from cli.node_folder import PublicIdentity
+    from cli.node_folder import PublicIdentity, load_settings
     from foundation.quantities import Wei
     from mpc.keystore import Keystore
 
-    settings = Settings.load(folder / CONFIG)
+    settings = load_settings(folder)
     public = PublicIdentity.load(folder)
     if settings.node.role != "voucher":
         raise BadInput("FOLDER", f"{settings.node.name} is a {settings.node.role}", "a voucher's folder")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -153,6 +153,8 @@ class DevNetwork:
     async def start(self) -> Self:
         """Start what does not run, and finish what an earlier start left undone. Returns once the group is active.
 
+        Where that fails, what it started is stopped again; what ran before runs on.
+
         Raises:
             BadInput: the folder holds a network of another size.
             ToolMissing, StartFailed, NotReady: a program cannot be had, or does not come up.
@@ -161,10 +163,12 @@ class DevNetwork:
         self.folder.mkdir(parents=True, exist_ok=True)
         async with locked_async(self.folder / "lock"):
             self._keep_plan()
+            before = {node.name for node in self.nodes if node.is_running}
+            before |= {node.name for node in self.chains if node.is_running}
             try:
                 await self._start()
             except BaseException:  # also when we are cancelled: what nobody waits for would stay behind
-                await self._stop()
+                await self._stop(keep=before)
                 raise
         return self
 
@@ -202,15 +206,18 @@ class DevNetwork:
             await self._run_nodes()
             await self._until_active(native)
 
-    async def _stop(self) -> None:
-        self.network_file.unlink(missing_ok=True)  # first: without it no command takes the network for running
-        running = [node for node in self.nodes if node.is_running]
-        if running:
-            self._progress(f"stopping {len(running)} nodes")
-            await asyncio.gather(*(node.stop() for node in running))
-        if any(node.is_running for node in self.chains):
-            self._progress("stopping the chains")
-        await asyncio.gather(*(node.stop() for node in self.chains))
+    async def _stop(self, keep: Collection[str] = ()) -> None:
+        """End all processes but those named in `keep`."""
+        if not keep:  # first: without it no command takes the network for running
+            self.network_file.unlink(missing_ok=True)
+        nodes = [node for node in self.nodes if node.name not in keep and node.is_running]
+        if nodes:
+            self._progress(f"stopping {len(nodes)} node(s)")
+            await asyncio.gather(*(node.stop() for node in nodes))
+        chains = [node for node in self.chains if node.name not in keep and node.is_running]
+        if chains:
+            self._progress(f"stopping {', '.join(node.name for node in chains)}")
+            await asyncio.gather(*(node.stop() for node in chains))
 
     def _write_network_file(self) -> None:
         sections = {"bitcoin": self._bitcoin(), "native": self._native("deployment.json")}

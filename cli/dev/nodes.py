@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.context import CONFIG
-from cli.node_folder import NodePlan, PublicIdentity, create_node
+from cli.node_folder import NodePlan, PublicIdentity, create_node, load_settings
 from foundation.files import write_durably
 from infra.ports import free_port
 from infra.processes import Process
@@ -130,11 +130,10 @@ class DevNode:
 
     async def status(self) -> dict[str, Any] | None:
         """What it last said of itself (see `bridge.status`), None where it never did. It may not run any more."""
-        from bridge.settings import Settings
         from cli.node_status import read_status
 
         if self._settings is None:
-            self._settings = await asyncio.to_thread(Settings.load, self.folder / CONFIG)
+            self._settings = await asyncio.to_thread(load_settings, self.folder)
         return (await read_status(self._settings))[0]
 
     async def is_up(self) -> bool:

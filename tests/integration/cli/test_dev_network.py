@@ -86,6 +86,21 @@ def test_up_heals_a_node_that_was_killed(causeway: Causeway) -> None:
     assert {name for name in before if healed[name] != before[name]} == {"storeman-2"}
 
 
+def test_a_node_that_cannot_start_stops_no_other(causeway: Causeway, home: Path) -> None:
+    """Where `dev up` cannot heal a node it says what is wrong with that node, and leaves running what ran."""
+    before = _up(causeway.json("dev", "status"))
+    os.kill(before["voucher-1"], signal.SIGKILL)
+    config = home / "dev" / "voucher-1" / "config.toml"
+    good = config.read_text()
+    config.write_text(good.replace("input_depth", "input_deepness"))
+    refused = causeway.run("dev", "up", status=ExitCode.BAD_INPUT)
+    assert f"error: {config}: policy.input_deepness: is not known" in refused.stderr
+    config.write_text(good)
+    left = _up(causeway.json("dev", "status", status=ExitCode.NOT_YET))
+    assert left == {name: pid for name, pid in before.items() if name != "voucher-1"}
+    causeway.run("dev", "up")
+
+
 def test_mine_makes_blocks_that_the_nodes_see(causeway: Causeway) -> None:
     """`dev mine N` raises the height by N."""
     first = causeway.json("dev", "mine")

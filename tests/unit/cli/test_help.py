@@ -26,13 +26,16 @@ def _walk(command: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield from _walk(command.get_command(context, name), (*names, name))
 
 
+LEFT_OUT = {("withdraw", "request")}
+"""Commands that are meant where none of their group is named."""
 EVERY = list(_walk(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize(("names", "command"), EVERY, ids=[" ".join(names) for names, _ in EVERY])
 def test_every_command_shows_an_example_of_itself(names: tuple[str, ...], command: Any) -> None:
     """A command's help has an example that calls it, and every option says what it is for."""
-    assert f"causeway {' '.join(names)}" in command.help.partition("Example:")[2]
+    called = names[:-1] if names in LEFT_OUT else names
+    assert f"causeway {' '.join(called)}" in command.help.partition("Example:")[2]
     for parameter in command.params:
         assert parameter.help, f"{parameter.name} is not explained"
 
