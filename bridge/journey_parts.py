@@ -86,12 +86,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class FeeState:
-    """Whether a fee is enough. Fields: text; enough (None: cannot be told); rate (paid); wanted (now)."""
+    """Whether a fee is enough. Fields: text; enough (None: cannot be told); rate (paid); wanted (now); cure (a command
+    that helps, empty where nothing has to be done).
+    """
 
     text: str
     enough: bool | None
     rate: SatPerKvB | None = None
     wanted: SatPerKvB | None = None
+    cure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

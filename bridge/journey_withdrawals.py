@@ -122,9 +122,9 @@ def _limit(withdrawal: Withdrawal, around: Surroundings) -> FeeState:
     if withdrawal.max_fee >= needed:
         text = f"allows {withdrawal.max_fee:,} sat, enough: a payout of it alone costs about {needed:,} sat"
         return FeeState(text, True, None, wanted)
-    text = f"allows {withdrawal.max_fee:,} sat, too little: a payout costs about {needed:,} sat; raise it with"
-    command = f"causeway withdraw raise-fee {withdrawal.withdrawal_id.hex()[:12]} --max-fee {2 * needed}"
-    return FeeState(f"{text} `{command}`", False, None, wanted)
+    text = f"allows {withdrawal.max_fee:,} sat, too little: a payout of it alone costs about {needed:,} sat"
+    cure = f"causeway withdraw raise-fee {withdrawal.withdrawal_id.hex()[:12]} --max-fee {2 * needed}"
+    return FeeState(text, False, None, wanted, cure)
 
 
 def _waiting(

@@ -10,8 +10,9 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -66,17 +67,36 @@ async def _run(screen: Screen, keep: bool) -> bool:
         reserves = await perform(screen, network, keys)
     except BaseException:  # whatever it is, Ctrl-C too: show why, leave nothing behind, and pass it on
         _show_logs(screen, network)
-        if not was_up:
-            await network.stop()
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+        await _to_the_end(_take_down(network, keep, was_up))
         raise
     screen.say(f"\nAll of it took {screen.seconds:.1f} s, the network's start included.")
     if keep:
         screen.say(_hints(network, keys))
     else:
-        await network.remove()
+        await _to_the_end(network.remove())
     return reserves.covered
+
+
+async def _take_down(network: DevNetwork, keep: bool, was_up: bool) -> None:
+    """After a failure: what this run started is stopped; what it did not, and what was to be kept, stays."""
+    if not was_up:
+        await network.stop()
+    if not keep:
+        await asyncio.to_thread(shutil.rmtree, network.folder, ignore_errors=True)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Clean up even if Ctrl-C comes meanwhile, or comes again; then let it have its effect."""
+    task = asyncio.create_task(work)
+    interrupted = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            interrupted = True
+    task.result()
+    if interrupted:
+        raise asyncio.CancelledError
 
 
 def _new_folder(folder: Path) -> Path:
@@ -90,9 +110,10 @@ def _new_folder(folder: Path) -> Path:
 
 def _show_logs(screen: Screen, network: DevNetwork) -> None:
     """The end of each node's log, for whoever looks for the cause."""
-    screen.say("\nThe last log lines of the nodes:", "bold")
-    for node in network.nodes:
-        tail = node.log_tail(_LOG_LINES) if node.exists else ""
+    tails = [(node, node.log_tail(_LOG_LINES)) for node in network.nodes if node.exists]
+    if any(tail for _, tail in tails):
+        screen.say("\nThe last log lines of the nodes:", "bold")
+    for node, tail in tails:
         if tail:
             screen.say(f"{node.name}{'' if node.is_running else ' (does not run)'}", "bold")
             screen.say(tail)

@@ -187,7 +187,8 @@ async def _request(scene: Scene) -> withdrawing.Requested:
         script, fee = parse_address(address, REGTEST), TokenUnits(limit.limit)
         requested = await withdrawing.request(scene.native, scene.bob, asset, WITHDRAWN, fee, script)
         step.done(f"{btc(WITHDRAWN)} locked in {brief(requested.transaction, 'native')}")
-        step.also(f"to {address}, fee at most {limit.limit:,} sat")
+        step.also(f"to {address}")
+        step.also(f"the miner's fee is taken from it, at most {limit.limit:,} sat")
         scene.note("withdrawal requested by Bob", btc(WITHDRAWN), "0x" + requested.transaction.hex())
     return requested
 
@@ -254,7 +255,7 @@ async def _close(scene: Scene) -> Reserves:
             return chains if not differences(ours, chains) else None
 
         reserves = await until(agreed, "a storeman's books and the chains agree", _STEP_SECONDS)
-        step.done("a storeman's books and the chains agree")
+        step.done("storemen's books and chains agree")
     screen = scene.screen
     token = await withdrawing.token_of(scene.native, found.asset)
     balances = [

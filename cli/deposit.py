@@ -120,13 +120,15 @@ def _offer(offer: Offer, path: Path, transaction: bytes | None) -> dict[str, Any
 
 
 def _offer_text(document: dict[str, Any], offer: Offer, path: Path) -> str:
+    from adapters.evm.hexes import address_text
+
     terms = offer.receipt.terms
     lines = facts(
         [
             ("pay to", document["address"]),
             ("at least", btc(document["minimum_sat"])),
             ("fee", f"{btc(document['fee_sat'])}, taken from what arrives; the rest is minted"),
-            ("recipient", "0x" + terms.recipient.hex()),
+            ("recipient", address_text(terms.recipient)),
             ("receipt", str(path)),
             ("announced", document["announced_in"] or f"NOT YET: causeway deposit announce {path}"),
         ]

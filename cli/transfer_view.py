@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ from adapters.bitcoin.primitives import hash_text
 from adapters.evm.hexes import address_text as account_text
 from bridge.journey_parts import Journey, TransactionRef
 from bridge.storage import JourneyEntry, TransferKind
-from cli.output import btc, clock, duration, facts, width
+from cli.output import btc, clock, duration, facts
 
 
 def journey_json(journey: Journey, network: Network) -> dict[str, Any]:
@@ -34,7 +33,13 @@ def journey_json(journey: Journey, network: Network) -> dict[str, Any]:
         "next_at_ms": waiting.next_at_ms,
         "fee": None
         if fee is None
-        else {"text": fee.text, "enough": fee.enough, "sat_per_kvb": fee.rate, "wanted_sat_per_kvb": fee.wanted},
+        else {
+            "text": fee.text,
+            "enough": fee.enough,
+            "sat_per_kvb": fee.rate,
+            "wanted_sat_per_kvb": fee.wanted,
+            "cure": fee.cure,
+        },
         "reclaim": None
         if reclaim is None
         else {
@@ -72,12 +77,14 @@ def _head(journey: Journey, network: Network, now_ms: int) -> Iterator[tuple[str
     if depth is not None:
         yield "confirmations", f"{depth.have:,} of {depth.asked} asked of the {depth.of}"
     waiting = journey.waiting
-    yield "waits for", _wrapped(waiting.what)
+    yield "waits for", waiting.what
     yield "whose move", str(waiting.mover)
     if waiting.next_at_ms is not None:
         yield "next stage", f"expected in about {duration(waiting.next_at_ms - now_ms)}"
     if journey.fee is not None:
-        yield "fee", _wrapped(journey.fee.text)
+        yield "fee", journey.fee.text
+        if journey.fee.cure:
+            yield "do", journey.fee.cure
 
 
 def _reclaim(journey: Journey, network: Network) -> str:
@@ -119,8 +126,3 @@ def _where(ref: TransactionRef) -> str:
 
 def _story(step: JourneyEntry) -> str:
     return f"  {clock(step.at_ms)[11:]}  {step.stage:<11}{step.note}"
-
-
-def _wrapped(text: str) -> str:
-    """Texts of ours are short; a long one is shown whole, on one line."""
-    return textwrap.shorten(text, max(width() * 4, 80))

@@ -191,8 +191,8 @@ async def _change(
 
     async with open_native(network) as native:
         record = await find_withdrawal(native, text)
-        _check(record, max_fee)
         async with open_sender(network, native, secret) as sender:
+            _check(record, sender.account, max_fee)
             call = _call(native, record.id, max_fee)
             return record, (await sender.send(call, f"{call.label} {record.id.hex()} {max_fee}")).transaction
 
@@ -202,6 +202,16 @@ def _call(native: NativeChain, withdrawal: bytes, max_fee: TokenUnits | None) ->
     return calls.cancel(withdrawal) if max_fee is None else calls.raise_max_fee(withdrawal, max_fee)
 
 
-def _check(record: WithdrawalRecord, max_fee: TokenUnits | None) -> None:
+def _check(record: WithdrawalRecord, account: bytes, max_fee: TokenUnits | None) -> None:
+    """Say plainly what the Hub would refuse. Raises `BadInput`, `TooLate`."""
+    from adapters.native.types import WithdrawalStatus
+    from cli.withdrawing import TooLate
+
+    if record.owner != account:
+        raise BadInput("--account-key", "is not the key of the withdrawal's owner", f"that of 0x{record.owner.hex()}")
+    if max_fee is None and record.status is not WithdrawalStatus.REQUESTED:
+        raise TooLate(record.id, record.status.name.lower())
+    if record.status not in (WithdrawalStatus.REQUESTED, WithdrawalStatus.RESERVED):
+        raise TooLate(record.id, record.status.name.lower())
     if max_fee is not None and max_fee <= record.max_fee:
         raise BadInput("--max-fee", f"{max_fee:,} sat is not above the {record.max_fee:,} sat of now", "a higher one")

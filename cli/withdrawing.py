@@ -19,7 +19,7 @@ from adapters.native.types import WithdrawalRecord, WithdrawalStatus
 from bridge.journey_parts import payout_fee
 from cli.exits import NotFound, TimedOut
 from cli.output import btc
-from foundation.errors import BadInput
+from foundation.errors import BadInput, Fatal
 from foundation.quantities import BlockHeight, Satoshi, SatPerKvB, TokenUnits
 
 if TYPE_CHECKING:
@@ -35,6 +35,15 @@ _TARGET_BLOCKS: Final = 6
 _DUST: Final = 546
 """The Hub asks that the fee limit leaves more than this."""
 _LOOK_SECONDS: Final = 0.3
+
+
+class TooLate(Fatal):
+    """A withdrawal can no longer be changed like that. Fields: withdrawal (id); stage."""
+
+    def __init__(self, withdrawal: bytes, stage: str) -> None:
+        self.withdrawal = withdrawal
+        self.stage = stage
+        super().__init__(f"the withdrawal is {stage}: it is too late for that")
 
 
 @dataclass(frozen=True, slots=True)
