@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from adapters.bitcoin.blocks import Received, Spent, Watchlist
 from adapters.bitcoin.follower import Batch, Connected, Disconnected
-
 from adapters.bitcoin.primitives import BlockRef, OutPoint
 from bridge import deposits, payouts
 from bridge.deposits import Deposit, Dropped, Note, Seen, Stage, Unspent
-from bridge.intake.common import BITCOIN_CURSOR, Context, completed, is_placeholder, purpose_of
+from bridge.intake.common import BITCOIN_CURSOR, Context, anchor_fact, completed, is_placeholder, purpose_of
 from bridge.intake.steps import Steps
 from bridge.payouts import AnchorTaken, Confirmed, InChain, OutOfChain, PayoutStage
 from bridge.storage import CoinKind, CoinRow, CoinSpend, TransferKind, UnitOfWork
@@ -102,20 +101,18 @@ class BitcoinIntake:
             vault = self._context.directory.vault(deposit.group)
             purpose = purpose_of(spend.witness, tuple(out.script for out in spend.outputs), vault)
             steps.step_deposit(id_, deposits.Spent(deposits.Spend(spend.spender, block.height, purpose)))
-        for spender in {s.spender for s in spent}:
-            await self._paid_by(uow, steps, spender)
-        anchors = await self._anchors(uow, steps)
+        anchored = await self._anchored(uow, steps, (spend.outpoint for spend in spent))
         for spend in spent:
-            for payout_id in anchors.get(spend.outpoint, ()):
-                self.anchor_spent(steps, payout_id, spend, block.height)
+            if spend.outpoint in anchored:
+                self.anchor_spent(steps, anchored[spend.outpoint], spend, block.height)
 
-    async def _anchors(self, uow: UnitOfWork, steps: Steps) -> dict[OutPoint, list[bytes]]:
-        """Payouts that may still be paid, by their anchors; settled ones too where a reorg took the payment away."""
-        for row in await uow.payouts.by_stage(*LIVE_PAYOUTS):
-            await steps.adopt_payout(row)
-        found: dict[OutPoint, list[bytes]] = {}
-        for payout in steps.payouts.values():
-            found.setdefault(payout.anchor, []).append(payout.payout_id)
+    async def _anchored(self, uow: UnitOfWork, steps: Steps, outpoints: Iterable[OutPoint]) -> dict[OutPoint, bytes]:
+        """The payouts whose anchors are among `outpoints`, ended ones too: a reorg may take their payment away."""
+        found: dict[OutPoint, bytes] = {}
+        for outpoint in outpoints:
+            payout_id = await uow.node_meta.get(anchor_fact(outpoint))
+            if payout_id is not None and await steps.load_payout(payout_id) is not None:
+                found[outpoint] = payout_id
         return found
 
     def anchor_spent(self, steps: Steps, payout_id: bytes, spend: Spent, height: BlockHeight) -> None:
@@ -134,7 +131,7 @@ class BitcoinIntake:
         asset = self._context.directory.asset
         touched = await uow.coins.in_block(gone.block.hash)
         await steps.load(deposit_id(asset, coin.txid, coin.vout) for coin in touched if coin.kind is CoinKind.DEPOSIT)
-        anchors = await self._anchors(uow, steps)
+        anchored = await self._anchored(uow, steps, (OutPoint(coin.txid, coin.vout) for coin in touched))
         for coin in touched:
             spent_here = coin.spent_block_hash == gone.block.hash
             id_ = deposit_id(asset, coin.txid, coin.vout)
@@ -142,18 +139,11 @@ class BitcoinIntake:
                 steps.step_deposit(id_, Unspent())
             if id_ in steps.deposits and coin.block_hash == gone.block.hash:
                 steps.step_deposit(id_, Dropped())
-            if spent_here and coin.spent_by is not None:
-                ids = anchors.get(OutPoint(coin.txid, coin.vout), [])
-                for payout_id in ids or await self._paid_by(uow, steps, coin.spent_by):
-                    steps.step_payout(payout_id, OutOfChain())
+            payout_id = anchored.get(OutPoint(coin.txid, coin.vout))
+            if spent_here and payout_id is not None:
+                steps.step_payout(payout_id, OutOfChain())
         await uow.coins.disconnect(gone.block.hash)
         await uow.bitcoin_transactions.disconnect(gone.block.hash)
-
-    async def _paid_by(self, uow: UnitOfWork, steps: Steps, txid: bytes) -> list[bytes]:
-        """The payout, settled ones too, that a transaction of ours pays, if it is one; it is loaded then."""
-        row = await uow.bitcoin_transactions.get(txid)
-        payout = None if row is None else await steps.load_payout(row.subject)
-        return [] if payout is None else [payout.payout_id]
 
     async def advance(self, uow: UnitOfWork, steps: Steps, tip: BlockHeight, fork: BlockHeight | None = None) -> None:
         """Tell those whose next step is due that the tip is at `tip`; after a reorg, all whom the fork may touch."""

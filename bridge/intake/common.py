@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from adapters.bitcoin.primitives import OutPoint
 from adapters.bitcoin.scripts import DepositTerms
 from adapters.native.deployment import Deployment
 from bridge.deposits import Deposit, Purpose, Stage, Terms
@@ -24,6 +25,11 @@ SUPPLY: Final = "supply"
 GROUPS: Final = "groups"
 """Node fact: the ids of all groups that were ever proposed, 32 bytes each, in order."""
 _TAPROOT_ANNEX: Final = 0x50
+
+
+def anchor_fact(outpoint: OutPoint) -> str:
+    """Node fact: the payout whose anchor a coin is, its id. A coin is the anchor of one payout at most, for ever."""
+    return f"anchor:{outpoint.txid.hex()}:{outpoint.vout}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from adapters.bitcoin.blocks import Spent
 
+from adapters.bitcoin.blocks import Spent
 from adapters.bitcoin.primitives import OutPoint
 from adapters.bitcoin.scripts import deposit_script
 from adapters.evm.types import BlockRef
@@ -19,7 +19,7 @@ from bridge.codec import encode
 from bridge.deposits import Note
 from bridge.directory import GroupUnknown
 from bridge.intake.bitcoin import BitcoinIntake
-from bridge.intake.common import GROUPS, NATIVE_CURSOR, SUPPLY, Context, placeholder
+from bridge.intake.common import GROUPS, NATIVE_CURSOR, SUPPLY, Context, anchor_fact, placeholder
 from bridge.intake.steps import Steps
 from bridge.payouts import Payout, Withdrawal, WithdrawalStage
 from bridge.storage import DepositTermsRow, UnitOfWork
@@ -86,7 +86,7 @@ class NativeIntake:
                     text = f"its owner now allows a fee of {event.max_fee} sat"
                     self._withdrawal(steps, event.id, text, event, max_fee=Satoshi(event.max_fee))
                 case e.PayoutReserved():
-                    await self._reserved(steps, event, spends)
+                    await self._reserved(uow, steps, event, spends)
                 case e.PayoutVoided():
                     await self._voided(steps, event)
                 case e.PayoutSettled():
@@ -161,7 +161,9 @@ class NativeIntake:
         note = Note(f"requested and final, {event.amount} units are locked", event.at.transaction, "native")
         steps.put_withdrawal(withdrawal, note)
 
-    async def _reserved(self, steps: Steps, event: e.PayoutReserved, spends: Mapping[OutPoint, SeenSpend]) -> None:
+    async def _reserved(
+        self, uow: UnitOfWork, steps: Steps, event: e.PayoutReserved, spends: Mapping[OutPoint, SeenSpend]
+    ) -> None:
         if event.asset != self._context.directory.asset:
             return
         inputs = tuple(OutPoint(txid, vout) for txid, vout in event.inputs)
@@ -171,6 +173,7 @@ class NativeIntake:
         payout = Payout(event.id, event.group, event.asset, event.withdrawals, inputs, event.version)
         await steps.load(event.withdrawals)
         steps.add_payout(payout)
+        await uow.node_meta.put(anchor_fact(payout.anchor), payout.payout_id)
         for withdrawal in event.withdrawals:
             text = f"reserved, {len(inputs)} coins for {len(event.withdrawals)} withdrawals"
             self._withdrawal(steps, withdrawal, text, event, stage=WithdrawalStage.RESERVED, payout=event.id)
