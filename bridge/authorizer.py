@@ -6,6 +6,8 @@ database, never from the request, and the digests are computed here.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,6 +24,8 @@ from bridge.intake.intake import Intake
 from bridge.ledger import balance, coins_of, deposits_of, withdrawals_of
 from bridge.messages import TransactionProposal
 from bridge.payouts import Payout
+from bridge.policy import Balance
+from bridge.promised_fees import promise_fee, promised_elsewhere
 from bridge.refusals import InputNotOurs, MalformedProposal, NotYet
 from bridge.storage import Database, TransactionPurpose, TransferKind, View
 from bridge.sweep_claims import SweepClaims
@@ -51,6 +55,7 @@ class StoremanAuthorizer:
         self._context = context
         self._intake = intake
         self._sweeps = SweepClaims()
+        self._one_at_a_time = asyncio.Lock()
 
     async def authorize(self, proposer: bytes, group: bytes, kind: str, body: bytes) -> tuple[SigningItem, ...]:
         """The items to sign for a proposal; `kind` is its purpose, `body` a `TransactionProposal`.
@@ -88,14 +93,17 @@ class StoremanAuthorizer:
             raise NotYet("the bitcoin chain")
         if purpose is TransactionPurpose.PAYOUT:
             return await self._check_payout(group, key, proposal)
-        async with self._database.view() as view:
-            match purpose:
-                case TransactionPurpose.SWEEP:
-                    checked = await self._check_sweep(view, group, key, proposal, tip.height)
-                case TransactionPurpose.RETURN:
-                    checked = await self._check_return(view, group, key, proposal)
-                case TransactionPurpose.CPFP:
-                    checked = await self._check_child(view, group, key, proposal)
+        if purpose is TransactionPurpose.RETURN:
+            async with self._database.view() as view:
+                return await self._check_return(view, group, key, proposal)
+        # The vault's surplus pays for these: one is written down before the next is looked at.
+        async with self._one_at_a_time, self._database.unit() as uow:
+            if purpose is TransactionPurpose.SWEEP:
+                checked = await self._check_sweep(uow, group, key, proposal, tip.height)
+            else:
+                checked = await self._check_child(uow, group, key, proposal)
+            await promise_fee(uow, [coin.outpoint for coin in checked.transaction.inputs], checked.transaction.fee)
+            await uow.commit()
         return checked
 
     async def _check_payout(self, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
@@ -124,7 +132,7 @@ class StoremanAuthorizer:
             await withdrawals_of(view, payout),
             self._context.directory.vault(payout.group),
             self._context.policy.limits,
-            await balance(view, payout.inputs),
+            await _funds(view, payout.inputs),
             signed_before,
         )
 
@@ -142,7 +150,7 @@ class StoremanAuthorizer:
                 raise InputNotOurs(outpoint, "is another group's deposit")
         vault = self._context.directory.vault(group)
         limits = self._context.policy.limits
-        policy.check_sweep(transaction, deposits, vault, limits, tip, await balance(view, outpoints))
+        policy.check_sweep(transaction, deposits, vault, limits, tip, await _funds(view, outpoints))
         await self._sweeps.claim(view, outpoints, self._context.clock())
         return Checked(transaction, await self._deposit_items(view, transaction, key))
 
@@ -177,7 +185,7 @@ class StoremanAuthorizer:
             change = replace(change, height=in_chain.height)
         transaction = UnsignedTx((change,), _outputs(proposal))
         limits = self._context.policy.limits
-        funds = await balance(view, [change.outpoint])
+        funds = await _funds(view, [change.outpoint])
         policy.check_child(transaction, change, parent, vault, limits, funds)
         return Checked(transaction, _vault_items(transaction, key))
 
@@ -203,6 +211,12 @@ def plain_outpoint(txid: bytes, vout: int) -> OutPoint:
 
 def _outputs(proposal: TransactionProposal) -> tuple[TxOut, ...]:
     return tuple(TxOut(Satoshi(output.value), output.script) for output in proposal.outputs)
+
+
+async def _funds(view: View, spending: Sequence[OutPoint]) -> Balance:
+    """What the vault holds against what it owes, less all that this node has agreed to besides."""
+    held = await balance(view, spending)
+    return replace(held, reserves=Satoshi(held.reserves - await promised_elsewhere(view, spending)))
 
 
 async def _transaction(view: View, proposal: TransactionProposal) -> UnsignedTx:

@@ -28,14 +28,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture(scope="module")
-async def life(
-    tmp_path_factory: pytest.TempPathFactory, _shared_bitcoind: Bitcoind, _shared_anvil: Anvil
-) -> AsyncIterator[Life]:
-    """A small bridge; it sweeps only when a withdrawal waits."""
-    root = tmp_path_factory.mktemp("returns") / "net"
+async def life(tmp_path_factory: pytest.TempPathFactory, _shared_anvil: Anvil) -> AsyncIterator[Life]:
+    """A small bridge; it sweeps only when a withdrawal waits. Its own bitcoin node cannot estimate fees yet."""
+    folder = tmp_path_factory.mktemp("returns")
     policy: dict[str, Any] = {"sweep_after_seconds": 3600.0, "slot_seconds": 0.5, "fee_cap": CAP}
     sizes = {"storemen": 3, "threshold": 2, "vouchers": 3}
-    async with bridge_network(root, _shared_bitcoind, _shared_anvil, **sizes, **policy) as net:
+    async with (
+        Bitcoind(folder / "bitcoind") as bitcoind,
+        bridge_network(folder / "net", bitcoind, _shared_anvil, **sizes, **policy) as net,
+    ):
         yield await Life.of(net, 20)
 
 
