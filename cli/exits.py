@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -115,7 +116,8 @@ def explain(error: BaseException) -> Explanation:
     if isinstance(error, OSError):
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return Explanation(ExitCode.BAD_INPUT, name, message, "check the path and its permissions", {})
-    return Explanation(ExitCode.BUG, name, f"{name}: {error}", REPORT, {})
+    trace = "".join(traceback.format_exception(error))
+    return Explanation(ExitCode.BUG, name, f"{name}: {error}", REPORT, {"traceback": trace})
 
 
 def _code(error: CausewayError) -> ExitCode:

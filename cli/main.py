@@ -14,7 +14,6 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli.exits import EXPLAINED, ExitCode, explain
 from cli.output import show_error
-from foundation.errors import CausewayError
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dev": ("cli.dev.commands", "A whole development network on this machine."),
@@ -80,10 +79,7 @@ class Commands(TyperGroup):
         as_json = "--json" in (sys.argv[1:] if args is None else args)
         try:
             return super().main(args, *rest, **options)
-        except (CausewayError, OSError, ExceptionGroup) as error:
-            _end(error, as_json)
         except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a message and an exit status
-            _show_bug(error)
             _end(error, as_json)
 
     def invoke(self, ctx: Any) -> Any:
@@ -106,12 +102,6 @@ def _end(error: BaseException, as_json: bool) -> NoReturn:
     explanation = explain(error)
     show_error(explanation, as_json)
     sys.exit(explanation.code)
-
-
-def _show_bug(error: BaseException) -> None:
-    import traceback
-
-    traceback.print_exception(error, file=sys.stderr)
 
 
 app = typer.Typer(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from cli.exits import Explanation
+from cli.exits import ExitCode, Explanation
 from registry.amounts import format_amount
 
 WIDTH_MAX: Final = 100
@@ -46,6 +46,8 @@ def show_error(explanation: Explanation, as_json: bool) -> None:
     if as_json:
         print(json.dumps(explanation.as_json(), indent=2), file=sys.stderr, flush=True)
         return
+    if explanation.code is ExitCode.BUG:
+        print(explanation.fields["traceback"], file=sys.stderr)
     print(f"error: {explanation.message}", file=sys.stderr)
     if explanation.cure:
         print(f"cure: {explanation.cure}", file=sys.stderr, flush=True)

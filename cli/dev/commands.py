@@ -157,7 +157,11 @@ def _status_text(document: dict[str, Any]) -> str:
         )
     headers = ("process", "state", "pid", "bitcoin", "native", "coin for gas")
     group = next((n["group"] for n in document["nodes"] if n["group"]), None)
-    lines = [table(headers, rows, right=("pid", "bitcoin", "native")), "", f"group {short(group)} serves"]
+    lines = [
+        table(headers, rows, right=("pid", "bitcoin", "native")),
+        "",
+        f"group {short(group)} serves" if group else "no group serves yet",
+    ]
     return "\n".join([*lines, f"folder {document['folder']}"])
 
 

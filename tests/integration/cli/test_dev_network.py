@@ -146,7 +146,7 @@ def test_down_keeps_the_data_for_the_next_up(causeway: Causeway, home: Path) -> 
     group, height = causeway.json("group", "show")["id"], causeway.json("dev", "mine")["height"]
     causeway.run("dev", "down")
     assert _processes(home) == []
-    assert causeway.json("node", "status", status=ExitCode.NOT_YET)["alive"] is False
+    assert "STOPPED" in causeway.run("node", "status", home / "dev" / "voucher-1", status=ExitCode.NOT_YET).stdout
     causeway.run("group", "show", status=ExitCode.NOT_FOUND)
     causeway.run("dev", "up")
     assert causeway.json("group", "show")["id"] == group

@@ -103,8 +103,12 @@ def test_a_bug_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.dev.commands.dev_folder", lambda: 1 // 0)
     failed = CliRunner().invoke(app, ["dev", "mine"])
     assert failed.exit_code == ExitCode.BUG
-    assert "ZeroDivisionError" in failed.stderr
-    assert "report it" in failed.stderr
+    assert "Traceback" in failed.stderr
+    assert "error: ZeroDivisionError" in failed.stderr
+    assert "cure: report it" in failed.stderr
+    told = json.loads(CliRunner().invoke(app, ["dev", "mine", "--json"]).stderr)["error"]
+    assert told["code"] == ExitCode.BUG
+    assert "Traceback" in told["fields"]["traceback"]
 
 
 def test_ctrl_c_has_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
