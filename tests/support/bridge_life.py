@@ -10,8 +10,9 @@ from typing import Any
 
 from coincurve import PublicKeyXOnly
 
+from adapters.bitcoin.follower import Tail
 from adapters.bitcoin.primitives import parse_hash
-from adapters.bitcoin.scripts import DepositTerms, deposit_script
+from adapters.bitcoin.scripts import DepositTerms, deposit_script, vault_script
 from adapters.evm.sender import TxSender
 from adapters.native.types import WithdrawalStatus
 from bridge.codec import decode_deposit, decode_payout, decode_withdrawal
@@ -221,8 +222,6 @@ class Life:
         group = await self.net.native.group(await self.net.active_group())
         assert group is not None
         assert group.key is not None
-        from adapters.bitcoin.scripts import vault_script
-
         return await self.holds(vault_script(group.key))
 
     async def holds(self, script: bytes) -> int:
@@ -243,7 +242,5 @@ class Life:
 
 
 def _height_of(stored: bytes) -> int:
-    from adapters.bitcoin.follower import Tail
-
     tip = Tail.decode(stored).tip
     return -1 if tip is None else tip.height

@@ -13,7 +13,7 @@ from bridge.agents.attesting import deposit_claim
 from bridge.agents.voucher import Attest, Submit, TakeAttestations
 from bridge.codec import decode, encode
 from bridge.deposits import Stage
-from bridge.messages import Attestation, Attestations, Claim, DepositSeen, PayoutSeen, Taken, claim_digest
+from bridge.messages import AnchorSeen, Attestation, Attestations, Claim, DepositSeen, PayoutSeen, Taken, claim_digest
 from bridge.payouts import Confirmed, PayoutStage
 from bridge.storage import CoinKind, CoinRow, CoinSpend, IncidentKind
 from foundation.errors import BadInput
@@ -98,8 +98,6 @@ async def test_an_anchor_is_attested_as_spent_when_that_is_final_and_submitted_t
     async with world.database.view() as view:
         (promise,) = [await view.promises.get("AnchorSeen", payout.payout_id)]
     assert promise is not None
-    from bridge.messages import AnchorSeen
-
     claim = AnchorSeen(payout.payout_id, b"s" * 32)
     assert await take(world, attested(claim, 2), attested(claim, 3)) == [True, True]
     await Submit(world.office).run()
