@@ -28,6 +28,8 @@ VERSION: Final = 1
 KIND: Final = "causeway deposit receipt"
 RULE: Final = "the reclaim key alone can spend the coin from block (height of the coin's block + delay) on"
 _MOST_HEIGHT: Final = 0xFFFFFFFF
+_MOST_CHARACTERS: Final = 4096
+"""Several times a receipt's length; deep nesting in a longer text could exhaust the parser's stack."""
 
 
 class _File(BaseModel):
@@ -143,6 +145,8 @@ class DepositReceipt:
 
 
 def _parsed(text: str) -> _File:
+    if len(text) > _MOST_CHARACTERS:
+        raise BadInput("", f"has {len(text):,} characters", "the receipt file as `causeway deposit address` wrote it")
     try:
         content = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
