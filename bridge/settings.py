@@ -155,7 +155,7 @@ class PolicySection(_Section):
     sweep_batch: int = Field(default=32, ge=1, le=64)
     sweep_after_seconds: float = Field(default=3600.0, ge=0)
     bump_after_seconds: float = Field(default=1800.0, gt=0)
-    rescan_limit: int = Field(default=1008, ge=0)
+    rescan_limit: int = Field(default=144, ge=0)
 
     @model_validator(mode="after")
     def _checked(self) -> PolicySection:

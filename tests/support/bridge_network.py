@@ -162,12 +162,12 @@ class BridgeNetwork:
         assert group is not None
         assert group.key is not None
         d = self.deployment
-        terms = DepositTerms(
-            d.chain_id, d.hub, ASSET.id, group_id, group.key, recipient, reclaim_key, delay, salt
-        )
+        terms = DepositTerms(d.chain_id, d.hub, ASSET.id, group_id, group.key, recipient, reclaim_key, delay, salt)
         birthday = await self.bitcoind.height() + 1
         announcement = Announcement(ASSET.id, group_id, recipient, reclaim_key, delay, salt, birthday)
-        await self.owner.send(self.native.calls.announce_deposit(announcement), f"announce:{salt.hex()}:{recipient.hex()}")
+        await self.owner.send(
+            self.native.calls.announce_deposit(announcement), f"announce:{salt.hex()}:{recipient.hex()}"
+        )
         return terms, address_text(deposit_script(terms).script, REGTEST)
 
     async def balance(self, account: bytes) -> TokenUnits:
@@ -212,9 +212,7 @@ async def _mine_native(anvil: Anvil) -> None:
         await asyncio.sleep(0.15)
 
 
-def make_node(
-    role: Role, number: int, root: Path, bitcoind: Bitcoind, anvil: Anvil, **policy: Any
-) -> BridgeNode:
+def make_node(role: Role, number: int, root: Path, bitcoind: Bitcoind, anvil: Anvil, **policy: Any) -> BridgeNode:
     """A node's folder with its keystore."""
     name = f"{role}-{number}"
     folder = root / name
