@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
@@ -91,12 +92,13 @@ class Anvil(Node):
     async def start(self) -> Self:
         """As `Node.start`. Raises also `StateDamaged`.
 
-        After a restart two blocks are mined: the saved state is that of the latest block alone, and calls at the
-        finalized block have to work.
+        After a restart the clock, which anvil starts at its genesis block, is put right, and two blocks are mined: the
+        saved state is that of the latest block alone, and calls at the finalized block have to work.
         """
         resumed = self.state.exists() and not self.is_running
         await super().start()
         if resumed:
+            await self.rpc.call("anvil_setTime", int(time.time()))
             await self.mine(_FINALITY_DEPTH)
         return self
 
@@ -135,6 +137,8 @@ class Anvil(Node):
         arguments: list[str | Path] = ["--host", "127.0.0.1", "--port", str(self.port)]
         arguments += ["--chain-id", str(self.chain_id), "--mnemonic", self.mnemonic, "--accounts", str(_ACCOUNTS)]
         arguments += ["--block-time", str(self.block_seconds), "--mixed-mining", "--slots-in-an-epoch", "1"]
+        # The genesis block is made anew at each start, from these arguments: it has to come out the same.
+        arguments += ["--timestamp", self._setting("genesis_time", str(int(time.time())))]
         arguments += ["--state", self.state, "--state-interval", str(self.save_seconds)]
         arguments += ["--cache-path", self.folder / "cache", "--quiet"]
         return self._supervised(program, arguments)
