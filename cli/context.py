@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -221,16 +221,17 @@ def read_text(path: Path, field: str) -> str:
 
 @asynccontextmanager
 async def open_bitcoin(
-    network: NetworkFile, *, check: bool = True, timeout_s: float = 30.0
+    network: NetworkFile, *, check: bool = True, timeout_s: float = 30.0, pauses_s: Sequence[float] = (0.1, 0.3, 1.0)
 ) -> AsyncIterator[BitcoinRpc]:
     """The bitcoin node's RPC. Raises `NodeUnavailable`, `AccessDenied`, `WrongChain`."""
     from adapters.bitcoin.rpc import BitcoinRpc
 
     section = network.settings.bitcoin
     if section.cookie_file is not None:
-        rpc = BitcoinRpc.from_cookie(section.url, network.settings.path(section.cookie_file), timeout_s=timeout_s)
+        cookie = network.settings.path(section.cookie_file)
+        rpc = BitcoinRpc.from_cookie(section.url, cookie, timeout_s=timeout_s, pauses_s=pauses_s)
     else:
-        rpc = BitcoinRpc(section.url, section.user, section.password, timeout_s=timeout_s)
+        rpc = BitcoinRpc(section.url, section.user, section.password, timeout_s=timeout_s, pauses_s=pauses_s)
     try:
         if check:
             await rpc.check_network(network.network)

@@ -134,18 +134,20 @@ async def _journey(settings: Settings, text: str) -> tuple[Journey, int]:
 
     deployment = Deployment.load(settings.path(settings.native.deployment))
     now = UnixMs(int(time.time() * 1000))
-    estimate = await _estimate(settings)
-    async with await Database.open(settings.database_url) as database, database.view() as view:
-        rows = await find(view, text, settings.asset)
+    async with await Database.open(settings.database_url) as database:
+        async with database.view() as view:
+            rows = await find(view, text, settings.asset)
         if not rows:
             raise NotFound(f"this node knows no transfer {text}", "causeway transfers lists them")
         if len(rows) > 1:
             ids = ", ".join(short(row.id, head=12) for row in rows)
             raise BadInput("ID", f"{text} may mean several transfers: {ids}", "give more digits")
-        keys = await group_keys(view)
-        around = Surroundings(settings.policy, deployment.chain_id, deployment.hub, keys, estimate, now)
-        found = await journey(view, rows[0].id, around)
-    assert found is not None, "a view shows one moment"
+        estimate = await _estimate(settings)
+        async with database.view() as view:
+            keys = await group_keys(view)
+            around = Surroundings(settings.policy, deployment.chain_id, deployment.hub, keys, estimate, now)
+            found = await journey(view, rows[0].id, around)
+    assert found is not None, "transfers are never deleted"
     return found, now
 
 
@@ -155,7 +157,8 @@ async def _estimate(settings: Settings) -> Any:
     from foundation.errors import CausewayError
 
     try:
-        async with open_bitcoin(NetworkFile(settings.folder / CONFIG, settings), check=False, timeout_s=5) as bitcoin:
+        network = NetworkFile(settings.folder / CONFIG, settings)
+        async with open_bitcoin(network, check=False, timeout_s=5, pauses_s=()) as bitcoin:
             return await bitcoin.estimate_fee_rate(settings.policy.fee_target_blocks)
     except CausewayError:
         return None  # the journey is in the database: it is told all the same
