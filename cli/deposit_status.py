@@ -98,16 +98,16 @@ class DepositState:
         yield "confirmations", f"{have:,}, in block {found.coin.height:,}"
         if status is not None:
             yield "on the Hub", {0: "nothing yet", 1: "minted", 2: "barred: it goes back"}[int(status)]
-        if found.spend is None:
+        if found.spend is None and status is not DepositStatus.MINTED:  # then the coin backs tokens
             reclaim = self.receipt.reclaim_height(found.coin)
             yield "your reclaim", f"valid from block {reclaim:,} on, {self._left(found)}"
-        else:
+        if found.spend is not None:
             yield "spent", f"{taken_by(found.spend.purpose)}, in {hash_text(found.spend.txid)}"
         yield "next", self._next(index, receipt)
 
     def _left(self, found: FoundCoin) -> str:
         left = self._blocks_left(found)
-        return f"in {left:,} blocks" if left else "now"
+        return f"in {left:,} block{'s' if left > 1 else ''}" if left else "now"
 
     def _blocks_left(self, found: FoundCoin) -> int:
         reclaim = self.receipt.reclaim_height(found.coin)
