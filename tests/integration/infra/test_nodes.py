@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import asyncpg
@@ -106,6 +107,19 @@ async def test_anvil_keeps_blocks_logs_and_finality_over_a_restart(fresh_anvil: 
     assert len(logs) == 1
     assert await fresh_anvil.height("finalized") >= height
     assert await rpc.call("eth_getBalance", sender, "finalized") is not None
+
+
+async def test_anvil_keeps_its_genesis_block_and_the_time_over_restarts(fresh_anvil: Anvil) -> None:
+    """The chain's first block, by which a deployment knows it, stays the same, and new blocks have today's time."""
+    genesis = await fresh_anvil.rpc.call("eth_getBlockByNumber", "0x0", False)
+    for _ in range(2):  # the first restart alone would keep it in any case
+        await fresh_anvil.restart()
+        assert await fresh_anvil.rpc.call("eth_getBlockByNumber", "0x0", False) == genesis
+    before = int(time.time())
+    await fresh_anvil.mine()
+    newest = await fresh_anvil.rpc.call("eth_getBlockByNumber", "latest", False)
+    assert isinstance(newest, dict)
+    assert int(str(newest["timestamp"]), 16) >= before - 1
 
 
 async def test_anvil_goes_on_from_its_last_save_after_a_kill(tmp_path: Path) -> None:
