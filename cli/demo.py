@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from cli.context import dev_folder
-from cli.demo_job import perform
+from cli.demo_job import Outcome, perform
 from cli.demo_screen import Screen
 from cli.dev.network import DevNetwork
 from cli.exits import ExitCode, explain
@@ -64,17 +64,17 @@ async def _run(screen: Screen, keep: bool) -> bool:
     keys = _new_folder(folder)
     screen.say("Causeway: 0.5 BTC in, mapping token out, bitcoin back, on a live network\n", "bold")
     try:
-        reserves = await perform(screen, network, keys)
+        outcome = await perform(screen, network, keys)
     except BaseException:  # whatever it is, Ctrl-C too: show why, leave nothing behind, and pass it on
         _show_logs(screen, network)
         await _to_the_end(_take_down(network, keep, was_up))
         raise
     screen.say(f"\nAll of it took {screen.seconds:.1f} s, the network's start included.")
     if keep:
-        screen.say(_hints(network, keys))
+        screen.say(_hints(network, keys, outcome))
     else:
         await _to_the_end(network.remove())
-    return reserves.covered
+    return outcome.reserves.covered
 
 
 async def _take_down(network: DevNetwork, keep: bool, was_up: bool) -> None:
@@ -119,23 +119,26 @@ def _show_logs(screen: Screen, network: DevNetwork) -> None:
             screen.say(tail)
 
 
-def _hints(network: DevNetwork, keys: Path) -> str:
+def _hints(network: DevNetwork, keys: Path, outcome: Outcome) -> str:
+    """How to talk to the network that stays. Each command is alone on its line, to be copied."""
     here = _relative(keys)
+    command = "causeway" if shutil.which("causeway") else _relative(Path(sys.executable).with_name("causeway"))
     return f"""
 The network goes on running. Network file: {network.network_file}
 Commands find it by themselves, from this folder:
-  causeway dev status
-  causeway transfers
-  causeway transfers show ID
-  causeway reserves --verify
-  causeway deposit status {here}/receipt.json
-  causeway token balance --account-key {here}/alice.key
-  causeway token transfer 0xACCOUNT 0.01 --account-key {here}/alice.key
-  causeway withdraw 0.05 --to BITCOIN_ADDRESS --account-key {here}/alice.key --wait
-  causeway dev mine            (nobody else mines: a payout waits for this)
-  causeway dev faucet ADDRESS 1
+  {command} dev status
+  {command} transfers
+  {command} transfers show {outcome.withdrawal.hex()[:12]}
+  {command} transfers show {outcome.deposit.hex()[:12]}
+  {command} reserves --verify
+  {command} deposit status {here}/receipt.json
+  {command} token balance --account-key {here}/alice.key
+Nobody else mines here: deposits, sweeps and payouts wait for you to do it.
+  {command} withdraw 0.05 --to {outcome.address} \\
+    --account-key {here}/alice.key
+  {command} dev mine
 Take it down:
-  causeway dev down --remove"""
+  {command} dev down --remove"""
 
 
 def _relative(path: Path) -> Path:

@@ -58,7 +58,17 @@ class Scene:
         self.happened.append((what, amount, transaction))
 
 
-async def perform(screen: Screen, network: DevNetwork, keys: Path) -> Reserves:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What can be looked at afterwards. Fields: reserves; deposit, withdrawal (ids); address (the payee's)."""
+
+    reserves: Reserves
+    deposit: bytes
+    withdrawal: bytes
+    address: str
+
+
+async def perform(screen: Screen, network: DevNetwork, keys: Path) -> Outcome:
     """The whole main job on a network that is started here; `keys`: a folder for the people's keys.
 
     Raises:
@@ -72,7 +82,8 @@ async def perform(screen: Screen, network: DevNetwork, keys: Path) -> Reserves:
         requested = await _request(scene)
         await _sweep(scene, deposit)
         await _payout(scene, requested)
-        return await _close(scene)
+        reserves = await _close(scene)
+        return Outcome(reserves, deposit, requested.id, await scene.payee.address("bech32"))
 
 
 async def _start(screen: Screen, network: DevNetwork) -> None:

@@ -66,8 +66,8 @@ class Screen:
             self._step.say(text)
 
     def say(self, text: str = "", style: str = "") -> None:
-        """A line, wrapped where it is too long."""
-        self.console.print(Text(text, style=style))
+        """Lines as they are: what is to be copied is neither cut nor broken."""
+        self.console.print(Text(text, style=style), soft_wrap=True)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
