@@ -17,6 +17,7 @@ from cli.output import WIDTH_MAX, cut
 
 _TITLE = 46
 _INDENT = 15
+_DETAIL = 36
 
 
 class Step:
@@ -31,7 +32,7 @@ class Step:
     def say(self, detail: str) -> None:
         """What is going on; shown on a terminal only, and gone when the step is done."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, detail=detail)
+            self._progress.update(self._task, detail=cut(detail, _DETAIL))
 
     def done(self, result: str) -> None:
         """How it ended; stands on the step's line."""
