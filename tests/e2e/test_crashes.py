@@ -6,11 +6,13 @@ from pathlib import Path
 
 from bridge.deposits import Stage
 from bridge.storage import IncidentKind
+from cli.dev.network import DevPlan
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind
 from tests.support.bridge_life import Life
 from tests.support.bridge_network import ASSET, DEPOSIT_FEE, BridgeNetwork, bridge_network
 from tests.support.crashing import AtRandom, Crashing, EachSite, Way
+from tests.support.killing import one_after_another_killed, process_network
 
 AMOUNT = 5_000_000
 SENT = 2_000_000
@@ -63,6 +65,17 @@ async def test_nodes_that_crash_at_random_lose_and_repeat_nothing(
             await net.active_group()
             await _there_and_back(await Life.of(net), 0)
         assert len(plan.happened) > 10
+        await _no_alarm(net)
+
+
+async def test_killed_processes_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    """One process after another gets SIGKILL while a deposit and a withdrawal are on their way."""
+    plan = DevPlan(storemen=3, threshold=2, vouchers=3)
+    async with process_network(tmp_path / "dev", plan) as net:
+        life = await Life.of(net)
+        async with one_after_another_killed(life, seed=7, most=6) as killed:
+            await _there_and_back(life, 0)
+        assert len(killed) > 2
         await _no_alarm(net)
 
 

@@ -83,12 +83,12 @@ class Life:
     @property
     def running(self) -> list[BridgeNode]:
         """The nodes that were not stopped."""
-        return [node for node in self.net.nodes if node.task is not None]
+        return [node for node in self.net.nodes if node.runs]
 
     @property
     def storeman(self) -> BridgeNode:
         """A storeman that runs."""
-        return next(node for node in self.net.storemen if node.task is not None)
+        return next(node for node in self.net.storemen if node.runs)
 
     async def mine(self, blocks: int = 1, nodes: Sequence[BridgeNode] | None = None) -> int:
         """Mine, and wait until every running node has seen the new tip; its height."""

@@ -91,6 +91,11 @@ class BridgeNode:
     def name(self) -> str:
         return self.settings.node.name
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self.task is not None
+
     async def start(self) -> None:
         """Start, and wait until it follows and answers."""
         ready = asyncio.Event()
