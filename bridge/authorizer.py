@@ -151,7 +151,7 @@ class StoremanAuthorizer:
         vault = self._context.directory.vault(group)
         limits = self._context.policy.limits
         policy.check_sweep(transaction, deposits, vault, limits, tip, await _funds(view, outpoints))
-        await self._sweeps.claim(view, outpoints, self._context.clock())
+        await self._sweeps.claim(view, transaction, self._context.clock())
         return Checked(transaction, await self._deposit_items(view, transaction, key))
 
     async def _check_return(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
@@ -166,6 +166,7 @@ class StoremanAuthorizer:
             raise MalformedProposal("subject", "is no deposit of this group")
         transaction = await _transaction(view, proposal)
         policy.check_return(transaction, deposit, return_script(terms.reclaim_key), self._context.policy.limits)
+        await self._sweeps.claim(view, transaction, self._context.clock())
         return Checked(transaction, await self._deposit_items(view, transaction, key))
 
     async def _check_child(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:

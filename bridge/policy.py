@@ -40,6 +40,9 @@ from foundation.quantities import BlockHeight, Satoshi, SatPerKvB, TokenUnits
 SWEEP_MARGIN: Final = 3
 """No deposit is swept when the depositor's reclaim height is this many blocks away, or fewer."""
 
+INCREMENTAL_RELAY: Final = SatPerKvB(1000)
+"""What nodes ask a replacement to pay for its own relay at least, in sat/kvB (Bitcoin Core's default)."""
+
 TAPROOT_DUST: Final = Satoshi(330)
 """Change below this is left to the miner."""
 
@@ -132,6 +135,18 @@ def fee_of(spend: Spend) -> Satoshi:
 def _at_rate(rate: SatPerKvB, vsize: int, *, up: bool = False) -> Satoshi:
     """The fee of `vsize` virtual bytes at `rate`, rounded down, or up."""
     return Satoshi(-(-rate * vsize // 1000) if up else rate * vsize // 1000)
+
+
+def check_raised(fee: Satoshi, before: Satoshi | None, vsize: int) -> None:
+    """A version of a transaction pays the fee of the one signed before, or enough more that nodes replace it.
+
+    Anything between would be signed in vain, and hide the version that nodes have.
+
+    Raises:
+        FeeNotRaised: it does not.
+    """
+    if before is not None and fee != before and fee < before + -(-INCREMENTAL_RELAY * vsize // 1000):
+        raise FeeNotRaised(fee, before)
 
 
 def check_fee(spend: Spend, limits: Limits) -> Satoshi:
@@ -250,8 +265,7 @@ def check_payout(
         raise WrongInputs(payout.payout_id)
     _check_vault_coins(spend, vault_script)
     fee = check_fee(spend, limits)
-    if signed_before is not None and fee < signed_before:
-        raise FeeNotRaised(fee, signed_before)
+    check_raised(fee, signed_before, spend.vsize)
     borne = _check_payments(spend, withdrawals, vault_script, fee)
     balance.check(cost=fee - borne)
 
@@ -360,8 +374,7 @@ def check_child(
     least = _at_rate(limits.fee_floor, spend.vsize, up=True)
     if fee < least:
         raise FeeBelowFloor(fee, least)
-    if signed_before is not None and fee < signed_before:
-        raise FeeNotRaised(fee, signed_before)
+    check_raised(fee, signed_before, spend.vsize)
     for coin in spend.inputs:
         if coin.outpoint != change.outpoint:
             raise InputNotOurs(coin.outpoint, "is not the parent's change")

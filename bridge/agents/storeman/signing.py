@@ -153,19 +153,24 @@ class Signing:
     async def broadcast(self, txid: bytes, raw: bytes) -> bool:
         """Give a transaction to the bitcoin node. Returns whether the node has it now.
 
+        One whose fee is too low counts as given: it lingers from now on, and is bumped.
+
         Raises:
             NodeUnavailable: try again later.
         """
+        taken = True
         try:
             await self._office.bitcoin.submit(raw)
         except MempoolRefused as error:
-            if not error.already_known:
+            taken = error.already_known
+            if not taken:
                 _LOG.info("not taken by the bitcoin node", txid=hash_text(txid), reason=str(error))
+            if not taken and not error.fee_too_low:
                 return False
         async with self._office.database.unit() as uow:
             await uow.bitcoin_transactions.broadcast([txid], self._office.clock())
             await uow.commit()
-        return True
+        return taken
 
 
 def _output(plain: PlainOutput) -> TxOut:
