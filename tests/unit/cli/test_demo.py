@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> io.StringIO:
     """What the demo prints; its networks are not started, and kept ones are in the test's folder."""
     printed = io.StringIO()
     monkeypatch.setenv("CAUSEWAY_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(demo, "DevNetwork", Network)
     monkeypatch.setattr(demo, "Screen", lambda: Screen(Console(file=printed, width=100)))
     return printed
