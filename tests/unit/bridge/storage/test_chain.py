@@ -196,3 +196,16 @@ async def test_a_transaction_whose_coin_another_one_spent_in_a_block_does_not_wa
     assert await unit.bitcoin_transactions.waiting() == ()
     await unit.bitcoin_transactions.disconnect(BLOCK_6)
     assert [row.txid for row in await unit.bitcoin_transactions.waiting()] == [bump.txid]
+
+
+async def test_a_transaction_whose_coin_is_spent_by_one_that_was_never_seen_here_does_not_wait(
+    unit: UnitOfWork,
+) -> None:
+    """The coin alone knows that another version is in a block; when the block goes, the transaction waits again."""
+    row, anchor = transaction(1), coin(2)
+    await unit.coins.receive(anchor)
+    await unit.bitcoin_transactions.add(row, [(anchor.txid, anchor.vout)])
+    await unit.coins.spend(spend_of(anchor))
+    assert await unit.bitcoin_transactions.waiting() == ()
+    await unit.coins.disconnect(BLOCK_6)
+    assert await unit.bitcoin_transactions.waiting() == (row,)
