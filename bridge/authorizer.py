@@ -35,8 +35,6 @@ from mpc.ports import SigningItem, Tweak
 from registry.ids import deposit_id, outpoint_id
 
 _LOG: Final = structlog.get_logger(__name__)
-_SIGNED: Final = "signed:"
-"""Node fact: the highest fee of a version of a payout that this node has agreed to sign, in decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +52,18 @@ class StoremanAuthorizer:
         self._database = database
         self._context = context
         self._intake = intake
-        self._sweeps = SweepClaims()
+        self._claims = SweepClaims()
         self._one_at_a_time = asyncio.Lock()
 
     async def authorize(self, proposer: bytes, group: bytes, kind: str, body: bytes) -> tuple[SigningItem, ...]:
         """The items to sign for a proposal; `kind` is its purpose, `body` a `TransactionProposal`.
-
-        A payout's fee is written down first, so that this node never agrees to a lower one later.
 
         Raises:
             Refused: a subclass says why. NotYet: this node has not seen what the proposal rests on.
             BadInput: it is malformed.
         """
         try:
-            checked = await self._check(group, kind, body)
+            checked = await self._check(proposer, group, kind, body)
         except CausewayError as error:
             name = self._context.directory.name_of(proposer)
             fields = {key: v.hex() if isinstance(v, bytes) else str(v) for key, v in vars(error).items()}
@@ -82,7 +78,7 @@ class StoremanAuthorizer:
             raise
         return checked.items
 
-    async def _check(self, group: bytes, kind: str, body: bytes) -> Checked:
+    async def _check(self, proposer: bytes, group: bytes, kind: str, body: bytes) -> Checked:
         proposal = decode(body, TransactionProposal, "proposal")
         if kind not in set(TransactionPurpose):
             raise BadInput("kind", f"{kind!r} is nothing that is signed", ", ".join(TransactionPurpose))
@@ -91,37 +87,52 @@ class StoremanAuthorizer:
         tip = self._intake.tip
         if tip is None:
             raise NotYet("the bitcoin chain")
+        now = self._context.clock()
         if purpose is TransactionPurpose.PAYOUT:
-            return await self._check_payout(group, key, proposal)
+            async with self._database.view() as view:
+                checked = await self._check_payout(view, group, key, proposal)
+            self._claims.hold(checked.transaction, now, proposer)
+            return checked
         if purpose is TransactionPurpose.RETURN:
             async with self._database.view() as view:
-                return await self._check_return(view, group, key, proposal)
+                checked = await self._check_return(view, group, key, proposal)
+                await self._claims.claim(view, checked.transaction, now, proposer)
+            return checked
         # The vault's surplus pays for these: one is written down before the next is looked at.
         async with self._one_at_a_time, self._database.unit() as uow:
             if purpose is TransactionPurpose.SWEEP:
                 checked = await self._check_sweep(uow, group, key, proposal, tip.height)
+                await self._claims.claim(uow, checked.transaction, now, proposer)
             else:
                 checked = await self._check_child(uow, group, key, proposal)
             await promise_fee(uow, [coin.outpoint for coin in checked.transaction.inputs], checked.transaction.fee)
             await uow.commit()
         return checked
 
-    async def _check_payout(self, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
-        """A unit of work: the fee that is promised here must not be forgotten."""
-        async with self._database.unit() as uow:
-            row = await uow.payouts.get(proposal.subject)
-            if row is None:
-                raise NotYet("the payout's reservation")
-            payout = decode_payout(row)
-            if payout.group != group:
-                raise MalformedProposal("group", "did not reserve this payout")
-            transaction = await _transaction(uow, proposal)
-            fact = f"{_SIGNED}{payout.payout_id.hex()}:{payout.version}"
-            before = await uow.node_meta.get(fact)
-            await self._payout_rules(uow, transaction, payout, None if before is None else Satoshi(int(before)))
-            await uow.node_meta.put(fact, str(transaction.fee).encode())
-            await uow.commit()
+    async def _check_payout(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
+        row = await view.payouts.get(proposal.subject)
+        if row is None:
+            raise NotYet("the payout's reservation")
+        payout = decode_payout(row)
+        if payout.group != group:
+            raise MalformedProposal("group", "did not reserve this payout")
+        transaction = await _transaction(view, proposal)
+        await self._payout_rules(view, transaction, payout, await self._signed_before(view, transaction, payout))
         return Checked(transaction, _vault_items(transaction, key))
+
+    async def _signed_before(self, view: View, transaction: UnsignedTx, payout: Payout) -> Satoshi | None:
+        """The highest fee of a version with these coins that the group has signed, or is signing now.
+
+        What was proposed and never signed counts for a short time only: a dishonest coordinator could otherwise name
+        a fee that nobody asks for, and no other would be signed for ever.
+        """
+        held = self._claims.fee_held(transaction, self._context.clock())
+        fees = [] if held is None else [held]
+        coins = [coin.outpoint for coin in transaction.inputs]
+        for row in await view.bitcoin_transactions.of_subject(TransactionPurpose.PAYOUT, payout.payout_id):
+            if [OutPoint(*spent) for spent in await view.bitcoin_transactions.inputs(row.txid)] == coins:
+                fees.append(row.fee)
+        return max(fees, default=None)
 
     async def _payout_rules(
         self, view: View, transaction: UnsignedTx, payout: Payout, signed_before: Satoshi | None
@@ -151,7 +162,6 @@ class StoremanAuthorizer:
         vault = self._context.directory.vault(group)
         limits = self._context.policy.limits
         policy.check_sweep(transaction, deposits, vault, limits, tip, await _funds(view, outpoints))
-        await self._sweeps.claim(view, transaction, self._context.clock())
         return Checked(transaction, await self._deposit_items(view, transaction, key))
 
     async def _check_return(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
@@ -166,7 +176,6 @@ class StoremanAuthorizer:
             raise MalformedProposal("subject", "is no deposit of this group")
         transaction = await _transaction(view, proposal)
         policy.check_return(transaction, deposit, return_script(terms.reclaim_key), self._context.policy.limits)
-        await self._sweeps.claim(view, transaction, self._context.clock())
         return Checked(transaction, await self._deposit_items(view, transaction, key))
 
     async def _check_child(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:

@@ -71,10 +71,10 @@ class NativeIntake:
             match event:
                 case e.GroupProposed():
                     await self._group_proposed(uow, event)
-                case e.DepositMinted():
+                case e.DepositMinted() if event.asset == self._context.directory.asset:
                     await self._minted(steps, event)
                     supply += event.minted
-                case e.DepositReturned():
+                case e.DepositReturned() if event.asset == self._context.directory.asset:
                     await self._returned(steps, event)
                 case e.WithdrawalRequested():
                     await self._requested(steps, event)
@@ -90,8 +90,8 @@ class NativeIntake:
                 case e.PayoutVoided():
                     await self._voided(steps, event)
                 case e.PayoutSettled():
-                    await self._settled(steps, event)
-                    supply -= event.burnt
+                    if await self._settled(steps, event):
+                        supply -= event.burnt
                 case _:
                     pass
         if tip is not None and any(isinstance(event, e.AssetPolicyChanged) for event in batch.events):
@@ -189,14 +189,16 @@ class NativeIntake:
         for withdrawal in payout.withdrawals:
             self._withdrawal(steps, withdrawal, "requested again", event, stage=WithdrawalStage.REQUESTED, payout=None)
 
-    async def _settled(self, steps: Steps, event: e.PayoutSettled) -> None:
+    async def _settled(self, steps: Steps, event: e.PayoutSettled) -> bool:
+        """Whether it is a payout of ours; of another asset's none is stored."""
         payout = await steps.load_payout(event.id)
         if payout is None:
-            return
+            return False
         steps.step_payout(event.id, payouts.Settled(event.txid, event.at.transaction))
         for withdrawal in payout.withdrawals:
             state = steps.withdrawals[withdrawal]
             steps.withdrawals[withdrawal] = replace(state, stage=WithdrawalStage.SETTLED)
+        return True
 
     def _withdrawal(self, steps: Steps, id_: bytes, text: str, event: e.NativeEvent, **changes: Any) -> None:
         """A new state of a withdrawal that is loaded; of another asset's there is none."""

@@ -92,7 +92,10 @@ class Reserve:
     async def _reserve(self, situation: _Situation, waiting: Sequence[Withdrawal]) -> None:
         free = await self._free_coins(situation)
         least = fee_for(1, 1, situation.rate)
-        payable = [w for w in waiting if w.max_fee >= least][: self._office.policy.max_withdrawals]
+        # One that is too large for the coins that are free now must not keep the others waiting.
+        largest = sorted((coin.value for coin in free), reverse=True)[: self._office.policy.max_inputs]
+        payable = [w for w in waiting if w.max_fee >= least and w.amount <= sum(largest)]
+        payable = payable[: self._office.policy.max_withdrawals]
         while payable:
             try:
                 target = Satoshi(sum(w.amount for w in payable))

@@ -14,16 +14,16 @@ from adapters.bitcoin.transactions import UnsignedTx, check_signed, parse_transa
 from bridge.agents.office import Office
 from bridge.agents.post import SIGNED_TRANSACTION, post
 from bridge.authorizer import child_coin
-from bridge.codec import decode, encode
+from bridge.codec import decode, decode_payout, encode
 from bridge.cosigner import NotOurGroup
 from bridge.ledger import coins_of
 from bridge.messages import PlainOutpoint, PlainOutput, SharedTransaction, TransactionProposal
 from bridge.refusals import MalformedProposal, NotYet
-from bridge.storage import BitcoinTransactionRow, JourneyEntry, TransactionPurpose, UnitOfWork, View
+from bridge.storage import BitcoinTransactionRow, CoinKind, JourneyEntry, TransactionPurpose, UnitOfWork, View
 from foundation.errors import BadInput
 from foundation.quantities import Satoshi
 from mpc.transport import Received
-from registry.ids import deposit_id
+from registry.ids import deposit_id, outpoint_id
 
 _LOG: Final = structlog.get_logger(__name__)
 _SIGN_SECONDS: Final = 20.0
@@ -83,6 +83,7 @@ class Signing:
             raise BadInput("transaction.purpose", f"{shared.purpose!r} is not known")
         async with self._office.database.view() as view:
             transaction = await self._rebuilt(view, shared)
+            await self._check_name(view, shared, transaction)
         check_signed(transaction, shared.raw)
         async with self._office.database.unit() as uow:
             await self._keep(uow, shared, transaction)
@@ -103,6 +104,32 @@ class Signing:
                 raise MalformedProposal("inputs", "are not the parent's output to the vault")
             return UnsignedTx((change,), outputs)
         return UnsignedTx(await coins_of(view, [OutPoint(i.txid, i.vout) for i in proposal.inputs]), outputs)
+
+    async def _check_name(self, view: View, shared: SharedTransaction, transaction: UnsignedTx) -> None:
+        """The transaction is what it is said to be: under a false name it would replace what another one does.
+
+        Raises:
+            MalformedProposal: it is something else. NotYet: this node does not know the payout yet.
+        """
+        subject, vault = shared.proposal.subject, self._office.directory.vault(shared.group)
+        spent = [coin.outpoint for coin in transaction.inputs]
+        asset, first = self._office.directory.asset, spent[0]
+        coins = [await view.coins.get(o.txid, o.vout) for o in spent]
+        deposits = all(coin is not None and coin.kind is CoinKind.DEPOSIT for coin in coins)
+        home = all(output.script == vault for output in transaction.outputs)
+        if shared.purpose == TransactionPurpose.PAYOUT:
+            row = await view.payouts.get(subject)
+            if row is None:
+                raise NotYet("the payout's reservation")
+            fits = decode_payout(row).anchor in spent
+        elif shared.purpose == TransactionPurpose.SWEEP:
+            fits = deposits and home and subject == outpoint_id(first.txid, first.vout)
+        elif shared.purpose == TransactionPurpose.RETURN:
+            fits = deposits and not home and subject == deposit_id(asset, first.txid, first.vout)
+        else:
+            fits = True  # a child was rebuilt from its parent
+        if not fits:
+            raise MalformedProposal("subject", f"is not what this {shared.purpose} is about")
 
     async def _keep(self, uow: UnitOfWork, shared: SharedTransaction, transaction: UnsignedTx) -> None:
         """Store a signed transaction, mark the versions that it replaces, and tell the transfers' journeys."""
