@@ -26,7 +26,8 @@ from adapters.native.events import (
 from bridge.codec import decode_deposit, decode_payout
 from bridge.coin_search import unspent_on
 from bridge.deposits import Stage
-from bridge.intake.common import BITCOIN_CURSOR
+from bridge.intake.common import BITCOIN_CURSOR, NATIVE_CURSOR
+from bridge.intake.native import event_cursor
 from bridge.ledger import coin_of, supply, withdrawals_of
 from bridge.payouts import PayoutStage
 from bridge.storage import CoinKind, TransferKind, View
@@ -105,12 +106,14 @@ async def recorded(view: View) -> Reserves:
         unsettled += sum(w.amount for w in await withdrawals_of(view, decode_payout(row)))
     tail = await view.cursors.get(BITCOIN_CURSOR)
     tip = None if tail is None else Tail.decode(tail).tip
+    native = event_cursor(await view.cursors.get(NATIVE_CURSOR))
     return Reserves(
         vault,
         {OutPoint(d.txid, d.vout): d.amount for d in minted},
         Satoshi(unsettled),
         await supply(view),
         None if tip is None else tip.height,
+        None if native is None else native.number,
     )
 
 
@@ -125,7 +128,9 @@ class _Book:
     """Payouts that are neither settled nor voided, as first reserved: the anchor is the first input of that."""
 
 
-async def observed(rpc: BitcoinRpc, native: NativeChain, chain: bytes, asset: bytes) -> Reserves:
+async def observed(
+    rpc: BitcoinRpc, native: NativeChain, chain: bytes, asset: bytes, at: BlockHeight | None = None
+) -> Reserves:
     """The reserves as the two chains show them, with nothing of ours asked: for `reserves --verify`.
 
     Args:
@@ -133,11 +138,12 @@ async def observed(rpc: BitcoinRpc, native: NativeChain, chain: bytes, asset: by
         native: any node of the native chain.
         chain: the bitcoin chain's id.
         asset: the asset's id.
+        at: the native chain's block; its newest final one where None. A database is compared at its own.
 
     Raises:
         ScanBusy, and what the two nodes' methods raise.
     """
-    last = (await native.finalized_block()).number
+    last = (await native.finalized_block()).number if at is None else at
     book = _book(await native.events(BlockHeight(native.deployment.start_block), last), chain, asset)
     found = await unspent_on(rpc, [vault_script(key) for key in book.keys]) if book.keys else None
     vault = {} if found is None else {coin.outpoint: coin.value for coin in found.coins}

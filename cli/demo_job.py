@@ -261,8 +261,8 @@ async def _close(scene: Scene) -> Reserves:
     with scene.screen.step("Everybody counts: proof of reserves") as step:
 
         async def agreed() -> Reserves | None:
-            chains = await observed(scene.bitcoin, scene.native, found.chain, found.asset)
             ours = await scene.books.reserves()
+            chains = await observed(scene.bitcoin, scene.native, found.chain, found.asset, ours.block)
             return chains if not differences(ours, chains) else None
 
         reserves = await until(agreed, "a storeman's books and the chains agree", _STEP_SECONDS)

@@ -15,7 +15,7 @@ from bridge.receipts import DepositReceipt
 from bridge.settings import PolicySection
 from bridge.tiers import confirmations
 from cli.context import NetworkFile, open_bitcoin, open_native
-from cli.depositing import check_bridge
+from cli.depositing import check_bridge, is_announced
 from cli.output import btc, facts
 from foundation.errors import Retryable
 from registry.assets import AssetPolicy
@@ -154,7 +154,7 @@ async def read_state(network: NetworkFile, receipt: DepositReceipt) -> DepositSt
 async def _hub(network: NetworkFile, receipt: DepositReceipt, coins: Sequence[FoundCoin]) -> HubState:
     async with open_native(network) as native:
         check_bridge(native, receipt)
-        announced = await native.announcement(receipt.announcement_id) is not None
+        announced = await is_announced(native, receipt)
         statuses = await native.deposit_statuses([_id(receipt, found) for found in coins], "latest")
         return HubState(announced, tuple(statuses), await native.asset_policy(receipt.terms.asset))
 

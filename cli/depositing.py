@@ -110,11 +110,27 @@ async def announce(native: NativeChain, sender: Sender, receipt: DepositReceipt)
         What `TxSender.send` raises.
     """
     check_bridge(native, receipt)
-    known = await native.announcement(receipt.announcement_id)
-    if known is not None and known.birthday <= receipt.birthday:
+    if await is_announced(native, receipt):
         return None
     key = f"announce {receipt.announcement_id.hex()}"
     return (await sender.send(native.calls.announce_deposit(receipt.announcement), key)).transaction
+
+
+async def is_announced(native: NativeChain, receipt: DepositReceipt) -> bool:
+    """Whether a receipt's terms are announced, finally or not yet, with a birthday that misses no coin."""
+    from adapters.native.events import DepositAnnounced
+
+    known = await native.announcement(receipt.announcement_id)
+    if known is not None and known.birthday <= receipt.birthday:
+        return True
+    first = BlockHeight((await native.finalized_block()).number + 1)
+    last = (await native.latest_block()).number
+    fresh = await native.events(first, last) if first <= last else []
+    return any(
+        event.id == receipt.announcement_id and event.terms.birthday <= receipt.birthday
+        for event in fresh
+        if isinstance(event, DepositAnnounced)
+    )
 
 
 def check_bridge(native: NativeChain, receipt: DepositReceipt) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -25,6 +26,10 @@ from cli.output import Output, btc, cut, facts, width
 
 if TYPE_CHECKING:
     from bridge.reserves import Reserves
+    from foundation.quantities import BlockHeight
+
+_TRIES: Final = 3
+_PAUSE_SECONDS: Final = 1.0
 
 app = command_group("Proof of reserves: the vault's coins against the tokens.", no_args_is_help=False)
 
@@ -49,8 +54,7 @@ def reserves(
       causeway reserves --verify --network network.toml
     """
     folder = _folder(node, verify)
-    ours = None if folder is None else run(_recorded(folder))
-    theirs = run(_observed(network_file(network))) if verify else None
+    ours, theirs = run(_counted(folder, network_file(network) if verify else None))
     document, text, fine = _told(ours, theirs)
     Output(as_json).result(document, text)
     if not fine:
@@ -67,6 +71,22 @@ def _folder(node: Path | None, verify: bool) -> Path | None:
         raise
 
 
+async def _counted(folder: Path | None, network: NetworkFile | None) -> tuple[Reserves | None, Reserves | None]:
+    """From the database and from the chains, each where it is asked for.
+
+    Both move on while they are read: where they differ, they are read again.
+    """
+    from bridge.reserves import differences
+
+    for _ in range(_TRIES):
+        ours = None if folder is None else await _recorded(folder)
+        theirs = None if network is None else await _observed(network, None if ours is None else ours.block)
+        if ours is None or theirs is None or not differences(ours, theirs):
+            break
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return ours, theirs
+
+
 async def _recorded(folder: Path) -> Reserves:
     from bridge.reserves import recorded
     from bridge.settings import Settings
@@ -76,12 +96,12 @@ async def _recorded(folder: Path) -> Reserves:
         return await recorded(view)
 
 
-async def _observed(network: NetworkFile) -> Reserves:
+async def _observed(network: NetworkFile, at: BlockHeight | None) -> Reserves:
     from bridge.coin_search import SCAN_SECONDS
     from bridge.reserves import observed
 
     async with open_bitcoin(network, timeout_s=SCAN_SECONDS) as bitcoin, open_native(network) as native:
-        return await observed(bitcoin, native, network.chain, network.asset)
+        return await observed(bitcoin, native, network.chain, network.asset, at)
 
 
 def _told(ours: Reserves | None, theirs: Reserves | None) -> tuple[dict[str, Any], str, bool]:
