@@ -189,11 +189,11 @@ class Scene:
     vault: bytes
     group: bytes
 
-    async def payment(self, rate: int = 2_000) -> UnsignedTx:
-        """The right payment of the live payout."""
+    async def payment(self, rate: int = 20_000) -> UnsignedTx:
+        """The right payment of the live payout, at a rate far above the one that it was signed with."""
         return await self._payment(self.live_payout, rate)
 
-    async def _payment(self, payout: Payout, rate: int = 2_000) -> UnsignedTx:
+    async def _payment(self, payout: Payout, rate: int = 20_000) -> UnsignedTx:
         async with self.life.storeman.view() as view:
             coins = await coins_of(view, payout.inputs)
             withdrawals = await withdrawals_of(view, payout)
