@@ -7,7 +7,6 @@ database, never from the request, and the digests are computed here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,11 +20,10 @@ from bridge import policy
 from bridge.codec import decode, decode_deposit, decode_payout
 from bridge.intake.common import Context
 from bridge.intake.intake import Intake
-from bridge.ledger import balance, coins_of, deposits_of, withdrawals_of
+from bridge.ledger import coins_of, deposits_of, withdrawals_of
 from bridge.messages import TransactionProposal
 from bridge.payouts import Payout
-from bridge.policy import Balance
-from bridge.promised_fees import promise_fee, promised_elsewhere
+from bridge.promised_fees import funds, promise_fee
 from bridge.refusals import InputNotOurs, MalformedProposal, NotYet
 from bridge.storage import Database, TransactionPurpose, TransferKind, View
 from bridge.sweep_claims import SweepClaims
@@ -143,7 +141,7 @@ class StoremanAuthorizer:
             await withdrawals_of(view, payout),
             self._context.directory.vault(payout.group),
             self._context.policy.limits,
-            await _funds(view, payout.inputs),
+            await funds(view, payout.inputs),
             signed_before,
         )
 
@@ -161,7 +159,7 @@ class StoremanAuthorizer:
                 raise InputNotOurs(outpoint, "is another group's deposit")
         vault = self._context.directory.vault(group)
         limits = self._context.policy.limits
-        policy.check_sweep(transaction, deposits, vault, limits, tip, await _funds(view, outpoints))
+        policy.check_sweep(transaction, deposits, vault, limits, tip, await funds(view, outpoints))
         return Checked(transaction, await self._deposit_items(view, transaction, key))
 
     async def _check_return(self, view: View, group: bytes, key: bytes, proposal: TransactionProposal) -> Checked:
@@ -195,8 +193,8 @@ class StoremanAuthorizer:
             change = replace(change, height=in_chain.height)
         transaction = UnsignedTx((change,), _outputs(proposal))
         limits = self._context.policy.limits
-        funds = await _funds(view, [change.outpoint])
-        policy.check_child(transaction, change, parent, vault, limits, funds)
+        held = await funds(view, [change.outpoint])
+        policy.check_child(transaction, change, parent, vault, limits, held)
         return Checked(transaction, _vault_items(transaction, key))
 
     async def _deposit_items(self, view: View, transaction: UnsignedTx, key: bytes) -> tuple[SigningItem, ...]:
@@ -221,12 +219,6 @@ def plain_outpoint(txid: bytes, vout: int) -> OutPoint:
 
 def _outputs(proposal: TransactionProposal) -> tuple[TxOut, ...]:
     return tuple(TxOut(Satoshi(output.value), output.script) for output in proposal.outputs)
-
-
-async def _funds(view: View, spending: Sequence[OutPoint]) -> Balance:
-    """What the vault holds against what it owes, less all that this node has agreed to besides."""
-    held = await balance(view, spending)
-    return replace(held, reserves=Satoshi(held.reserves - await promised_elsewhere(view, spending)))
 
 
 async def _transaction(view: View, proposal: TransactionProposal) -> UnsignedTx:

@@ -122,9 +122,8 @@ class Cosigner:
         inputs = [OutPoint(i.txid, i.vout) for i in proposal.inputs]
         script = self._context.directory.vault(proposal.group)
         limits = self._context.policy.limits
-        policy.check_reservation(
-            withdrawals, inputs, live, await vault_view(view, script, tip.height), limits, await balance(view)
-        )
+        held = await balance(view, () if live is None else live.inputs)
+        policy.check_reservation(withdrawals, inputs, live, await vault_view(view, script, tip.height), limits, held)
         ids = [outpoint_id(o.txid, o.vout) for o in inputs]
         digest = self._native.hub_digests.payout_reservation(
             proposal.group, self._context.directory.asset, proposal.withdrawals, ids

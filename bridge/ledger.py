@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from adapters.bitcoin.primitives import Coin, OutPoint
 from bridge.codec import decode_deposit, decode_payout, decode_withdrawal
@@ -10,7 +10,7 @@ from bridge.deposits import Deposit, Stage
 from bridge.intake.bitcoin import LIVE_PAYOUTS
 from bridge.intake.common import SUPPLY
 from bridge.payouts import Payout, PayoutStage, Withdrawal
-from bridge.policy import Balance, VaultView
+from bridge.policy import TAPROOT_DUST, Balance, VaultView
 from bridge.refusals import InputNotOurs, NotYet
 from bridge.storage import CoinKind, CoinRow, TransactionPurpose, TransferKind, View
 from foundation.quantities import BlockHeight, Satoshi, TokenUnits
@@ -31,8 +31,10 @@ async def balance(view: View, spending: Iterable[OutPoint] = ()) -> Balance:
 
     Deposits count once they are minted and as long as their coin is unspent. The fees of our own transactions that
     are signed and in no block yet are counted as spent, so that several of them cannot each use the same surplus;
-    but not of those that a new transaction, which spends the coins `spending`, would replace.
+    but not of those that a new transaction, which spends the coins `spending`, would replace. So is the change below
+    dust that payouts will leave to miners.
     """
+    spending = frozenset(spending)
     replaced = {row.txid for row in await view.bitcoin_transactions.spending((o.txid, o.vout) for o in spending)}
     vault = await view.coins.total(CoinKind.VAULT)
     minted = await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.MINTED)
@@ -43,8 +45,21 @@ async def balance(view: View, spending: Iterable[OutPoint] = ()) -> Balance:
         unsettled += sum(w.amount for w in await withdrawals_of(view, payout))
     own = {TransactionPurpose.SWEEP, TransactionPurpose.CPFP}
     waiting = [row for row in await view.bitcoin_transactions.waiting() if row.purpose in own]
-    promised = sum(row.fee for row in waiting if row.txid not in replaced)
+    promised = sum(row.fee for row in waiting if row.txid not in replaced) + await _dust_promised(view, spending)
     return Balance(Satoshi(vault + held - promised), Satoshi(unsettled), await supply(view))
+
+
+async def _dust_promised(view: View, spending: Set[OutPoint]) -> int:
+    """The change below dust of all payouts that are reserved and not in the chain, but for the one that is at hand."""
+    total = 0
+    for payout in map(decode_payout, await view.payouts.by_stage(PayoutStage.RESERVED)):
+        if payout.anchor in spending:
+            continue
+        coins = [await view.coins.get(outpoint.txid, outpoint.vout) for outpoint in payout.inputs]
+        held = sum(coin.value for coin in coins if coin is not None and coin.height is not None)
+        left = held - sum(withdrawal.amount for withdrawal in await withdrawals_of(view, payout))
+        total += left if 0 < left < TAPROOT_DUST else 0
+    return total
 
 
 async def withdrawals_of(view: View, payout: Payout) -> tuple[Withdrawal, ...]:

@@ -89,6 +89,11 @@ class Balance:
     unsettled: Satoshi
     supply: TokenUnits
 
+    @property
+    def surplus(self) -> int:
+        """What is there beyond what is owed, in satoshi; negative where something is missing."""
+        return self.reserves + self.unsettled - self.supply
+
     def check(self, cost: int) -> None:
         """Raises `Insolvent` if `cost` satoshi less than now would not cover the supply."""
         left = Satoshi(self.reserves + self.unsettled - cost)
@@ -195,14 +200,16 @@ def check_reservation(
     owed = sum(withdrawal.amount for withdrawal in withdrawals)
     if held < owed:
         raise MalformedProposal("inputs", f"hold {held} sat for {owed}")
+    change = held - owed >= TAPROOT_DUST
     if live is None:
-        _check_payable(withdrawals, len(inputs), limits)
-    balance.check(cost=TAPROOT_DUST)
+        _check_payable(withdrawals, len(inputs), limits, change=change)
+    balance.check(cost=0 if change else held - owed)
 
 
-def _check_payable(withdrawals: Sequence[Withdrawal], inputs: int, limits: Limits) -> None:
+def _check_payable(withdrawals: Sequence[Withdrawal], inputs: int, limits: Limits, *, change: bool) -> None:
     """A payment at the floor is possible; coins that are bound to one that is not would be bound for ever."""
-    vsize = key_path_vsize(inputs, [withdrawal.destination for withdrawal in withdrawals])
+    outputs = [withdrawal.destination for withdrawal in withdrawals]
+    vsize = key_path_vsize(inputs, [*outputs, bytes(34)] if change else outputs)  # as long as the vault's
     least = fee_shares(_at_rate(limits.fee_floor, vsize, up=True), len(withdrawals))
     for withdrawal, share in zip(withdrawals, least, strict=True):
         if share > withdrawal.max_fee:

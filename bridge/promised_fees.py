@@ -8,12 +8,15 @@ transaction's coins is spent in the chain.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from msgspec import Struct
 
 from adapters.bitcoin.primitives import OutPoint
 from bridge.codec import decode, encode
+from bridge.ledger import balance
+from bridge.policy import Balance
 from bridge.storage import UnitOfWork, View
 from foundation.quantities import Satoshi
 
@@ -25,6 +28,15 @@ class PromisedFee(Struct, frozen=True, forbid_unknown_fields=True, array_like=Tr
 
     coins: list[tuple[bytes, int]]
     fee: int
+
+
+async def funds(view: View, spending: Sequence[OutPoint]) -> Balance:
+    """What the vault holds against what it owes, less all that this node has agreed to besides.
+
+    `spending`: the coins of the transaction that is at hand, whose own promises do not count against it.
+    """
+    held = await balance(view, spending)
+    return replace(held, reserves=Satoshi(held.reserves - await promised_elsewhere(view, spending)))
 
 
 async def promised_elsewhere(view: View, spending: Iterable[OutPoint]) -> Satoshi:
@@ -58,5 +70,11 @@ async def _open(view: View) -> list[PromisedFee]:
 
 
 async def _is_over(view: View, promise: PromisedFee) -> bool:
+    """One of its coins is spent in the chain; of a child's, the parent can never confirm."""
+    for parent in {txid for txid, _ in promise.coins}:
+        for spent in await view.bitcoin_transactions.inputs(parent):
+            coin = await view.coins.get(*spent)
+            if coin is not None and coin.spent_by not in (None, parent):
+                return True
     coins = [await view.coins.get(txid, vout) for txid, vout in promise.coins]
     return any(coin is not None and coin.spent_by is not None for coin in coins)

@@ -210,6 +210,8 @@ class BitcoinTransactions(Repository):
     async def waiting(self, purpose: TransactionPurpose | None = None) -> tuple[BitcoinTransactionRow, ...]:
         """Transactions to be broadcast again: in no block, not bumped, and none of their coins spent in a block.
 
+        Nor is any coin of a child's parent spent by another transaction: the parent can never confirm then.
+
         Those never broadcast come first, then the oldest. A reorg may make a transaction wait again.
         """
         c = bitcoin_transactions.c
@@ -229,7 +231,16 @@ class BitcoinTransactions(Repository):
             coins.c.vout == mine.c.spent_vout,
             coins.c.spent_by.is_not(None),
         )
-        query = select(bitcoin_transactions).where(c.height.is_(None), c.replaced_by.is_(None), ~beaten, ~spent)
+        parents = bitcoin_inputs.alias("parents")
+        orphan = exists().where(
+            c.purpose == TransactionPurpose.CPFP,
+            parents.c.txid == c.subject,
+            coins.c.txid == parents.c.spent_txid,
+            coins.c.vout == parents.c.spent_vout,
+            coins.c.spent_by != c.subject,
+        )
+        lost = or_(beaten, spent, orphan)
+        query = select(bitcoin_transactions).where(c.height.is_(None), c.replaced_by.is_(None), ~lost)
         if purpose is not None:
             query = query.where(c.purpose == purpose)
         # The engines disagree on where NULL sorts.

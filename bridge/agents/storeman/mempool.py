@@ -7,13 +7,13 @@ from typing import Final
 
 import structlog
 
-from adapters.bitcoin.builders import child_transaction, return_transaction, sweep_transaction
+from adapters.bitcoin.builders import child_transaction, return_transaction
 from adapters.bitcoin.errors import FeeAboveLimit, OutputBelowDust
 from adapters.bitcoin.fees import replacement_fee
 from adapters.bitcoin.primitives import Coin
 from adapters.bitcoin.transactions import UnsignedTx, parse_transaction
 from bridge.agents.office import Apart, Office
-from bridge.agents.storeman.payments import Pay
+from bridge.agents.storeman.payments import Pay, sweep_within_means
 from bridge.agents.storeman.signing import Plan, Signing
 from bridge.authorizer import child_coin
 from bridge.codec import decode_payout
@@ -110,7 +110,7 @@ class Bump:
         vault = self._office.directory.vault(group)
         try:
             if row.purpose is TransactionPurpose.SWEEP:
-                transaction = sweep_transaction(coins, vault, rate, minimum_fee=least)
+                transaction = await sweep_within_means(self._office, coins, vault, rate, least)
             elif row.purpose is TransactionPurpose.RETURN:
                 transaction = return_transaction(coins[0], parsed.outputs[0].script, rate, minimum_fee=least)
             else:

@@ -19,6 +19,7 @@ from bridge.deposits import Deposit, Stage
 from bridge.ledger import coins_of, in_flight, live_payouts, withdrawals_of
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
 from bridge.policy import SWEEP_MARGIN
+from bridge.promised_fees import funds
 from bridge.storage import TransactionPurpose, TransferKind, TransferRow, View
 from foundation.quantities import BlockHeight, Satoshi, SatPerKvB
 from registry.ids import outpoint_id
@@ -149,10 +150,30 @@ class Sweep:
         coins = [Coin(OutPoint(d.txid, d.vout), d.amount, d.script, d.height) for d in batch]
         vault = self._office.directory.vault(group)
         try:
-            transaction = sweep_transaction(coins, vault, await self._office.fees.rate())
+            transaction = await sweep_within_means(self._office, coins, vault, await self._office.fees.rate())
         except OutputBelowDust:
             _LOG.info("too little to sweep", deposits=len(batch))
             return
         first = transaction.inputs[0].outpoint
         subject = outpoint_id(first.txid, first.vout)
         await self._signing.sign(Plan(group, TransactionPurpose.SWEEP, subject, transaction))
+
+
+async def sweep_within_means(
+    office: Office, coins: Sequence[Coin], vault: bytes, rate: SatPerKvB, minimum_fee: Satoshi = Satoshi(0)
+) -> UnsignedTx:
+    """The sweep at `rate`, or at the highest rate that the vault's surplus pays, if it is lower.
+
+    Nobody signs a sweep that the surplus cannot pay. While blocks are dear a cheap sweep is better than none: what is
+    not swept before its reclaim height, its depositor can take back, tokens or not.
+
+    Raises:
+        OutputBelowDust: too little is left after the fee.
+    """
+    transaction = sweep_transaction(coins, vault, rate, minimum_fee=minimum_fee)
+    async with office.database.view() as view:
+        surplus = (await funds(view, [coin.outpoint for coin in coins])).surplus
+    if transaction.fee <= surplus:
+        return transaction
+    lower = SatPerKvB(max(surplus * 1000 // transaction.vsize, office.fees.policy.floor))
+    return sweep_transaction(coins, vault, SatPerKvB(min(lower, rate)), minimum_fee=minimum_fee)

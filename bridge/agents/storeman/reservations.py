@@ -18,10 +18,10 @@ from adapters.native.types import Outpoint, Reservation, WithdrawalStatus
 from bridge.agents.office import Apart, Office, call_key
 from bridge.agents.storeman.cosigning import Cosigning
 from bridge.codec import decode_withdrawal
-from bridge.ledger import live_payouts, vault_view, withdrawals_of
+from bridge.ledger import balance, live_payouts, vault_view, withdrawals_of
 from bridge.messages import PlainOutpoint, ReserveProposal
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
-from bridge.policy import VaultView
+from bridge.policy import TAPROOT_DUST, VaultView
 from bridge.storage import TransferKind
 from bridge.tiers import confirmations
 from foundation.quantities import Satoshi, SatPerKvB, UnixMs
@@ -42,6 +42,7 @@ class _Situation:
     group: Group
     view: VaultView
     rate: SatPerKvB
+    surplus: int  # satoshi that the vault holds beyond what it owes
 
 
 class Reserve:
@@ -65,13 +66,14 @@ class Reserve:
             waiting = [w for w in map(decode_withdrawal, rows) if w.asset == directory.asset]
             lame = [p for p in await live_payouts(view) if p.stage is PayoutStage.RESERVED and p.group == active.id]
             vault = await vault_view(view, directory.vault(active.id), tip.height)
+            surplus = (await balance(view)).surplus
         lame = [p for p in lame if any(o not in vault.coins for o in p.inputs)]
         if not waiting and not lame:
             self._sent.clear()
             return False
         if not self._office.is_turn(directory.storeman_peers(active.id)):
             return True
-        situation = _Situation(active, vault, await self._office.fees.rate())
+        situation = _Situation(active, vault, await self._office.fees.rate(), surplus)
         apart = Apart()
         for payout in lame:
             with apart:
@@ -99,7 +101,7 @@ class Reserve:
         while payable:
             try:
                 target = Satoshi(sum(w.amount for w in payable))
-                coins = select_coins(free, target, situation.rate, max_inputs=self._office.policy.max_inputs)
+                coins = self._select(situation, free, target)
             except InsufficientFunds:
                 payable.pop()  # the oldest first; the others wait for coins
                 continue
@@ -111,6 +113,19 @@ class Reserve:
             payable = enough
         if waiting:
             _LOG.debug("no withdrawal can be reserved now", waiting=len(waiting), coins=len(free))
+
+    def _select(self, situation: _Situation, free: Sequence[Coin], target: Satoshi) -> tuple[Coin, ...]:
+        """The coins to bind; with change, where the surplus cannot pay for leaving dust to the miner.
+
+        Raises:
+            InsufficientFunds: there are too few.
+        """
+        most, rate = self._office.policy.max_inputs, situation.rate
+        coins = select_coins(free, target, rate, max_inputs=most)
+        left = sum(coin.value for coin in coins) - target
+        if max(situation.surplus, 0) < left < TAPROOT_DUST:
+            coins = select_coins(free, target, rate, max_inputs=most, max_steps=0)
+        return coins
 
     async def _free_coins(self, situation: _Situation) -> list[Coin]:
         """Deep enough, bound to nothing that this node knows, nor on the Hub's newest block."""

@@ -168,5 +168,5 @@ async def test_a_withdrawal_that_is_too_large_keeps_no_others_waiting(case: Case
         Withdrawal(bytes([n]) * 32, ASSET, b"o" * 20, TokenUnits(amount), Satoshi(9_000), PAYEE, b"", BlockHeight(1))
         for n, amount in enumerate((AMOUNT + 1, 60_000, 70_000))
     ]
-    await reserve._reserve(_Situation(cast(Any, None), view, SatPerKvB(1_000)), asked)
+    await reserve._reserve(_Situation(cast(Any, None), view, SatPerKvB(1_000), 0), asked)
     assert proposed == [bytes([1]) * 32, bytes([2]) * 32]

@@ -131,10 +131,14 @@ def test_a_payout_that_is_in_the_chain_or_over_is_not_replaced(stage: PayoutStag
 
 
 def test_nothing_is_reserved_from_an_insolvent_vault() -> None:
-    """What change below dust may cost has to be there already."""
-    reserve(balance=Balance(Satoshi(900_330), Satoshi(0), TokenUnits(900_000)))
+    """Change below dust goes to the miner: that has to be there beyond what is owed, and nothing else has."""
+    reserve(balance=Balance(Satoshi(900_000), Satoshi(0), TokenUnits(900_000)))
     with pytest.raises(Insolvent):
-        reserve(balance=Balance(Satoshi(900_329), Satoshi(0), TokenUnits(900_000)))
+        reserve(balance=Balance(Satoshi(899_999), Satoshi(0), TokenUnits(900_000)))
+    coins = (vault_coin(11, 100_000), vault_coin(12, 20_329))
+    reserve(view=vault_view(coins), balance=Balance(Satoshi(900_329), Satoshi(0), TokenUnits(900_000)))
+    with pytest.raises(Insolvent):
+        reserve(view=vault_view(coins), balance=Balance(Satoshi(900_328), Satoshi(0), TokenUnits(900_000)))
 
 
 PARENT = right_payment(RESERVED, COINS[:2], fee=400)  # 2 sat/vB
