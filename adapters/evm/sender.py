@@ -132,6 +132,16 @@ class TxSender:
         self._nudge.set()
         return await asyncio.shield(found.outcome)
 
+    async def is_used_up(self, key: str) -> bool:
+        """Whether what was sent under `key` is final and had no effect: refused by the contract, or without its nonce.
+
+        Whoever still needs the effect asks under another key; under this one the answer stays the same for ever.
+        """
+        versions = await self._journal.by_key(self.account, key)
+        waits = any(version.status is TxStatus.PENDING for version in versions)
+        worked = any(version.status is TxStatus.MINED and not version.is_filler for version in versions)
+        return bool(versions) and not waits and not worked
+
     async def _find(self, call: Call, key: str) -> Flight | TxResult | None:
         """What is known under this key: on its way, or final."""
         flight = next((flight for flight in self._shepherd.flights.values() if flight.key == key), None)

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from adapters.bitcoin.fees import FeePolicy
 from adapters.bitcoin.rpc import BitcoinRpc
+from adapters.evm.flight import TxResult
 from adapters.evm.sender import TxSender
 from adapters.native.calls import NativeCall
 from adapters.native.chain import NativeChain
@@ -181,3 +182,15 @@ async def gather_some(tasks: Iterable[Awaitable[T]], enough: int) -> tuple[list[
 def call_key(verb: str, subject: bytes, call: NativeCall) -> str:
     """The key under which a call is sent: the same call is sent once, another one for the same subject is another."""
     return f"{verb}:{subject.hex()}:{hashlib.sha256(call.data).hexdigest()[:16]}"
+
+
+async def send_call(sender: TxSender, verb: str, subject: bytes, call: NativeCall) -> TxResult:
+    """Send `call` once, and wait until it is in a block.
+
+    Where an earlier try is final and had no effect, because a pause of the asset met it on its way or something else
+    took its nonce, there is a new one: what refused it then may have passed. Raises as `TxSender.send`.
+    """
+    key, attempt = call_key(verb, subject, call), 0
+    while await sender.is_used_up(f"{key}:{attempt}"):
+        attempt += 1
+    return await sender.send(call, f"{key}:{attempt}")

@@ -9,12 +9,13 @@ from typing import Final
 
 import structlog
 
+from adapters.evm.errors import TransactionAbandoned
 from adapters.native.calls import NativeCall
 from adapters.native.eip712 import BadSignature, by_signer, recover, sign_digest
 from adapters.native.errors import ContractRefused, DepositAlreadyFinal, PayoutNotLive
 from adapters.native.types import DepositClaim
 from bridge.agents.attesting import Due, Standing, claims_due, standing, subject_of
-from bridge.agents.office import Office, call_key
+from bridge.agents.office import Office, send_call
 from bridge.agents.post import ATTESTATION, post
 from bridge.codec import decode, encode
 from bridge.messages import Attestation, Attestations, Claim, DepositSeen, PayoutSeen, Taken, claim_digest
@@ -182,7 +183,7 @@ class _Ready:
 
     due: Due
     call: NativeCall
-    key: str
+    verb: str
     signers: tuple[bytes, ...]
 
 
@@ -234,14 +235,14 @@ class Submit:
             call, verb = calls.settle(claim.payout, claim.txid, TokenUnits(claim.fee), ordered), "settle"
         else:
             call, verb = calls.void_payout(claim.payout, claim.spender, ordered), "void"
-        return _Ready(item, call, call_key(verb, item.subject, call), tuple(sorted(signatures)))
+        return _Ready(item, call, verb, tuple(sorted(signatures)))
 
     async def _submit(self, ready: _Ready) -> tuple[_Ready, bytes] | None:
         """Send one, and return it with the transaction's hash; None where it had no effect of ours."""
         async with self._slots:
             subject = ready.due.subject
             try:
-                result = await self._office.sender.send(ready.call, ready.key)
+                result = await send_call(self._office.sender, ready.verb, subject, ready.call)
             except (DepositAlreadyFinal, PayoutNotLive):
                 self._sent[subject] = self._office.clock()  # another voucher was faster
                 return None
@@ -249,7 +250,7 @@ class Submit:
                 _LOG.warning("the Hub refuses a submission", subject=subject.hex(), reason=str(error))
                 self._sent[subject] = self._office.clock()
                 return None
-            except Retryable as error:
+            except (Retryable, TransactionAbandoned) as error:
                 _LOG.info("a submission waits", subject=subject.hex(), problem=str(error))
                 return None
         self._sent[subject] = self._office.clock()

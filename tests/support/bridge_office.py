@@ -66,6 +66,9 @@ class Sender:
     sent: list[tuple[str, str]] = field(default_factory=list)
     error: CausewayError | None = None
 
+    async def is_used_up(self, key: str) -> bool:
+        return False
+
     async def send(self, call: Any, key: str) -> Any:
         self.sent.append((call.label, key))
         if self.error is not None:

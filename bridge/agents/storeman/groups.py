@@ -8,7 +8,7 @@ import structlog
 
 from adapters.native.errors import AlreadyActivated, ProposalSuperseded
 from adapters.native.proofs import group_proof
-from bridge.agents.office import Office, call_key
+from bridge.agents.office import Office, send_call
 from bridge.agents.storeman.cosigning import Cosigning
 from bridge.messages import ConfirmKey
 from registry.groups import Group, GroupStatus
@@ -52,7 +52,7 @@ class CreateGroup:
         indexed = [(self._index(group, account), confirmations[account]) for account in sorted(confirmations)]
         call = self._office.native.calls.activate_group(group.id, xonly, proof, indexed)
         try:
-            await self._office.sender.send(call, call_key("activate", group.id, call))
+            await send_call(self._office.sender, "activate", group.id, call)
         except (AlreadyActivated, ProposalSuperseded) as error:
             _LOG.info("the group is decided", group=group.id.hex(), reason=str(error))
         self._over.add(group.id)

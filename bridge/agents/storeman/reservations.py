@@ -15,7 +15,7 @@ from adapters.bitcoin.transactions import key_path_vsize
 from adapters.native.eip712 import by_signer
 from adapters.native.errors import ContractRefused
 from adapters.native.types import Outpoint, Reservation, WithdrawalStatus
-from bridge.agents.office import Apart, Office, call_key
+from bridge.agents.office import Apart, Office, send_call
 from bridge.agents.storeman.cosigning import Cosigning
 from bridge.codec import decode_withdrawal
 from bridge.ledger import balance, live_payouts, vault_view, withdrawals_of
@@ -167,7 +167,7 @@ class Reserve:
         reservation = Reservation(group.id, asset, tuple(ids), _plain(outpoints))
         call = self._office.native.calls.reserve(reservation, by_signer(signatures))
         try:
-            await self._office.sender.send(call, call_key("reserve", digest, call))
+            await send_call(self._office.sender, "reserve", digest, call)
         except ContractRefused as error:
             _LOG.info("the Hub refuses a reservation", reason=str(error), withdrawals=len(ids))
         now = self._office.clock()

@@ -12,7 +12,7 @@ from adapters.bitcoin.primitives import Coin, OutPoint
 from adapters.bitcoin.scripts import return_script
 from adapters.native.eip712 import by_signer
 from adapters.native.errors import DepositAlreadyFinal
-from bridge.agents.office import Apart, Office, call_key
+from bridge.agents.office import Apart, Office, send_call
 from bridge.agents.storeman.cosigning import Cosigning
 from bridge.agents.storeman.signing import Plan, Signing
 from bridge.codec import decode_deposit
@@ -61,7 +61,7 @@ class BarMints:
         amount = TokenUnits(d.amount)
         call = native.calls.return_deposit(d.asset, d.txid, d.vout, amount, d.group, reason, signatures)
         try:
-            await self._office.sender.send(call, call_key("bar", d.deposit_id, call))
+            await send_call(self._office.sender, "bar", d.deposit_id, call)
         except DepositAlreadyFinal as error:
             _LOG.info("the deposit is decided", deposit=d.deposit_id.hex(), reason=str(error))
         self._sent[d.deposit_id] = self._office.clock()
