@@ -281,7 +281,7 @@ def _toml(path: Path) -> Mapping[str, Any]:
 
 
 def _from_json_keystore(path: Path, text: str) -> bytes:
-    from eth_account import Account
+    from adapters.evm.accounts import Account
 
     password = keystore_password(None, what=f"account in {path}")
     try:

@@ -105,7 +105,7 @@ class Anvil(Node):
     def account_key(self, index: int) -> bytes:
         """The private key, 32 bytes, of the development account `index` (0 to 19)."""
         # Imported here: it takes half a second, which only those pay who ask for a key.
-        from eth_account import Account
+        from adapters.evm.accounts import Account
 
         Account.enable_unaudited_hdwallet_features()
         return bytes(Account.from_mnemonic(self.mnemonic, account_path=f"m/44'/60'/0'/0/{index}").key)

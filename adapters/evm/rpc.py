@@ -233,7 +233,9 @@ def _receipt(answer: Json) -> Receipt | None:
     # Some nodes answer with a receipt that has no block yet.
     if answer is None or read_field(answer, method, "blockNumber") is None:
         return None
-    contract = answer.get("contractAddress")
+    contract, logs = answer.get("contractAddress"), read_field(answer, method, "logs")
+    if not isinstance(logs, list):
+        raise BadAnswer(method, "logs", "is no list")
     return Receipt(
         read_data(read_field(answer, method, "transactionHash"), method, "transactionHash", 32),
         _place(answer, method),
@@ -241,5 +243,5 @@ def _receipt(answer: Json) -> Receipt | None:
         read_quantity(read_field(answer, method, "gasUsed"), method, "gasUsed"),
         Wei(read_quantity(read_field(answer, method, "effectiveGasPrice"), method, "effectiveGasPrice")),
         None if contract is None else read_data(contract, method, "contractAddress", 20),
-        tuple(_log(entry, method) for entry in read_field(answer, method, "logs")),
+        tuple(_log(entry, method) for entry in logs),
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from eth_account import Account
-
+from adapters.evm.accounts import Account
 from adapters.evm.fees import Fees
 from adapters.evm.journal import SignedTx
 from adapters.evm.types import Call

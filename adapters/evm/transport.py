@@ -135,8 +135,9 @@ class Transport:
             raise NodeUnavailable(name, "no answer in time") from error
         except (ClientError, OSError) as error:
             raise NodeUnavailable(name, type(error).__name__) from error
-        except (ValueError, KeyError, TypeError) as error:
-            # What is not JSON, or has not the form of JSON-RPC, is a proxy's page or a node that is going down.
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            # What is not JSON (or nests too deep), or has not the form of JSON-RPC, is a proxy's page or a node that
+            # is going down.
             raise NodeUnavailable(name, "the answer is not JSON-RPC") from error
 
     def _open(self) -> ClientSession:

@@ -117,9 +117,9 @@ async def test_a_node_that_is_too_slow_passes(node: Node) -> None:
     assert refusal.value.problem == "no answer in time"
 
 
-@pytest.mark.parametrize("text", ["<html>Bad gateway</html>", "", "{", "[1, 2", "17"])
+@pytest.mark.parametrize("text", ["<html>Bad gateway</html>", "", "{", "[1, 2", "17", "[" * 5_000])
 async def test_what_is_not_json_rpc_passes(node: Node, rpc: EvmRpc, text: str) -> None:
-    """A proxy's page, or half an answer, is an error that is typed, in single calls and in batches."""
+    """A proxy's page, half an answer, or one nested too deep is a typed error, in single calls and in batches."""
     node.raw = lambda: web.Response(text=text, content_type="application/json")
     with pytest.raises((NodeUnavailable, BadAnswer)):
         await rpc.chain_id()
@@ -351,6 +351,14 @@ async def test_receipts_are_read(node: Node, rpc: EvmRpc) -> None:
     node.result("eth_getTransactionReceipt", None)
     assert await rpc.receipts([b"\xab" * 32]) == [None]
     assert await rpc.receipts([]) == []
+
+
+async def test_a_receipt_without_a_list_of_logs_is_refused(node: Node, rpc: EvmRpc) -> None:
+    """A receipt whose logs are no list is refused, and the field is named."""
+    node.result("eth_getTransactionReceipt", {**RECEIPT, "logs": 7})
+    with pytest.raises(BadAnswer) as refusal:
+        await rpc.receipts([b"\xab" * 32])
+    assert refusal.value.field == "logs"
 
 
 async def test_a_malformed_error_is_refused(node: Node, rpc: EvmRpc) -> None:
