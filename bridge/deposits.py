@@ -24,6 +24,7 @@ from typing import TypeAlias
 from bridge.tiers import Tiers, confirmations
 from foundation.errors import Fatal
 from foundation.quantities import BlockHeight, Satoshi, TokenUnits
+from registry.amounts import format_amount
 
 
 class Stage(StrEnum):
@@ -306,7 +307,7 @@ def _minted(deposit: Deposit, units: TokenUnits, transaction: bytes) -> tuple[De
         return deposit, ()
     minted = replace(deposit, refusal=None, minted=units, mint_transaction=transaction)
     after = minted if deposit.stage in ENDED else _undecided(minted)
-    return after, (Note(f"minted {units} units", transaction, "native"),)
+    return after, (Note(f"minted {format_amount(units, 8, symbol='BTC')}", transaction, "native"),)
 
 
 def _barred(deposit: Deposit, transaction: bytes) -> tuple[Deposit, tuple[Effect, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from foundation.quantities import BlockHeight, Satoshi, SatPerKvB, UnixMs
 
 BLOCK_MS: Final = 600_000
 """What bitcoin's blocks are apart, on average, where the node has measured nothing."""
+_ROLE_END: Final = re.compile("[,:] ")
 _SCRIPT: Final = bytes(34)
 """As long as Taproot's, the longest that is paid: storemen reckon so before they know the coins."""
 
@@ -161,7 +163,7 @@ def fee_of_transaction(row: BitcoinTransactionRow, around: Surroundings) -> FeeS
     rate, wanted = SatPerKvB(row.fee * 1000 // row.vsize), around.wanted_rate
     paid = f"pays {_rate(rate)}"
     if around.estimate is None:
-        return FeeState(f"{paid}; the bitcoin node has no estimate", None, rate, None)
+        return FeeState(f"{paid}; the bitcoin node has no estimate to compare it with", None, rate, None)
     if rate >= wanted:
         return FeeState(f"{paid}, enough: the node estimates {_rate(around.estimate)}", True, rate, wanted)
     after = around.policy.bump_after_seconds / 60
@@ -186,13 +188,18 @@ def in_a_slot(around: Surroundings, slots: int = 1) -> UnixMs:
 
 
 def with_told(known: Iterable[TransactionRef], steps: Iterable[JourneyEntry]) -> tuple[TransactionRef, ...]:
-    """The transactions with a role, then those that only the journey's notes name; each once."""
+    """The transactions with a role, then those that only the journey's notes name; each once.
+
+    A note begins with what the transaction did, up to a comma or colon: that is its role.
+    """
     found: dict[tuple[str, bytes], TransactionRef] = {}
     for ref in known:
         found.setdefault((ref.chain, ref.txid), ref)
     for step in steps:
         if step.txid is not None:
-            found.setdefault((step.chain, step.txid), TransactionRef(step.note, step.chain, step.txid))
+            found.setdefault(
+                (step.chain, step.txid), TransactionRef(_ROLE_END.split(step.note)[0], step.chain, step.txid)
+            )
     return tuple(found.values())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from cli.output import btc, clock, coin, cut, duration, facts, short, table, wid
 
 FRESH_MS: Final = 10_000
 """A node speaks every two seconds; one that was silent for longer than this is not alive."""
+GONE_MS: Final = 4_000
+"""A node whose process is not here needs to be silent for this long only: it was killed, or runs in a container."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class NodeReport:
         """Whether it has spoken lately, and not said that it stops."""
         if self.status is None or "stopped_at_ms" in self.status:
             return False
-        return self.now_ms - int(self.status["at_ms"]) < FRESH_MS
+        silent_ms = self.now_ms - int(self.status["at_ms"])
+        return silent_ms < (FRESH_MS if _runs(int(self.status["pid"])) else GONE_MS)
 
     def as_json(self) -> dict[str, Any]:
         """For monitoring."""
@@ -85,6 +89,17 @@ async def read_status(settings: Settings, incidents: int = 0) -> tuple[dict[str,
         body = await view.node_meta.get(STATUS)
         rows = await view.incidents.latest(incidents) if incidents else ()
     return (None if body is None else json.loads(body)), rows
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 def _is_missing(url: str) -> bool:

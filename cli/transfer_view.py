@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from adapters.bitcoin.addresses import Network, address_text
@@ -58,7 +58,7 @@ def journey_text(journey: Journey, network: Network, now_ms: int) -> str:
     parts = [facts(_head(journey, network, now_ms))]
     rows = [f"  {ref.chain:<8}{_id(ref)}  {_where(ref)}" for ref in journey.transactions]
     parts.append("\n".join(["Transactions", *rows]))
-    parts.append("\n".join(["Journey", *(_story(step) for step in journey.steps)]))
+    parts.append("\n".join(_story(journey.steps)))
     if journey.reclaim is not None:
         parts.append(_reclaim(journey, network))
     return "\n\n".join(parts)
@@ -75,7 +75,8 @@ def _head(journey: Journey, network: Network, now_ms: int) -> Iterator[tuple[str
         yield "pays to", str(_destination(journey, network))
     depth = journey.depth
     if depth is not None:
-        yield "confirmations", f"{depth.have:,} of {depth.asked} asked of the {depth.of}"
+        have = f"{depth.have:,} of {depth.asked}" if depth.have <= depth.asked else f"{depth.have:,}, {depth.asked}"
+        yield "confirmations", f"{have} asked of the {depth.of}"
     waiting = journey.waiting
     yield "waits for", waiting.what
     yield "whose move", str(waiting.mover)
@@ -121,8 +122,13 @@ def _chain_id(chain: str, txid: bytes) -> str:
 
 def _where(ref: TransactionRef) -> str:
     place = f", block {ref.height:,}" if ref.height is not None else ", replaced" if ref.replaced else ""
-    return f"{ref.role.partition(',')[0]}{place}"
+    return f"{ref.role}{place}"
 
 
-def _story(step: JourneyEntry) -> str:
-    return f"  {clock(step.at_ms)[11:]}  {step.stage:<11}{step.note}"
+def _story(steps: Sequence[JourneyEntry]) -> Iterator[str]:
+    """What was told, with the date in the heading where it is the same for all."""
+    days = {clock(step.at_ms)[:10] for step in steps}
+    shared = len(days) == 1
+    yield f"Journey, on {days.pop()}" if shared else "Journey"
+    for step in steps:
+        yield f"  {clock(step.at_ms)[11 if shared else 0 :]}  {step.stage:<11}{step.note}"

@@ -25,6 +25,7 @@ from bridge.payouts import Payout, Withdrawal, WithdrawalStage
 from bridge.storage import DepositTermsRow, UnitOfWork
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, Satoshi
+from registry.amounts import format_amount
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -83,7 +84,7 @@ class NativeIntake:
                     self._withdrawal(steps, event.id, "cancelled by its owner", event, stage=WithdrawalStage.CANCELLED)
                 case e.MaxFeeRaised():
                     await steps.load([event.id])
-                    text = f"its owner now allows a fee of {event.max_fee} sat"
+                    text = f"fee limit raised, it is {event.max_fee:,} sat now"
                     self._withdrawal(steps, event.id, text, event, max_fee=Satoshi(event.max_fee))
                 case e.PayoutReserved():
                     await self._reserved(uow, steps, event, spends)
@@ -158,7 +159,11 @@ class NativeIntake:
             event.at.transaction,
             event.at.block.number,
         )
-        note = Note(f"requested and final, {event.amount} units are locked", event.at.transaction, "native")
+        note = Note(
+            f"requested and final, {format_amount(event.amount, 8, symbol='BTC')} are locked",
+            event.at.transaction,
+            "native",
+        )
         steps.put_withdrawal(withdrawal, note)
 
     async def _reserved(
@@ -175,7 +180,7 @@ class NativeIntake:
         steps.add_payout(payout)
         await uow.node_meta.put(anchor_fact(payout.anchor), payout.payout_id)
         for withdrawal in event.withdrawals:
-            text = f"reserved, {len(inputs)} coins for {len(event.withdrawals)} withdrawals"
+            text = f"reserved, {_count(len(inputs), 'coin')} for {_count(len(event.withdrawals), 'withdrawal')}"
             self._withdrawal(steps, withdrawal, text, event, stage=WithdrawalStage.RESERVED, payout=event.id)
         seen = spends.get(payout.anchor)
         if seen is not None:
@@ -206,6 +211,10 @@ class NativeIntake:
         if state is not None:
             note = Note(text, event.at.transaction, "native")
             steps.put_withdrawal(replace(state, **changes), note)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def split_ids(joined: bytes) -> list[bytes]:

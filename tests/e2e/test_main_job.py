@@ -118,7 +118,7 @@ async def _check_journeys(life: Life, paid: Paid, withdrawals: list[bytes]) -> N
         )
         for id_ in withdrawals:
             story = await life.stages(id_, node)
-            steps = ["requested and final", "reserved, 1 coins for 5", "payout in block", "payout final", "settled"]
+            steps = ["requested and final", "reserved, 1 coin for 5", "payout in block", "payout final", "settled"]
             _in_order(story, steps)
             if signed:
                 _in_order(story, ["payout signed by storeman-"])

@@ -91,7 +91,7 @@ def test_a_deposit_goes_from_its_block_to_the_vault() -> None:
     assert state.stage is Stage.SWEPT
     assert [effect.text for effect in effects] == [
         "final with 2 of 2 confirmations",
-        "minted 499000 units",
+        "minted 0.00499 BTC",
         "sweep in block 13",
         "swept, final",
     ]

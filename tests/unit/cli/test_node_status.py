@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,15 @@ def test_a_silent_or_stopped_node_is_not_alive(folder: Path, age_ms: int, stoppe
     assert head in shown.stdout.splitlines()[0]
     document = json.loads(_status(folder, "--json").stdout)
     assert document["alive"] is False
+
+
+@pytest.mark.parametrize(("pid", "alive"), [(os.getpid(), True), (2**30, False)])
+def test_a_killed_node_is_soon_not_alive(folder: Path, pid: int, alive: bool) -> None:
+    """A node whose process is gone is given less time than one that may only be slow."""
+    import asyncio
+
+    asyncio.run(_write(folder, _said(_now() - 6_000) | {"pid": pid}))
+    assert json.loads(_status(folder, "--json").stdout)["alive"] is alive
 
 
 def test_json_has_everything_for_monitoring(folder: Path) -> None:
