@@ -54,8 +54,10 @@ class Post:
     async def run(self) -> bool:
         """Begin to deliver what is due to every peer that has no delivery under way."""
         now = self._office.clock()
+        # However much waits for a peer that is being asked, it must not hide what there is for the others.
+        busy = [peer.hex() for peer in self._busy]
         async with self._office.database.view() as view:
-            due = await view.outbox.due(now, _AT_ONCE)
+            due = await view.outbox.due(now, _AT_ONCE, but_endings=busy)
             next_due = await view.outbox.next_due()
         by_peer: dict[bytes, list[tuple[OutboxRow, bytes]]] = defaultdict(list)
         for row in due:

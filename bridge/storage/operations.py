@@ -32,9 +32,16 @@ class Outbox(Repository):
         ]
         await self._write(self._insert(outbox).on_conflict_do_nothing(index_elements=["key"]), rows)
 
-    async def due(self, now: UnixMs, limit: int = 100, kind: str | None = None) -> tuple[OutboxRow, ...]:
-        """At most `limit` deliveries that may be tried at `now`, in the order in which they were asked for."""
+    async def due(
+        self, now: UnixMs, limit: int = 100, kind: str | None = None, but_endings: Collection[str] = ()
+    ) -> tuple[OutboxRow, ...]:
+        """At most `limit` deliveries that may be tried at `now`, in the order in which they were asked for.
+
+        Those whose keys end with one of `but_endings` are left out.
+        """
         query = select(outbox).where(outbox.c.delivered_at_ms.is_(None), outbox.c.not_before_ms <= now)
+        for ending in but_endings:
+            query = query.where(~outbox.c.key.endswith(ending, autoescape=True))
         if kind is not None:
             query = query.where(outbox.c.kind == kind)
         return await self._rows(OutboxRow, query.order_by(outbox.c.id).limit(limit))
