@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from adapters.bitcoin.primitives import OutPoint
 from bridge.codec import decode_deposit, decode_payout
 from bridge.deposits import Deposit, Stage
+from bridge.intake.common import maker_fact
 from bridge.messages import AnchorSeen, Claim, DepositSeen, PayoutSeen
 from bridge.payouts import Payout, PayoutStage
-from bridge.storage import TransferKind, View
+from bridge.storage import CoinRow, TransferKind, View
 from bridge.tiers import confirmations
 from foundation.quantities import BlockHeight
 from registry.ids import deposit_id
@@ -47,14 +49,35 @@ def deposit_claim(deposit: Deposit) -> DepositSeen:
 async def _payout_claim(view: View, payout: Payout, tip: BlockHeight, settled_depth: int) -> Claim | None:
     if payout.stage is PayoutStage.PAID and payout.confirmed is not None:
         return PayoutSeen(payout.payout_id, payout.confirmed.txid, payout.confirmed.fee)
-    if payout.stranger is None:
-        return None
     anchor = await view.coins.get(payout.anchor.txid, payout.anchor.vout)
+    if payout.stranger is None:
+        return None if anchor is None else await _never_made(view, payout, anchor, tip, settled_depth)
     if anchor is None or anchor.spent_by != payout.stranger:
         return None
     if confirmations(anchor.spent_height, tip) < settled_depth:
         return None
     return AnchorSeen(payout.payout_id, payout.stranger)
+
+
+async def _never_made(
+    view: View, payout: Payout, anchor: CoinRow, tip: BlockHeight, settled_depth: int
+) -> AnchorSeen | None:
+    """A reorg took the anchor away, and another version of the transaction that made it is final: it never comes back.
+
+    No version of the payout can confirm then, as if the anchor were spent; its withdrawals would be bound for ever.
+    """
+    if payout.stage is not PayoutStage.RESERVED or anchor.height is not None:
+        return None
+    fact = await view.node_meta.get(maker_fact(anchor.txid))
+    if fact is None:
+        return None
+    made_from = OutPoint.parse(fact)
+    coin = await view.coins.get(made_from.txid, made_from.vout)
+    if coin is None or coin.spent_by is None or coin.spent_by == anchor.txid:
+        return None
+    if confirmations(coin.spent_height, tip) < settled_depth:
+        return None
+    return AnchorSeen(payout.payout_id, coin.spent_by)
 
 
 class Standing(Enum):

@@ -9,7 +9,7 @@ from adapters.bitcoin.follower import Batch, Connected, Disconnected
 from adapters.bitcoin.primitives import BlockRef, OutPoint
 from bridge import deposits, payouts
 from bridge.deposits import Deposit, Dropped, Note, Seen, Stage, Unspent
-from bridge.intake.common import BITCOIN_CURSOR, Context, anchor_fact, completed, is_placeholder, purpose_of
+from bridge.intake.common import BITCOIN_CURSOR, Context, anchor_fact, completed, is_placeholder, maker_fact, purpose_of
 from bridge.intake.steps import Steps
 from bridge.payouts import AnchorTaken, Confirmed, InChain, OutOfChain, PayoutStage
 from bridge.storage import CoinKind, CoinRow, CoinSpend, TransferKind, UnitOfWork
@@ -90,6 +90,7 @@ class BitcoinIntake:
             return
         spends = [CoinSpend(s.outpoint.txid, s.outpoint.vout, s.spender, block.height, block.hash) for s in spent]
         await uow.coins.spend(*spends)
+        await self._remember_makers(uow, spent)
         await uow.bitcoin_transactions.confirm({s.spender for s in spent}, block.height, block.hash)
         asset = self._context.directory.asset
         by_deposit = {deposit_id(asset, s.outpoint.txid, s.outpoint.vout): s for s in spent}
@@ -105,6 +106,13 @@ class BitcoinIntake:
         for spend in spent:
             if spend.outpoint in anchored:
                 self.anchor_spent(steps, anchored[spend.outpoint], spend, block.height)
+
+    async def _remember_makers(self, uow: UnitOfWork, spent: Sequence[Spent]) -> None:
+        """Remember what makes coins of the vault: if something else spends its coins after a reorg, they never are."""
+        vaults = set(self._context.directory.vault_scripts)
+        makers = {s.spender: s.outpoint for s in spent if any(output.script in vaults for output in s.outputs)}
+        for txid, outpoint in makers.items():
+            await uow.node_meta.put(maker_fact(txid), outpoint.serialized())
 
     async def _anchored(self, uow: UnitOfWork, steps: Steps, outpoints: Iterable[OutPoint]) -> dict[OutPoint, bytes]:
         """The payouts whose anchors are among `outpoints`, ended ones too: a reorg may take their payment away."""

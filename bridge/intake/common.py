@@ -32,6 +32,11 @@ def anchor_fact(outpoint: OutPoint) -> str:
     return f"anchor:{outpoint.txid.hex()}:{outpoint.vout}"
 
 
+def maker_fact(txid: bytes) -> str:
+    """Node fact: a coin of ours that a transaction with coins for the vault spends: txid (32 bytes) and vout (4)."""
+    return f"maker:{txid.hex()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What an intake needs besides the database."""

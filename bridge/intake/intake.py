@@ -103,6 +103,12 @@ class Intake:
             if not batch.updates:
                 return False
             async with self._database.unit() as uow:
+                stored = await uow.cursors.get(BITCOIN_CURSOR)
+                if stored is not None and stored != self._tail.encode():
+                    # A commit took effect whose answer was lost. Its blocks may have left the chain since: only who
+                    # knows them takes them off again.
+                    self._tail = Tail.decode(stored)
+                    return True
                 await self._bitcoin.apply(uow, batch)
                 await uow.commit()
             self._tail = batch.tail
