@@ -70,6 +70,7 @@ _CURES: Final = {
     "WrongChain": "the url leads to another chain, or the deployment file belongs to another bridge",
     "WrongPassword": "give the password with which the keystore was made",
     "KeystoreInUse": "another process runs this node: stop it first",
+    "CannotListen": "correct listen in config.toml, or stop what uses the port",
     "KeystoreExists": "choose another folder; a keystore is never overwritten",
     "WrongDatabase": "the database belongs to another node or bridge: name another one in config.toml",
     "InsufficientBalance": "send the account some of the native chain's coin",

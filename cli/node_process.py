@@ -86,9 +86,12 @@ def configure_logging(level: str, as_json: bool) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Any] = [structlog.dev.ConsoleRenderer()]
+    # Traces without local variables: they may hold secrets.
+    plain = structlog.dev.RichTracebackFormatter(show_locals=False)
+    last: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     if as_json:
-        last = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=_plain)]
+        trace = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+        last = [trace, structlog.processors.JSONRenderer(default=_plain)]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -78,7 +78,8 @@ def request(
 
     \b
     Example:
-      causeway withdraw 0.1 --to bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq --account-key account.key --wait
+      causeway withdraw 0.1 --to bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq \\
+        --account-key account.key --wait
     """
     from adapters.bitcoin.addresses import parse_address
 
@@ -111,7 +112,7 @@ async def _request(
         document = _requested(done, units, max_fee)
         if timeout_s is None:
             return document
-        output.progress(f"requested in 0x{done.transaction.hex()}")
+        output.progress(f"requested in 0x{done.transaction.hex()}: causeway transfers show {done.id.hex()[:12]}")
         document["steps"] = []
         async for step in withdrawing.Watch(native, bitcoin, done).steps(timeout_s):
             output.progress(step.text + (f", {step.transaction}" if step.transaction else ""))

@@ -101,6 +101,18 @@ class NetworkClosed(Retryable):
         super().__init__("the peer network is closed")
 
 
+class CannotListen(Retryable):
+    """The node's own address cannot be listened on: another process does, or this machine has no such address.
+
+    Fields: address; problem.
+    """
+
+    def __init__(self, address: str, problem: str) -> None:
+        self.address = address
+        self.problem = problem
+        super().__init__(f"cannot listen on {address}: {problem}")
+
+
 class EmptyPassword(BadInput):
     """A keystore was to be made without a password."""
 

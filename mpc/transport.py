@@ -26,6 +26,7 @@ from foundation.errors import CausewayError
 from foundation.quantities import UnixMs
 from mpc import messages, zap
 from mpc.cluster_errors import (
+    CannotListen,
     MalformedMessage,
     NetworkClosed,
     PeerRefused,
@@ -123,20 +124,23 @@ class PeerNetwork:
         """Bind the server socket and listen.
 
         Raises:
-            zmq.ZMQError: the address is taken or invalid.
+            CannotListen: the address is taken, or none of this machine's.
         """
         self._context = zmq.asyncio.Context()
+        self._gate = zap.Gatekeeper(self._context, self.directory.is_registered)
         try:
-            self._gate = zap.Gatekeeper(self._context, self.directory.is_registered)
             self._server = self._context.socket(zmq.ROUTER)
             self._prepare(self._server, self._bind)
             self._server.curve_server = True
             self._server.zap_domain = zap.DOMAIN
             self._server.curve_secretkey = z85.encode(self.identity.transport_secret)
             self._server.bind(self._bind)
-        except BaseException:
+        except BaseException as error:
+            await self._gate.close()
             self._context.destroy(linger=0)
             self._context = None
+            if isinstance(error, zmq.ZMQError):
+                raise CannotListen(self._bind, os.strerror(error.errno or 0)) from error
             raise
         self.endpoint = self._server.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
         self._listener = asyncio.create_task(self._listen(), name="peer server")

@@ -13,7 +13,7 @@ from zmq.utils import z85
 
 from foundation.quantities import UnixMs
 from mpc import messages
-from mpc.cluster_errors import NetworkClosed, PeerRefused, PeerSilent, PeerUnknown
+from mpc.cluster_errors import CannotListen, NetworkClosed, PeerRefused, PeerSilent, PeerUnknown
 from mpc.transport import Limits, PeerNetwork, wall_clock
 from tests.support.cluster import NETWORK, Directory, NotYet, identities
 
@@ -285,3 +285,16 @@ def test_no_bytes_stop_a_running_transport(junk, body):
 
     # The plugin of titanoboa wraps hypothesis' tests in a way that async ones are never awaited.
     asyncio.run(bombard())
+
+
+async def test_an_address_in_use_is_named(directory):
+    """A node whose address somebody else listens on is told so, and leaves nothing behind."""
+    first = await start(ALICE, directory)
+    second = PeerNetwork(BOB, NETWORK, directory, first.endpoint)
+    tasks = asyncio.all_tasks()
+    with pytest.raises(CannotListen) as refusal:
+        await second.start()
+    assert refusal.value.address == first.endpoint
+    assert asyncio.all_tasks() == tasks
+    await second.close()
+    await first.close()
