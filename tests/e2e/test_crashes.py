@@ -27,7 +27,6 @@ SITES = {
     "DatabaseJournal.finish",
     "Submit._note",
     "Cosigner.cosign",
-    "StoremanAuthorizer._check_payout",
     "Signing.sign",
     "Signing.on_transaction",
     "Signing.broadcast",

@@ -117,7 +117,7 @@ class Sweep:
         busy = False
         for group in {deposit.group for _, deposit in ready}:
             mine = [(row, d) for row, d in ready if d.group == group]
-            if not self._is_time(mine, bool(waiting)):
+            if not self._is_time(mine, bool(waiting), tip.height):
                 busy = True
                 continue
             busy = True
@@ -134,9 +134,14 @@ class Sweep:
             return False
         return OutPoint(deposit.txid, deposit.vout) not in taken
 
-    def _is_time(self, ready: Sequence[tuple[TransferRow, Deposit]], withdrawals_wait: bool) -> bool:
-        """Many at once are cheaper: while more are being minted, those that are ready wait, but not for ever."""
+    def _is_time(self, ready: Sequence[tuple[TransferRow, Deposit]], withdrawals_wait: bool, tip: BlockHeight) -> bool:
+        """Many at once are cheaper: while more are being minted, those that are ready wait, but not for ever.
+
+        Nothing waits when half of the blocks have passed that were to be left before its reclaim at its mint.
+        """
         policy = self._office.policy
+        if any((d.reclaim_height or tip) - tip <= policy.mint_margin // 2 for _, d in ready):
+            return True
         since = [self._office.since(row.updated_at_ms) for row, _ in ready]
         settled = min(since) >= policy.sweep_after_seconds
         aged = max(since) >= policy.sweep_after_seconds * _MOST_WAITS

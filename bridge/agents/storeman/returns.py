@@ -6,10 +6,10 @@ from typing import Final
 
 import structlog
 
-from adapters.bitcoin.builders import return_transaction
-from adapters.bitcoin.errors import OutputBelowDust
+from adapters.bitcoin.builders import fee_at, return_transaction
 from adapters.bitcoin.primitives import Coin, OutPoint
 from adapters.bitcoin.scripts import return_script
+from adapters.bitcoin.transactions import key_path_vsize
 from adapters.native.eip712 import by_signer
 from adapters.native.errors import DepositAlreadyFinal
 from bridge.agents.office import Apart, Office, send_call
@@ -18,8 +18,9 @@ from bridge.agents.storeman.signing import Plan, Signing
 from bridge.codec import decode_deposit
 from bridge.deposits import REFUSAL_CODES, Deposit, Stage
 from bridge.messages import BarProposal
+from bridge.policy import TAPROOT_DUST
 from bridge.storage import TransactionPurpose, TransferKind
-from foundation.quantities import TokenUnits, UnixMs
+from foundation.quantities import Satoshi, SatPerKvB, TokenUnits, UnixMs
 
 _LOG: Final = structlog.get_logger(__name__)
 _AGAIN_MS: Final = 30_000
@@ -39,7 +40,11 @@ class BarMints:
         """Bar what is refused, when it is this node's turn."""
         async with self._office.database.view() as view:
             rows = await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.REFUSED)
-        deposits = [decode_deposit(row) for row in rows]
+        if not rows:
+            return False
+        # A bar costs gas. Dust that cannot be sent back is left to its depositor's reclaim: anybody may send dust.
+        least = least_return(await self._office.fees.rate())
+        deposits = [deposit for deposit in map(decode_deposit, rows) if deposit.amount >= least]
         apart = Apart()
         for deposit in deposits:
             members = self._office.directory.storeman_peers(deposit.group)
@@ -75,7 +80,6 @@ class ReturnDeposits:
     def __init__(self, office: Office, signing: Signing) -> None:
         self._office = office
         self._signing = signing
-        self._hopeless: set[bytes] = set()
 
     async def run(self) -> bool:
         """Return what is barred, when it is this node's turn."""
@@ -83,28 +87,32 @@ class ReturnDeposits:
             rows = await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.RETURNING)
             due = []
             for deposit in map(decode_deposit, rows):
-                if deposit.height is None or deposit.spend is not None or deposit.deposit_id in self._hopeless:
+                if deposit.height is None or deposit.spend is not None:
                     continue
                 signed = await view.bitcoin_transactions.of_subject(TransactionPurpose.RETURN, deposit.deposit_id)
                 terms = await view.deposit_terms.by_script(deposit.script)
                 if not signed and terms is not None:
                     due.append((deposit, return_script(terms.reclaim_key)))
+        if not due:
+            return False
+        # Those that are too small to pay their own way now wait until blocks are cheaper; the reclaim stays open.
+        rate = await self._office.fees.rate()
+        due = [(deposit, script) for deposit, script in due if deposit.amount >= least_return(rate)]
         apart = Apart()
         for deposit, script in due:
             if self._office.is_turn(self._office.directory.storeman_peers(deposit.group)):
                 with apart:
-                    await self._return(deposit, script)
+                    await self._return(deposit, script, rate)
         apart.end()
         return bool(due)
 
-    async def _return(self, deposit: Deposit, script: bytes) -> None:
+    async def _return(self, deposit: Deposit, script: bytes, rate: SatPerKvB) -> None:
         coin = Coin(OutPoint(deposit.txid, deposit.vout), deposit.amount, deposit.script, deposit.height)
-        try:
-            transaction = return_transaction(coin, script, await self._office.fees.rate())
-        except OutputBelowDust:
-            # Too small to pay its own way. The depositor's reclaim stays open.
-            _LOG.warning("a deposit is too small to be returned", deposit=deposit.deposit_id.hex())
-            self._hopeless.add(deposit.deposit_id)
-            return
+        transaction = return_transaction(coin, script, rate)
         plan = Plan(deposit.group, TransactionPurpose.RETURN, deposit.deposit_id, transaction)
         await self._signing.sign(plan)
+
+
+def least_return(rate: SatPerKvB) -> Satoshi:
+    """The smallest coin that can be sent back at `rate`: it pays its own way, and leaves an output that is no dust."""
+    return Satoshi(fee_at(rate, key_path_vsize(1, [bytes(34)])) + TAPROOT_DUST)
