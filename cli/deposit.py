@@ -180,7 +180,7 @@ def status(
     network: NetworkOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what became of a deposit, from the receipt and the two chains alone: no node of ours is asked.
+    """Tell what became of a deposit. From the receipt and the two chains alone: no node of ours is asked.
 
     Reads the bitcoin blocks since the receipt was made. The native chain may be away: then that part is missing.
 
@@ -227,7 +227,7 @@ def reclaim(
     network: NetworkOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a deposit back: with the receipt, the reclaim key and a bitcoin node, and nothing of ours running.
+    """Take a deposit back, alone. With the receipt, the reclaim key and a bitcoin node, and nothing of ours running.
 
     Before its height the transaction is not valid: you get it as a PSBT, and are told from which block on it is.
 

@@ -63,7 +63,7 @@ def init(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a node's folder: configuration, keystore with fresh keys, and its public identity.
+    """Make a node's folder. In it: configuration, keystore with fresh keys, and its public identity.
 
     Nothing is overwritten. The password protects the keystore; without it the keys are lost.
 
@@ -155,7 +155,7 @@ def status(
     incidents: Annotated[int, typer.Option("--incidents", min=0, max=1000, help="How many incidents to show.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how a node is: alive or not, its chains, groups, duties and incidents.
+    """Tell how a node is. Alive or not, its chains, groups, duties and incidents.
 
     The exit status is 5 where the node is not alive. With --json: alive, status (what the node last said), incidents.
 
@@ -211,7 +211,7 @@ def recover(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Restore the shares of groups into a keystore from their public recovery data.
+    """Restore groups' shares into a keystore. From their public recovery data.
 
     \b
     Example:

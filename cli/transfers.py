@@ -48,8 +48,19 @@ def transfers(
         return
     if stage is not None:
         _check_stage(stage)
-    rows = run(_list(node_folder(node), kind, stage, limit))
-    Output(as_json).result([_row_json(row) for row in rows], lambda: _list_text(rows))
+    folder, output = node_folder(node), Output(as_json)
+    rows = run(_list(folder, kind, stage, limit))
+    _warn(folder, output)
+    output.result([_row_json(row) for row in rows], lambda: _list_text(rows))
+
+
+def _warn(folder: Path, output: Output) -> None:
+    """Say so where the node does not run: then what it knows may be old."""
+    from cli.node_status import read_report
+
+    report = run(read_report(folder, 0))
+    if not report.alive:
+        output.note(f"{report.settings.node.name} is not running: this is what it knew last")
 
 
 def _check_stage(stage: str) -> None:
@@ -108,7 +119,7 @@ def show(
     node: NodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell a transfer's whole journey: stage, transactions, confirmations, what it waits for, and the way back.
+    """Tell a transfer's whole journey. Stage, transactions, confirmations, what it waits for, and the way back.
 
     \b
     Example:
@@ -117,10 +128,12 @@ def show(
     from bridge.settings import Settings
     from cli.transfer_view import journey_json, journey_text
 
-    settings = Settings.load(node_folder(node) / CONFIG)
+    folder, output = node_folder(node), Output(as_json)
+    settings = Settings.load(folder / CONFIG)
     journey, now = run(_journey(settings, transfer))
+    _warn(folder, output)
     document = journey_json(journey, settings.network)
-    Output(as_json).result(document, lambda: journey_text(journey, settings.network, now))
+    output.result(document, lambda: journey_text(journey, settings.network, now))
 
 
 async def _journey(settings: Settings, text: str) -> tuple[Journey, int]:
@@ -138,7 +151,9 @@ async def _journey(settings: Settings, text: str) -> tuple[Journey, int]:
         async with database.view() as view:
             rows = await find(view, text, settings.asset)
         if not rows:
-            raise NotFound(f"this node knows no transfer {text}", "causeway transfers lists them")
+            raise NotFound(
+                f"this node knows no transfer {text}", "causeway transfers lists them; transaction ids are given whole"
+            )
         if len(rows) > 1:
             ids = ", ".join(short(row.id, head=12) for row in rows)
             raise BadInput("ID", f"{text} may mean several transfers: {ids}", "give more digits")

@@ -172,7 +172,7 @@ def raise_fee(
     account_key: AccountKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a withdrawal bear more of the miner's fee, so that it is paid while fees are high.
+    """Let a withdrawal bear more of the miner's fee. Then it is paid while fees are high.
 
     \b
     Example:

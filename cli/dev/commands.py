@@ -202,7 +202,7 @@ def faucet(
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="In bitcoin, or in the native chain's coin.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Pay bitcoin to an address (not mined yet), or the native chain's coin to an account.
+    """Pay bitcoin, or the native chain's coin. To a bitcoin address (not mined yet), or to an account.
 
     \b
     Example:
