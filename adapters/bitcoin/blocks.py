@@ -75,11 +75,15 @@ class Watchlist:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A payment to a watched script. Fields: outpoint (the new coin); value; script."""
+    """A payment to a watched script.
+
+    Fields: outpoint (the new coin); value; script; is_coinbase (a miner's: no block within 100 may spend it).
+    """
 
     outpoint: OutPoint
     value: Satoshi
     script: bytes
+    is_coinbase: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,8 @@ class _Finder:
             if script in self._scripts:
                 coin = OutPoint(txid, vout)
                 self._fresh.add(coin.serialized())
-                self.received.append(Received(coin, _amount(transaction.values[vout], transaction.start), script))
+                value = _amount(transaction.values[vout], transaction.start)
+                self.received.append(Received(coin, value, script, transaction.inputs == [_NO_OUTPOINT]))
 
 
 def _transaction(raw: bytes, start: int) -> _Transaction:

@@ -53,7 +53,9 @@ class BitcoinIntake:
         vaults = set(self._context.directory.vault_scripts)
         terms = await uow.deposit_terms.by_scripts({coin.script for coin in received} - vaults)
         kinds = dict.fromkeys(vaults, CoinKind.VAULT) | dict.fromkeys(terms, CoinKind.DEPOSIT)
-        ours = [coin for coin in received if coin.script in kinds]
+        # For a hundred blocks nothing may spend what a miner pays straight out of a coinbase: a sweep or a payout with
+        # it would hang so long, and all its other coins with it. It is not taken; a depositor can reclaim it.
+        ours = [coin for coin in received if coin.script in kinds and not coin.is_coinbase]
         await uow.coins.receive(
             *(
                 CoinRow(c.outpoint.txid, c.outpoint.vout, c.script, c.value, kinds[c.script], block.height, block.hash)

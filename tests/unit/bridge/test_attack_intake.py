@@ -16,6 +16,7 @@ from bridge.messages import AnchorSeen
 from bridge.storage import DatabaseUnavailable, Moment
 from foundation.quantities import TokenUnits
 from registry.ids import deposit_id
+from tests.support.bitcoin_chain import block
 from tests.support.bridge_intake import ASSET, GROUP, VAULT, Chains, pays, spends
 
 AMOUNT = 50_000
@@ -106,3 +107,21 @@ async def test_a_payout_whose_coin_can_never_be_again_is_voided(chains: Chains, 
     await chains.mine()
     await chains.mine()
     assert await claims() == ([] if returns else [AnchorSeen(b"q" * 32, bumped.GetTxid())])
+
+
+async def test_what_a_coinbase_pays_is_not_taken(chains: Chains) -> None:
+    """It cannot be spent for a hundred blocks: a sweep or a payout with it would hang, and every other coin in it."""
+    terms = chains.terms()
+    await chains.say(chains.announced(terms))
+    tip = await chains.bitcoin.tip()
+    made = block(previous=tip.hash, time=1, pays=((AMOUNT, chains.script(terms)), (AMOUNT, VAULT)))
+    chains.bitcoin.heights.append(made.GetHash())
+    chains.bitcoin.raws[made.GetHash()] = made.serialize()
+    await chains.follow()
+    assert await chains.deposit(made.vtx[0].GetTxid()) is None
+    async with chains.database.view() as view:
+        assert await view.coins.unspent() == ()
+    chains.bitcoin.invalidate(1)
+    await chains.mine(pays((AMOUNT, chains.script(terms))))
+    async with chains.database.view() as view:
+        assert len(await view.coins.unspent()) == 1

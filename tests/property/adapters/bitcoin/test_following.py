@@ -50,7 +50,7 @@ def naive(raw: bytes, scripts: set[bytes], outpoints: set[OutPoint]) -> BlockMat
                 spent.append(Spent(point, tx.GetTxid(), vin, witness, outputs))
         for vout, output in enumerate(outputs):
             if output.script in scripts:
-                received.append(Received(OutPoint(tx.GetTxid(), vout), output.value, output.script))
+                received.append(Received(OutPoint(tx.GetTxid(), vout), output.value, output.script, index == 0))
     return BlockMatches(tuple(received), tuple(spent))
 
 
