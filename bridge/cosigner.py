@@ -11,6 +11,7 @@ from adapters.native.chain import NativeChain
 from adapters.native.eip712 import account_of_secret, sign_digest
 from bridge import policy
 from bridge.codec import decode, decode_deposit, decode_payout, decode_withdrawal, encode
+from bridge.coin_needs import check_needed
 from bridge.deposits import REFUSAL_CODES
 from bridge.intake.common import Clock, Context
 from bridge.intake.intake import Intake
@@ -123,7 +124,9 @@ class Cosigner:
         script = self._context.directory.vault(proposal.group)
         limits = self._context.policy.limits
         held = await balance(view, () if live is None else live.inputs)
-        policy.check_reservation(withdrawals, inputs, live, await vault_view(view, script, tip.height), limits, held)
+        vault = await vault_view(view, script, tip.height)
+        policy.check_reservation(withdrawals, inputs, live, vault, limits, held)
+        check_needed(withdrawals, inputs, live, vault)
         ids = [outpoint_id(o.txid, o.vout) for o in inputs]
         digest = self._native.hub_digests.payout_reservation(
             proposal.group, self._context.directory.asset, proposal.withdrawals, ids
