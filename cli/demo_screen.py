@@ -91,12 +91,14 @@ class Screen:
     def table(self, title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table; the second column holds amounts. Only the last column is cut where it is too wide."""
         shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+        widths = [max(len(row[index]) for row in [headers, *rows]) for index in range(len(headers) - 1)]
         for index, header in enumerate(headers):
-            least = max(len(row[index]) for row in [headers, *rows]) if index < len(headers) - 1 else None
             justify: Literal["left", "right"] = "right" if index == 1 else "left"
-            shown.add_column(header, justify=justify, overflow="ellipsis", no_wrap=True, min_width=least)
+            shown.add_column(header, justify=justify, no_wrap=True, min_width=[*widths, None][index])
+        # Cut here and not by Rich, which leaves no sign of it.
+        room = max(self.console.width - sum(widths) - 3 * len(widths) - 2, 10)
         for row in rows:
-            shown.add_row(*(Text(cell) for cell in row))
+            shown.add_row(*(Text(cell) for cell in row[:-1]), Text(cut(row[-1], room)))
         self.console.print(shown)
 
     def _progress(self) -> Progress:
