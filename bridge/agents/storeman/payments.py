@@ -20,6 +20,7 @@ from bridge.ledger import coins_of, in_flight, live_payouts, withdrawals_of
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
 from bridge.policy import SWEEP_MARGIN
 from bridge.promised_fees import funds
+from bridge.refusals import InputNotOurs
 from bridge.storage import TransactionPurpose, TransferKind, TransferRow, View
 from foundation.quantities import BlockHeight, Satoshi, SatPerKvB
 from registry.ids import outpoint_id
@@ -161,7 +162,10 @@ class Sweep:
             return
         first = transaction.inputs[0].outpoint
         subject = outpoint_id(first.txid, first.vout)
-        await self._signing.sign(Plan(group, TransactionPurpose.SWEEP, subject, transaction))
+        try:
+            await self._signing.sign(Plan(group, TransactionPurpose.SWEEP, subject, transaction))
+        except InputNotOurs as error:  # this node's own check, on what it has seen since the deposits were looked up
+            _LOG.info("a block has come in between", problem=str(error))
 
 
 async def sweep_within_means(
