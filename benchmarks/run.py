@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="only the modules whose name holds one of these")
     parser.add_argument("--write-results", action="store_true", help=f"render {RESULTS.name}")
     chosen = parser.parse_args(arguments)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)
     names = modules(wanted=chosen.names)
     if not names:
         console.print("no benchmark of that name")
