@@ -29,7 +29,7 @@ from bridge.journey_parts import (
 )
 from bridge.storage import BitcoinTransactionRow, DepositTermsRow, TransferRow, View
 from bridge.tiers import confirmations
-from foundation.quantities import UnixMs
+from foundation.quantities import Satoshi, UnixMs
 
 _PENDING = frozenset({Stage.MINTED, Stage.RETURNING})
 """What is left to do with the coin is a transaction of the group."""
@@ -50,6 +50,7 @@ async def deposit_journey(view: View, row: TransferRow, place: Place, around: Su
         kind=row.kind,
         stage=row.stage,
         amount=deposit.amount,
+        arrives=None if deposit.minted is None else Satoshi(deposit.minted),
         party=deposit.recipient,
         destination=b"",
         created_at_ms=row.created_at_ms,

@@ -133,7 +133,8 @@ class Journey:
 
     Fields: id; kind; stage; amount; party (deposit: the recipient, withdrawal: the owner; 20 bytes); destination
     (withdrawal: the scriptPubKey that is paid, else empty); created_at_ms, updated_at_ms; payout (its id, if any);
-    transactions; depth; waiting; fee; reclaim; steps (what was told, in order).
+    transactions; depth; waiting; fee; reclaim; steps (what was told, in order); arrives (deposit: what was minted,
+    withdrawal: what the payment that is signed or in a block pays out; None while nobody knows).
     """
 
     id: bytes
@@ -151,6 +152,7 @@ class Journey:
     fee: FeeState | None
     reclaim: ReclaimOffer | None
     steps: tuple[JourneyEntry, ...]
+    arrives: Satoshi | None = None
 
 
 def payout_fee(rate: SatPerKvB, inputs: int = 1) -> Satoshi:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adapters.bitcoin.transactions import parse_transaction
 from bridge.codec import decode_payout, decode_withdrawal
 from bridge.journey_parts import (
     Depth,
@@ -56,6 +57,7 @@ async def withdrawal_journey(view: View, row: TransferRow, place: Place, around:
         kind=row.kind,
         stage=_stage(withdrawal, current),
         amount=Satoshi(withdrawal.amount),
+        arrives=_arrives(withdrawal, current),
         party=withdrawal.owner,
         destination=withdrawal.destination,
         created_at_ms=row.created_at_ms,
@@ -68,6 +70,20 @@ async def withdrawal_journey(view: View, row: TransferRow, place: Place, around:
         reclaim=None,
         steps=steps,
     )
+
+
+def _arrives(withdrawal: Withdrawal, current: _Paying | None) -> Satoshi | None:
+    """What the version in a block, or else the newest signed one, pays this withdrawal: outputs are in its order."""
+    if current is None or withdrawal.withdrawal_id not in current.payout.withdrawals:
+        return None
+    confirmed = current.payout.confirmed
+    in_block = [row for row in current.versions if confirmed is not None and row.txid == confirmed.txid]
+    version = in_block[0] if in_block else current.signed
+    if version is None:
+        return None
+    place = current.payout.withdrawals.index(withdrawal.withdrawal_id)
+    output = parse_transaction(version.raw).outputs[place]
+    return output.value if output.script == withdrawal.destination else None
 
 
 async def _paying(view: View, payout: Payout) -> _Paying:

@@ -21,6 +21,7 @@ def journey_json(journey: Journey, network: Network) -> dict[str, Any]:
         "kind": str(journey.kind),
         "stage": journey.stage,
         "amount_sat": journey.amount,
+        "arrives_sat": journey.arrives,
         "party": account_text(journey.party),
         "destination": _destination(journey, network),
         "created_at_ms": journey.created_at_ms,
@@ -73,6 +74,8 @@ def _head(journey: Journey, network: Network, now_ms: int) -> Iterator[tuple[str
     else:
         yield "owner", account_text(journey.party)
         yield "pays to", str(_destination(journey, network))
+    if journey.arrives is not None:
+        yield "arrives", btc(journey.arrives) + (" in tokens" if journey.kind is TransferKind.DEPOSIT else "")
     depth = journey.depth
     if depth is not None:
         have = f"{depth.have:,} of {depth.asked}" if depth.have <= depth.asked else f"{depth.have:,}, {depth.asked}"

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from adapters.bitcoin.follower import Tail
-from adapters.bitcoin.primitives import BlockRef, OutPoint
+from adapters.bitcoin.primitives import BlockRef, OutPoint, TxOut
 from adapters.bitcoin.scripts import deposit_script, return_script
+from adapters.bitcoin.transactions import SEQUENCE, serialize
 from bridge.codec import encode
 from bridge.deposits import Deposit, Purpose, Refusal, Spend, Stage
 from bridge.intake.common import BITCOIN_CURSOR
@@ -127,7 +128,9 @@ async def of_withdrawal(
 
 
 def signed(purpose: TransactionPurpose, subject: bytes, fee: int, txid: bytes = SPENDER) -> BitcoinTransactionRow:
-    return BitcoinTransactionRow(txid, purpose, subject, b"raw", Satoshi(fee), 150)
+    paid = TxOut(Satoshi(WITHDRAWAL.amount - fee), WITHDRAWAL.destination)
+    raw = serialize([(PAYOUT.anchor, SEQUENCE)], [paid], [(bytes(64),)])
+    return BitcoinTransactionRow(txid, purpose, subject, raw, Satoshi(fee), 150)
 
 
 async def test_a_confirming_deposit_waits_for_miners(unit: UnitOfWork) -> None:
@@ -294,6 +297,7 @@ async def test_a_bumped_payout_is_told_with_all_its_versions(unit: UnitOfWork) -
     }
     assert told.fee is not None
     assert told.fee.rate == 4_000
+    assert told.arrives == WITHDRAWAL.amount - 600
     assert told.waiting.mover is Mover.MINERS
 
 
