@@ -4,49 +4,25 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from adapters import rpc_errors
 from foundation.errors import Fatal, Retryable
 from foundation.quantities import BlockHeight, Satoshi, SatPerKvB
 
 
-class NodeUnavailable(Retryable):
-    """The bitcoin node does not serve: down, starting, overloaded, or too slow to answer in time.
-
-    Fields: method (RPC method asked for); problem.
-    """
-
-    def __init__(self, method: str, problem: str) -> None:
-        self.method = method
-        self.problem = problem
-        super().__init__(f"{method}: {problem}")
+class NodeUnavailable(rpc_errors.NodeUnavailable):
+    """The bitcoin node does not serve now. Fields: method; problem."""
 
 
-class AccessDenied(Fatal):
-    """The node refuses our credentials (HTTP 401 or 403). Fields: method; status."""
-
-    def __init__(self, method: str, status: int) -> None:
-        self.method = method
-        self.status = status
-        super().__init__(f"{method}: the node refuses our credentials or address (HTTP {status})")
+class AccessDenied(rpc_errors.AccessDenied):
+    """The bitcoin node refuses our credentials. Fields: method; status."""
 
 
-class RpcRefused(Fatal):
-    """The node answered a call with an error. Fields: method; code (Bitcoin Core, rpc/protocol.h); message."""
-
-    def __init__(self, method: str, code: int, message: str) -> None:
-        self.method = method
-        self.code = code
-        self.message = message
-        super().__init__(f"{method}: {message} ({code})")
+class RpcRefused(rpc_errors.RpcRefused):
+    """The bitcoin node answered a call with an error. Fields: method; code (Bitcoin Core, rpc/protocol.h); message."""
 
 
-class BadAnswer(Fatal):
-    """An RPC answer has not the form that we rely on. Fields: method; field (dotted path); problem."""
-
-    def __init__(self, method: str, field: str, problem: str) -> None:
-        self.method = method
-        self.field = field
-        self.problem = problem
-        super().__init__(f"{method}: {field}: {problem}")
+class BadAnswer(rpc_errors.BadAnswer):
+    """The bitcoin node gave an answer of a form that we cannot rely on. Fields: method; field; problem."""
 
 
 class WrongChain(Fatal):
