@@ -6,6 +6,8 @@ Revision: 0001. What is written here never changes; a later release adds a revis
 import sqlalchemy as sa
 from alembic import op
 
+from foundation.errors import BadInput
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -24,7 +26,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Nothing is older: a node's database is deleted, not taken back."""
-    raise NotImplementedError("the first revision cannot be undone")
+    raise BadInput("revision", "nothing is older than the first", "delete the database: it is rebuilt from the chains")
 
 
 def _chain() -> None:
