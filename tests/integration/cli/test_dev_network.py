@@ -173,4 +173,4 @@ async def test_the_library_form_kills_and_starts_single_nodes(network: DevNetwor
     assert node.process.pid != before
     status = await node.status()
     assert status is not None
-    assert [group["key"] for group in status["groups"]] == [network.group.key.hex()]  # type: ignore[union-attr]
+    assert [group["key"] for group in status["groups"]] == [network.group.key.hex()]  # type: ignore[union-attr]  # it has started

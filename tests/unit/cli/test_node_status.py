@@ -133,7 +133,7 @@ def test_a_silent_or_stopped_node_is_not_alive(folder: Path, age_ms: int, stoppe
     assert document["alive"] is False
 
 
-@pytest.mark.parametrize(("pid", "alive"), [(os.getpid(), True), (2**30, False)])
+@pytest.mark.parametrize(("pid", "alive"), [(os.getpid(), True), (2**30, False)], ids=["running", "gone"])
 def test_a_killed_node_is_soon_not_alive(folder: Path, pid: int, alive: bool) -> None:
     """A node whose process is gone is given less time than one that may only be slow."""
     import asyncio
