@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from adapters.evm.abi import Function
 from adapters.evm.types import Call
-from adapters.native.abi import Function
 from adapters.native.bindings import Bonds, Hub, Registry, Token
 from adapters.native.deployment import Deployment
 from adapters.native.eip712 import BadSignature

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from adapters.evm.abi import Function
 from adapters.evm.errors import BadAnswer, NodeUnavailable, Reverted
 from adapters.evm.logs import LogFollower, read_logs
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.types import BlockHeader, BlockRef, BlockTag, Call, Log
-from adapters.native.abi import Function
 from adapters.native.bindings import Bonds, Hub, Registry, Token
 from adapters.native.calls import Calls
 from adapters.native.deployment import Deployment

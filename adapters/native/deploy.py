@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from adapters.evm.abi import encode_values
 from adapters.evm.errors import BadAnswer
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.types import Call
-from adapters.native.abi import encode_values
 from adapters.native.deployment import Deployment
 from adapters.native.ports import Sender
 from contracts import artifacts

@@ -12,7 +12,7 @@ from typing import Any, Final
 from coincurve import PrivateKey, PublicKey
 from eth_utils.crypto import keccak
 
-from adapters.native.abi import encode_values
+from adapters.evm.abi import encode_values
 from foundation.errors import BadInput
 
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0

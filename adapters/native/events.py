@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from adapters.evm.abi import Event
 from adapters.evm.types import BlockRef, Log
-from adapters.native.abi import Event
 from adapters.native.bindings import Bonds, Hub, Registry
 from adapters.native.types import Announcement, Outpoint
 from foundation.quantities import BlockHeight, TokenUnits, Wei

@@ -10,10 +10,10 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.evm.abi import Event, encode_values
 from adapters.evm.errors import BadAnswer
 from adapters.evm.types import BlockRef, Log
 from adapters.native import events
-from adapters.native.abi import Event, encode_values
 from adapters.native.bindings import Bonds, Hub, Registry
 from adapters.native.events import Position, decode_event
 from foundation.quantities import BlockHeight

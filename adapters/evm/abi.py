@@ -139,3 +139,26 @@ def _inside(kind: ABIType, value: Any) -> Any:
     if isinstance(kind, BasicType) and kind.base == "string":
         return value.decode(errors="backslashreplace")
     return value
+
+
+def function(contract: str, name: str, inputs: str = "", outputs: str = "") -> Function:
+    """A function of a contract; its types as Solidity writes them, with commas between them."""
+    return Function(contract, name, _split(inputs), _split(outputs))
+
+
+def event(contract: str, name: str, inputs: str) -> Event:
+    """An event of a contract; each type may have `indexed` before it."""
+    kinds = [(kind.removeprefix("indexed "), kind.startswith("indexed ")) for kind in _split(inputs)]
+    return Event(contract, name, tuple(kinds))
+
+
+def _split(types: str) -> tuple[str, ...]:
+    """Types at commas and spaces that are in no parentheses."""
+    found, depth, start = [], 0, 0
+    for index, character in enumerate(types):
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            found.append(types[start:index].strip())
+            start = index + 1
+    last = types[start:].strip()
+    return (*found, last) if last else tuple(found)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 
+from adapters.evm.abi import Event, Function, decode_values, encode_values
 from adapters.evm.errors import BadAnswer
 from adapters.native import bindings
-from adapters.native.abi import Event, Function, decode_values, encode_values
 from contracts import artifacts
 from foundation.errors import BadInput
 
