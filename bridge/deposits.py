@@ -1,8 +1,9 @@
-"""A deposit's life as one node sees it: from the coin on bitcoin to the mapping token, and to the vault.
+"""A deposit's life as one node sees it: from the asset on its own chain to the mapping token, and to the vault.
 
 Source: seeds/004…, section 3.2 (the transfer-in steps), with the changes that docs/architecture.md explains.
 
     missing ⇄ confirming → final ──────→ minted ──→ sweeping → swept
+                             │             └→ held (locked in the vault's contract at once: there is nothing to sweep)
                              └→ refused → returning → returned
                       (at any time before its coin is spent: → reclaimed, by the depositor)
 
@@ -23,8 +24,7 @@ from typing import TypeAlias
 
 from bridge.tiers import Tiers, confirmations
 from foundation.errors import Fatal
-from foundation.quantities import BlockHeight, Satoshi, TokenUnits
-from registry.amounts import format_amount
+from foundation.quantities import BlockHeight, TokenUnits
 
 
 class Stage(StrEnum):
@@ -38,11 +38,12 @@ class Stage(StrEnum):
     RETURNING = "returning"  # the Hub has barred it: storemen send it back; until the return is final
     SWEEPING = "sweeping"  # the sweep is in a block, not final yet
     SWEPT = "swept"
+    HELD = "held"  # minted, and it lies in the vault's contract since it was locked
     RETURNED = "returned"
     RECLAIMED = "reclaimed"  # the depositor took it back alone
 
 
-ENDED = frozenset({Stage.SWEPT, Stage.RETURNED, Stage.RECLAIMED})
+ENDED = frozenset({Stage.SWEPT, Stage.HELD, Stage.RETURNED, Stage.RECLAIMED})
 
 
 class Refusal(StrEnum):
@@ -51,9 +52,19 @@ class Refusal(StrEnum):
     BELOW_MINIMUM = "below the minimum"
     ASSET_PAUSED = "the asset is paused"
     RECLAIM_TOO_NEAR = "too little time is left before the depositor's reclaim"
+    ASSET_DENIED = "the asset is not taken any more"
+    BAD_RECIPIENT = "nothing can be minted to its recipient"
+    ABOVE_LIMIT = "it is more than may be deposited in a whole window"
 
 
-REFUSAL_CODES = {Refusal.BELOW_MINIMUM: 1, Refusal.ASSET_PAUSED: 2, Refusal.RECLAIM_TOO_NEAR: 3}
+REFUSAL_CODES = {
+    Refusal.BELOW_MINIMUM: 1,
+    Refusal.ASSET_PAUSED: 2,
+    Refusal.RECLAIM_TOO_NEAR: 3,
+    Refusal.ASSET_DENIED: 4,
+    Refusal.BAD_RECIPIENT: 5,
+    Refusal.ABOVE_LIMIT: 6,
+}
 
 
 class Purpose(StrEnum):
@@ -70,7 +81,7 @@ _END = {Purpose.SWEEP: Stage.SWEPT, Purpose.RETURN: Stage.RETURNED, Purpose.RECL
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """The transaction in the chain that spends the deposit's coin."""
+    """The transaction in the chain that spends the deposit's coin, or has the vault's contract send it back."""
 
     txid: bytes  # 32 bytes, wire order
     height: BlockHeight
@@ -78,18 +89,29 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class Lock:
+    """What the vault's contract on an EVM chain says of a deposit that was locked in it."""
+
+    number: int  # counts the contract's locks, from 1
+    sender: bytes  # 20 bytes: who locked it, and gets it back where it cannot be minted
+    token: bytes  # 20 bytes: the contract of the asset on its own chain; zero for the chain's coin
+    transaction: bytes  # hash, 32 bytes
+    chain: str  # CAIP-2, for people
+
+
+@dataclass(frozen=True, slots=True)
 class Deposit:
-    """One coin that pays a deposit address. Amounts in satoshi, heights in blocks."""
+    """One coin that pays a deposit address, or one lock in the vault's contract. Amounts in the asset's base units."""
 
     deposit_id: bytes  # 32 bytes
     asset: bytes  # 32 bytes
     group: bytes  # 32 bytes
-    txid: bytes  # 32 bytes, wire order
+    txid: bytes  # 32 bytes, wire order; the lock's id on an EVM chain
     vout: int
-    amount: Satoshi
+    amount: TokenUnits
     recipient: bytes  # 20 bytes
-    script: bytes  # the deposit address's scriptPubKey, 34 bytes
-    delay: int  # blocks after which the depositor may reclaim
+    script: bytes  # the deposit address's scriptPubKey, 34 bytes; the vault's address on an EVM chain, 20 bytes
+    delay: int  # blocks after which the depositor may reclaim; 0 on an EVM chain, where nobody can
     stage: Stage = Stage.CONFIRMING
     height: BlockHeight | None = None  # None while missing
     refusal: Refusal | None = None
@@ -97,11 +119,17 @@ class Deposit:
     mint_transaction: bytes | None = None  # on the native chain
     return_transaction: bytes | None = None  # on the native chain: where the Hub barred the mint
     spend: Spend | None = None
+    lock: Lock | None = None
 
     @property
     def reclaim_height(self) -> BlockHeight | None:
         """The first block that may contain the depositor's reclaim (BIP-68), None while missing."""
         return None if self.height is None else BlockHeight(self.height + self.delay)
+
+    @property
+    def origin(self) -> tuple[bytes, str]:
+        """The transaction that deposited it, 32 bytes, and its chain, for people."""
+        return (self.txid, "bitcoin") if self.lock is None else (self.lock.transaction, self.lock.chain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +137,14 @@ class Terms:
     """What decides whether a final deposit is minted: the asset's policy, and this node's margins."""
 
     tiers: Tiers
-    minimum: Satoshi
+    minimum: TokenUnits
     paused: bool
     mint_margin: int  # blocks that must be left before the reclaim height for a mint
     settled_depth: int  # confirmations after which a sweep or a return is final
+    denied: bool = False
+    limit: TokenUnits = TokenUnits(0)  # the most that is minted in a window; 0: any amount
+    cannot_receive: frozenset[bytes] = frozenset()  # accounts to which the Hub mints nothing
+    known: bool = True  # whether the asset is registered; what is not waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +169,11 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """The Hub minted, finally on the native chain."""
+    """The Hub minted, finally on the native chain. `shown`: how much, for people."""
 
     units: TokenUnits
     transaction: bytes
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +230,18 @@ class MintedAndBarred(Fatal):
 
 def refusal(deposit: Deposit, tip: BlockHeight, terms: Terms) -> Refusal | None:
     """Why `deposit` must not be minted now, or None. Pure; the same on every honest node with the same view."""
+    if terms.denied:
+        return Refusal.ASSET_DENIED
     if deposit.amount < terms.minimum:
         return Refusal.BELOW_MINIMUM
+    if terms.limit and deposit.amount > terms.limit:
+        return Refusal.ABOVE_LIMIT
     if terms.paused:
         return Refusal.ASSET_PAUSED
+    if deposit.recipient in terms.cannot_receive:
+        return Refusal.BAD_RECIPIENT
+    if deposit.lock is not None:
+        return None
     if deposit.reclaim_height is None or deposit.reclaim_height - tip < terms.mint_margin:
         return Refusal.RECLAIM_TOO_NEAR
     return None
@@ -228,8 +269,8 @@ def _apply(deposit: Deposit, change: Change) -> tuple[Deposit, tuple[Effect, ...
             return _dropped(deposit)
         case Tip(height, terms):
             return _tip(deposit, height, terms)
-        case Minted(units, transaction):
-            return _minted(deposit, units, transaction)
+        case Minted():
+            return _minted(deposit, change)
         case Barred(transaction):
             return _barred(deposit, transaction)
         case Spent(spend):
@@ -247,7 +288,7 @@ def _undecided(deposit: Deposit) -> Deposit:
     if deposit.spend is not None and deposit.spend.purpose is Purpose.SWEEP:
         stage = Stage.SWEEPING
     elif deposit.mint_transaction is not None:
-        stage = Stage.MINTED
+        stage = Stage.MINTED if deposit.lock is None else Stage.HELD
     elif deposit.return_transaction is not None:
         stage = Stage.RETURNING
     elif deposit.height is None:
@@ -259,14 +300,14 @@ def _undecided(deposit: Deposit) -> Deposit:
 def _seen(deposit: Deposit, height: BlockHeight) -> tuple[Deposit, tuple[Effect, ...]]:
     if deposit.height == height:
         return deposit, ()
-    note = Note(f"coin seen in block {height}", deposit.txid, "bitcoin")
+    note = Note(f"{_what(deposit)} seen in block {height}", *deposit.origin)
     return _undecided(replace(deposit, height=height)), (note,)
 
 
 def _dropped(deposit: Deposit) -> tuple[Deposit, tuple[Effect, ...]]:
     if deposit.height is None:
         return deposit, ()
-    note = Note("a reorg took the coin's block away", deposit.txid, "bitcoin")
+    note = Note(f"a reorg took the {_what(deposit)}'s block away", *deposit.origin)
     return _undecided(replace(deposit, height=None, spend=None)), (note,)
 
 
@@ -274,7 +315,7 @@ def _tip(deposit: Deposit, tip: BlockHeight, terms: Terms) -> tuple[Deposit, tup
     undecided = _undecided(deposit)
     if deposit.spend is not None:
         return _spend_deepens(deposit, undecided, deposit.spend, confirmations(deposit.spend.height, tip), terms)
-    if undecided.stage is not Stage.CONFIRMING:
+    if undecided.stage is not Stage.CONFIRMING or not terms.known:
         return undecided, ()
     have = confirmations(deposit.height, tip)
     asked = terms.tiers.required(deposit.amount)
@@ -284,7 +325,7 @@ def _tip(deposit: Deposit, tip: BlockHeight, terms: Terms) -> tuple[Deposit, tup
     stage = Stage.FINAL if why is None else Stage.REFUSED
     if (stage, why) == (deposit.stage, deposit.refusal):
         return deposit, ()
-    text = f"final with {have} of {asked} confirmations"
+    text = f"final with {have} of {asked} confirmations" if deposit.lock is None else "final"
     note = Note(text if why is None else f"{text}, refused: {why}")
     return replace(deposit, stage=stage, refusal=why), (note,)
 
@@ -297,17 +338,22 @@ def _spend_deepens(
     after = replace(undecided, stage=_END[spend.purpose])
     if after.stage is deposit.stage:
         return deposit, ()
-    return after, (Note(f"{after.stage}, final", spend.txid, "bitcoin"),)
+    return after, (Note(f"{after.stage}, final", spend.txid, deposit.origin[1]),)
 
 
-def _minted(deposit: Deposit, units: TokenUnits, transaction: bytes) -> tuple[Deposit, tuple[Effect, ...]]:
+def _what(deposit: Deposit) -> str:
+    return "coin" if deposit.lock is None else "lock"
+
+
+def _minted(deposit: Deposit, change: Minted) -> tuple[Deposit, tuple[Effect, ...]]:
     if deposit.return_transaction is not None:
         raise MintedAndBarred(deposit.deposit_id)
     if deposit.mint_transaction is not None:
         return deposit, ()
-    minted = replace(deposit, refusal=None, minted=units, mint_transaction=transaction)
+    minted = replace(deposit, refusal=None, minted=change.units, mint_transaction=change.transaction)
     after = minted if deposit.stage in ENDED else _undecided(minted)
-    return after, (Note(f"minted {format_amount(units, 8, symbol='BTC')}", transaction, "native"),)
+    shown = change.shown or f"{change.units:,} units"
+    return after, (Note(f"minted {shown}", change.transaction, "native"),)
 
 
 def _barred(deposit: Deposit, transaction: bytes) -> tuple[Deposit, tuple[Effect, ...]]:
@@ -323,14 +369,14 @@ def _barred(deposit: Deposit, transaction: bytes) -> tuple[Deposit, tuple[Effect
 def _spent(deposit: Deposit, spend: Spend) -> tuple[Deposit, tuple[Effect, ...]]:
     if deposit.spend == spend:
         return deposit, ()
-    note = Note(f"{spend.purpose} in block {spend.height}", spend.txid, "bitcoin")
+    note = Note(f"{spend.purpose} in block {spend.height}", spend.txid, deposit.origin[1])
     return _undecided(replace(deposit, spend=spend)), (note,)
 
 
 def _unspent(deposit: Deposit) -> tuple[Deposit, tuple[Effect, ...]]:
     if deposit.spend is None:
         return deposit, ()
-    note = Note("a reorg took away the transaction that spent the coin", deposit.spend.txid, "bitcoin")
+    note = Note("a reorg took away the transaction that spent the coin", deposit.spend.txid, deposit.origin[1])
     return _undecided(replace(deposit, spend=None)), (note,)
 
 
@@ -365,4 +411,7 @@ def _check(deposit: Deposit) -> None:
     assert stage not in {Stage.FINAL, Stage.REFUSED} or (deposit.height is not None and not spend), "final, not there"
     assert stage is not Stage.MISSING or deposit.height is None, "missing and in the chain"
     assert stage is not Stage.SWEEPING or (spend and spend.purpose is Purpose.SWEEP), "sweeping without a sweep"
-    assert stage not in ENDED or (spend and _END[spend.purpose] is stage), "ended without the spend that ends it"
+    assert stage is not Stage.HELD or (deposit.lock and deposit.mint_transaction), "held and not locked, or not minted"
+    assert stage in {Stage.HELD, *set(Stage) - ENDED} or (spend and _END[spend.purpose] is stage), (
+        "ended without a spend"
+    )

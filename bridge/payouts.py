@@ -2,10 +2,14 @@
 
 Source: seeds/004…, section 3.2 (the transfer-back steps), with the changes that docs/architecture.md explains.
 
-    withdrawal:  requested ⇄ reserved → settled          requested → cancelled
-    payout:      reserved ⇄ confirming ⇄ paid → settled   reserved → voided
+    withdrawal:  requested ⇄ reserved → settled (→ restored)     requested → cancelled
+    payout:      reserved ⇄ confirming ⇄ paid → settled           reserved → voided
 
-A payout pays a batch of withdrawals from named coins. Its first coin, the anchor, is spent by every version of it
+On an EVM chain a payout binds no coins: the vault's contract pays each withdrawal's number once at most, so there is no
+anchor and nothing to void. It is in the chain once the contract has consumed all its numbers. What the contract could
+never pay, and the group has cancelled there, the Hub restores to its owner after the settlement.
+
+On bitcoin, a payout pays a batch of withdrawals from named coins. Its first coin, the anchor, is spent by every version of it
 (each fee bump, each replacement of the other coins), so that at most one version can ever confirm.
 
 What spends the anchor in the chain is therefore either a version or a stranger, and `is_version` tells which from
@@ -35,6 +39,7 @@ class WithdrawalStage(StrEnum):
     RESERVED = "reserved"
     SETTLED = "settled"
     CANCELLED = "cancelled"
+    RESTORED = "restored"  # the vault cancelled its payment: the Hub gave the tokens back
 
 
 class PayoutStage(StrEnum):
@@ -42,7 +47,7 @@ class PayoutStage(StrEnum):
 
     RESERVED = "reserved"
     CONFIRMING = "confirming"
-    PAID = "paid"  # final on bitcoin: vouchers attest it
+    PAID = "paid"  # final on its chain: vouchers attest it
     SETTLED = "settled"
     VOIDED = "voided"
 
@@ -52,27 +57,39 @@ _ENDED = frozenset({PayoutStage.SETTLED, PayoutStage.VOIDED})
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """One request on the Hub. `amount` is locked there and burnt at settlement; all units are base units."""
+    """One request on the Hub. `amount` is locked there and burnt at settlement; all units are base units.
+
+    max_fee: the most that miners may have of the amount; on an EVM chain exactly what the carrier gets of it.
+    """
 
     withdrawal_id: bytes  # 32 bytes
     asset: bytes  # 32 bytes
     owner: bytes  # 20 bytes
     amount: TokenUnits
-    max_fee: Satoshi
-    destination: bytes  # scriptPubKey
+    max_fee: TokenUnits
+    destination: bytes  # scriptPubKey; on an EVM chain the payee's address, 20 bytes
     request_transaction: bytes  # on the native chain
     requested_at: BlockHeight  # native block
     stage: WithdrawalStage = WithdrawalStage.REQUESTED
     payout: bytes | None = None
+    number: int = 0  # counts the Hub's withdrawals, from 1; vaults on EVM chains pay by it
+    service_fee: TokenUnits = TokenUnits(0)  # locked besides the amount, for vouchers and storemen
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The version of a payout that is in the chain."""
+    """The version of a payout that is in the chain. `fee`: what the withdrawals bore."""
 
-    txid: bytes  # 32 bytes, wire order
+    txid: bytes  # 32 bytes, wire order; on an EVM chain the transaction that consumed the last number
     height: BlockHeight
-    fee: Satoshi
+    fee: TokenUnits
+    shown_fee: str = ""  # for people
+    chain: str = "bitcoin"  # for people
+
+    @property
+    def fee_text(self) -> str:
+        """The fee for people."""
+        return self.shown_fee or f"{self.fee} sat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +100,7 @@ class Payout:
     group: bytes
     asset: bytes
     withdrawals: tuple[bytes, ...]
-    inputs: tuple[OutPoint, ...]  # the anchor first
+    inputs: tuple[OutPoint, ...]  # the anchor first; none on an EVM chain
     version: int
     stage: PayoutStage = PayoutStage.RESERVED
     confirmed: Confirmed | None = None
@@ -92,8 +109,13 @@ class Payout:
 
     @property
     def anchor(self) -> OutPoint:
-        """The coin that every version spends."""
+        """The coin that every version spends; `is_bound` says whether there is one."""
         return self.inputs[0]
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is bound to coins, as on bitcoin."""
+        return bool(self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +227,7 @@ def step(payout: Payout, change: Change) -> tuple[Payout, tuple[Effect, ...]]:
         SettledAndVoided: the Hub contradicts itself (fatal).
     """
     after, effects = _apply(payout, change)
-    assert after.anchor == payout.anchor, "the anchor never changes"
+    assert after.inputs[:1] == payout.inputs[:1], "the anchor never changes"
     assert after.withdrawals == payout.withdrawals, "a payout's withdrawals never change"
     _check(after)
     before = _contradictions(payout)
@@ -241,7 +263,7 @@ def _spent_by(payout: Payout, confirmed: Confirmed | None, stranger: bytes | Non
 def _replaced(payout: Payout, inputs: tuple[OutPoint, ...], version: int) -> tuple[Payout, tuple[Effect, ...]]:
     if version <= payout.version:
         return payout, ()
-    if payout.anchor not in inputs:
+    if not payout.is_bound or payout.anchor not in inputs:
         raise AnchorChanged(payout.payout_id)
     ordered = (payout.anchor, *(coin for coin in inputs if coin != payout.anchor))
     return replace(payout, inputs=ordered, version=version), (Note(f"reserved anew, version {version}"),)
@@ -250,14 +272,19 @@ def _replaced(payout: Payout, inputs: tuple[OutPoint, ...], version: int) -> tup
 def _in_chain(payout: Payout, confirmed: Confirmed) -> tuple[Payout, tuple[Effect, ...]]:
     if payout.confirmed == confirmed:
         return payout, ()
-    note = Note(f"payout in block {confirmed.height}, fee {confirmed.fee} sat", confirmed.txid, "bitcoin")
+    text = f"payout in block {confirmed.height}, fee {confirmed.fee_text}"
+    note = Note(text, confirmed.txid, confirmed.chain)
     return _spent_by(payout, confirmed), (note,)
 
 
 def _out_of_chain(payout: Payout) -> tuple[Payout, tuple[Effect, ...]]:
     after = _spent_by(payout, None)
     if payout.confirmed is not None:
-        note = Note("a reorg took the payout away: the same coins are spent again", payout.confirmed.txid, "bitcoin")
+        note = Note(
+            "a reorg took the payout away: the same coins are spent again",
+            payout.confirmed.txid,
+            payout.confirmed.chain,
+        )
         return after, (note, *_lost(payout))
     if payout.stranger is not None:
         return after, (Note("a reorg took away what spent the payout's coin", payout.stranger, "bitcoin"),)
@@ -285,7 +312,8 @@ def _tip(payout: Payout, tip: BlockHeight, depth: int) -> tuple[Payout, tuple[Ef
     stage = PayoutStage.PAID if have >= depth else PayoutStage.CONFIRMING
     if stage is payout.stage:
         return payout, ()
-    note = Note(f"payout final with {have} of {depth} confirmations", payout.confirmed.txid, "bitcoin")
+    text = f"payout final with {have} of {depth} confirmations" if payout.is_bound else "payout final"
+    note = Note(text, payout.confirmed.txid, payout.confirmed.chain)
     return replace(payout, stage=stage), (note,) if stage is PayoutStage.PAID else ()
 
 

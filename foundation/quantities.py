@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import NewType, TypeAlias
 
-Satoshi = NewType("Satoshi", int)
-"""Bitcoin's base unit: 1 BTC is 100,000,000 satoshi."""
+TokenUnits = NewType("TokenUnits", int)
+"""Base units of an asset, and of its mapping token: one unit of the one is one unit of the other."""
+
+Satoshi: TypeAlias = TokenUnits
+"""Bitcoin's base unit: 1 BTC is 100,000,000 satoshi. States and claims carry every asset, so it is no type of its own."""
 
 SatPerKvB = NewType("SatPerKvB", int)
 """A bitcoin fee rate in satoshi per 1,000 virtual bytes (1,000 is 1 sat/vB)."""
 
 Wei = NewType("Wei", int)
 """An EVM chain's base unit: 1 ether is 10**18 wei."""
-
-TokenUnits = NewType("TokenUnits", int)
-"""Base units of a mapping token; for bitcoin one unit is one satoshi."""
 
 BlockHeight = NewType("BlockHeight", int)
 """A block's distance from the genesis block, whose height is 0."""
