@@ -1,6 +1,6 @@
 """Chain ids (CAIP-2) and asset types (CAIP-19): text that names a chain or an asset, and its keccak-256 for contracts.
 
-Sources: CAIP-2 and CAIP-19 (their syntax sections), the bip122 namespace of CAIPs (its CAIP-2 profile), SLIP-44.
+Sources: CAIP-2 and CAIP-19 (their syntax sections), the bip122 and eip155 namespaces of CAIPs, SLIP-44.
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ _CHAIN_REFERENCE: Final = re.compile(r"[-_a-zA-Z0-9]{1,32}", re.ASCII)
 _ASSET_REFERENCE: Final = re.compile(r"[-.%a-zA-Z0-9]{1,128}", re.ASCII)
 _BIP122_REFERENCE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _EIP155_REFERENCE: Final = re.compile(r"[1-9][0-9]{0,31}", re.ASCII)
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 
 SLIP44_BITCOIN: Final = 0
 SLIP44_TEST: Final = 1
 """SLIP-44's coin type for the test networks of every coin."""
+SLIP44_ETHER: Final = 60
+NATIVE_COIN: Final = bytes(20)
+"""How a Lockbox names its chain's own coin: the address zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,55 @@ def bitcoin_asset(genesis: bytes) -> AssetType:
 def evm_chain(chain_id: int) -> ChainId:
     """The chain id of an EVM chain, from its EIP-155 number. Raises `BadInput` where that is not positive."""
     return ChainId("eip155", str(chain_id))
+
+
+def evm_coin(chain: ChainId, coin_type: int = SLIP44_ETHER) -> AssetType:
+    """An EVM chain's own coin, by its SLIP-44 number. Raises `BadInput` for a chain of another kind."""
+    _require_evm(chain)
+    return AssetType(chain, "slip44", str(coin_type))
+
+
+def erc20(chain: ChainId, token: bytes) -> AssetType:
+    """An ERC-20 token (contract address, 20 bytes) on an EVM chain, written in lower case: one asset has one text.
+
+    Raises:
+        BadInput: the chain is of another kind, or the address is none, or zero.
+    """
+    _require_evm(chain)
+    if len(token) != 20 or not any(token):
+        raise BadInput("token", "is no contract's address", "20 bytes, not all zero")
+    return AssetType(chain, "erc20", "0x" + token.hex())
+
+
+def lockbox_asset(asset: AssetType) -> bytes:
+    """How the Lockbox of an asset's chain names it: the token's address, `NATIVE_COIN` for any `slip44` (20 bytes).
+
+    Raises:
+        BadInput: no Lockbox can hold the asset: it is of another kind of chain, or no coin and no ERC-20, or its
+            address is not in lower case.
+    """
+    _require_evm(asset.chain, "asset.chain")
+    if asset.namespace == "slip44":
+        _require(_NUMBER, asset.reference, "asset.reference", "the coin's SLIP-44 number")
+        return NATIVE_COIN
+    if asset.namespace != "erc20":
+        raise BadInput("asset.namespace", f"{asset.namespace!r} is not supported", "slip44 or erc20")
+    _require(_ADDRESS, asset.reference, "asset.reference", "0x and 40 hex digits in lower case")
+    token = bytes.fromhex(asset.reference[2:])
+    if token == NATIVE_COIN:
+        raise BadInput("asset.reference", "is the address zero", "the token's contract, or slip44 for the coin")
+    return token
+
+
+def chain_number(chain: ChainId, field: str = "chain") -> int:
+    """The EIP-155 number of an EVM chain. Raises `BadInput` naming `field` for a chain of another kind."""
+    _require_evm(chain, field)
+    return int(chain.reference)
+
+
+def _require_evm(chain: ChainId, field: str = "chain") -> None:
+    if chain.namespace != "eip155":
+        raise BadInput(f"{field}.namespace", f"{chain} is no EVM chain", "a chain of eip155:")
 
 
 def _require(pattern: re.Pattern[str], text: str, field: str, cure: str) -> None:

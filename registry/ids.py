@@ -7,12 +7,15 @@ withdrawals and outpoint ids are 32 bytes; accounts and contracts are 20 bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from foundation.errors import BadInput
+
+NO_ANCHOR: Final = bytes(32)
+"""The anchor of a payout that spends no coins, because a Lockbox makes it."""
 
 
 def outpoint_id(txid: bytes, vout: int) -> bytes:
@@ -30,8 +33,26 @@ def withdrawal_id(chain_id: int, hub: bytes, sequence: int) -> bytes:
     return _keccak_abi(("uint256", "chain_id", chain_id), ("address", "hub", hub), ("uint256", "sequence", sequence))
 
 
+def lock_id(chain_number: int, lockbox: bytes, number: int) -> bytes:
+    """The id of a Lockbox's lock number `number` (from 1), 32 bytes: what stands for a txid in its deposit.
+
+    Args:
+        chain_number: the EIP-155 number of the Lockbox's chain.
+        lockbox: its address, 20 bytes.
+        number: which lock.
+
+    Raises:
+        BadInput: a part does not fit.
+    """
+    return _keccak_abi(
+        ("uint256", "chain_number", chain_number), ("address", "lockbox", lockbox), ("uint256", "number", number)
+    )
+
+
 def payout_id(group: bytes, withdrawals: Sequence[bytes], anchor: bytes) -> bytes:
     """The id of a payout, 32 bytes: its group, its withdrawals in order, and the outpoint id of its anchor.
+
+    A payout from a Lockbox has no coins: its anchor is 32 zero bytes (`NO_ANCHOR`).
 
     Raises:
         BadInput: an id is not 32 bytes.
