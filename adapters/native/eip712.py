@@ -5,7 +5,7 @@ A signature is 65 bytes `r ‖ s ‖ v` with v 27 or 28 and s in the lower half 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from coincurve import PrivateKey, PublicKey
 from eth_utils.crypto import keccak
 
 from adapters.evm.abi import encode_values
+from adapters.native.types import Statement, StatementKind
 from foundation.errors import BadInput
 
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -28,8 +29,19 @@ DEPOSIT_RETURN: Final = (
 PAYOUT_RESERVATION: Final = "PayoutReservation(bytes32 group,bytes32 asset,bytes32[] withdrawals,bytes32[] inputs)"
 ANCHOR_SPENT: Final = "AnchorSpent(bytes32 payout,bytes32 spender)"
 PAYOUT_SETTLEMENT: Final = "PayoutSettlement(bytes32 payout,bytes32 txid,uint256 fee)"
+ASSET_INTRODUCTION: Final = "AssetIntroduction(bytes32 chain,string caip19,string name,string symbol,uint256 decimals)"
+RELEASE_CANCELLED: Final = "ReleaseCancelled(bytes32 withdrawal,uint256 amount)"
+HALT: Final = "Halt(bytes32 asset,uint256 until)"
+RESUME: Final = "Resume(bytes32 asset,uint256 until)"
 PERMIT: Final = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 GROUP_KEY: Final = "GroupKey(bytes32 group,uint256 epoch,bytes32 key)"
+_STATEMENTS: Final = {
+    StatementKind.DEPOSIT_ATTESTATION: DEPOSIT_ATTESTATION,
+    StatementKind.PAYOUT_SETTLEMENT: PAYOUT_SETTLEMENT,
+    StatementKind.ANCHOR_SPENT: ANCHOR_SPENT,
+}
+# What stands in a structure as its hash: a text, and a list as its elements, without their number.
+_HASHED: Final[dict[str, Callable[[Any], bytes]]] = {"string": str.encode, "bytes32[]": b"".join}
 
 
 class BadSignature(BadInput):
@@ -85,6 +97,27 @@ class HubDigests:
     def payout_settlement(self, payout: bytes, txid: bytes, fee: int) -> bytes:
         """A voucher saw a version of the payout final."""
         return self._digest(PAYOUT_SETTLEMENT, payout, txid, fee)
+
+    def asset_introduction(self, chain: bytes, caip19: str, name: str, symbol: str, decimals: int) -> bytes:
+        """A voucher saw that a token of this chain says this of itself; names as the Registry takes them."""
+        return self._digest(ASSET_INTRODUCTION, chain, caip19, name, symbol, decimals)
+
+    def release_cancelled(self, withdrawal: bytes, amount: int) -> bytes:
+        """A voucher saw it final that the Lockbox will never pay a settled withdrawal. `amount`: what it kept."""
+        return self._digest(RELEASE_CANCELLED, withdrawal, amount)
+
+    def halt(self, asset: bytes, until: int) -> bytes:
+        """A voucher wants an asset (32 zero bytes: all) to stand still. `until`: seconds since 1970."""
+        return self._digest(HALT, asset, until)
+
+    def resume(self, asset: bytes, until: int) -> bytes:
+        """A voucher wants the halt that would end at `until` (the Hub's `halted_until`) to end now."""
+        return self._digest(RESUME, asset, until)
+
+    def statement(self, statement: Statement) -> bytes:
+        """What the signer of a statement signed, for whatever kind it is."""
+        struct = keccak(keccak(text=_STATEMENTS[statement.kind]) + b"".join(statement.words))
+        return keccak(b"\x19\x01" + self._separator + struct)
 
     def _digest(self, type_text: str, *values: Any) -> bytes:
         return _typed_digest(self._separator, type_text, values)
@@ -177,17 +210,16 @@ def by_signer(signatures: dict[bytes, bytes]) -> tuple[bytes, ...]:
 
 
 def _typed_digest(separator: bytes, type_text: str, values: Sequence[Any]) -> bytes:
-    """EIP-712's `keccak256(0x1901 ‖ domain ‖ hashStruct)` for structures of plain fields and lists of words."""
+    """EIP-712's `keccak256(0x1901 ‖ domain ‖ hashStruct)` for structures of plain fields, texts and lists of words."""
     name, _, fields = type_text.partition("(")
     types = [field.split(" ")[0] for field in fields.removesuffix(")").split(",")]
     plain: list[Any] = []
     for index, (kind, value) in enumerate(zip(types, values, strict=True)):
-        if kind == "bytes32[]":
-            # A list is encoded as the hash of its elements, without their number.
+        if kind in _HASHED:
             encode_values([kind], [value], f"{name}[{index}]")
-            plain.append(keccak(b"".join(value)))
+            plain.append(keccak(_HASHED[kind](value)))
         else:
             plain.append(value)
-    words = ["bytes32" if kind == "bytes32[]" else kind for kind in types]
+    words = ["bytes32" if kind in _HASHED else kind for kind in types]
     struct = keccak(encode_values(["bytes32", *words], [keccak(text=type_text), *plain], name))
     return keccak(b"\x19\x01" + separator + struct)

@@ -1,4 +1,4 @@
-"""The contracts' events, typed. Ids, txids and asset ids are 32 bytes, accounts 20; amounts in base units."""
+"""The contracts' events, typed: which there are, and how they are read from logs."""
 
 from __future__ import annotations
 
@@ -9,222 +9,109 @@ from typing import Any, Final, TypeAlias
 from adapters.evm.abi import Event
 from adapters.evm.types import BlockRef, Log
 from adapters.native.bindings import Bonds, Hub, Registry
+from adapters.native.bonds_events import (
+    Bonded,
+    FeesClaimed,
+    FeesCredited,
+    Slashed,
+    StoremanJoined,
+    Unbonding,
+    VoucherAdmitted,
+    VoucherJoined,
+    VoucherRemoved,
+    WeightChanged,
+    Withdrawn,
+)
+from adapters.native.hub_events import (
+    DepositAnnounced,
+    DepositMinted,
+    DepositReturned,
+    FeesDistributed,
+    Halted,
+    MaxFeeRaised,
+    PayoutReserved,
+    PayoutSettled,
+    PayoutVoided,
+    ReleasePublished,
+    Resumed,
+    TokenDeployed,
+    WithdrawalCancelled,
+    WithdrawalRequested,
+    WithdrawalRestored,
+)
+from adapters.native.position import Position
+from adapters.native.proofs import Proof
+from adapters.native.registry_events import (
+    AssetPolicyChanged,
+    AssetRegistered,
+    ChainPolicyChanged,
+    ChainRegistered,
+    GroupActivated,
+    GroupProposed,
+    VaultRegistered,
+)
 from adapters.native.types import Announcement, Outpoint
-from foundation.quantities import BlockHeight, TokenUnits, Wei
+from foundation.quantities import BlockHeight
 from registry.assets import AssetPolicy
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """Where an event stands. Fields: block; index (of the log in its block); transaction (hash, 32 bytes)."""
-
-    block: BlockRef
-    index: int
-    transaction: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ChainRegistered:
-    """The owner named a chain. `genesis` in the chain's own wire byte order."""
-
-    at: Position
-    id: bytes
-    caip2: str
-    genesis: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AssetRegistered:
-    """The owner named an asset; its policy follows in an event of its own."""
-
-    at: Position
-    id: bytes
-    chain: bytes
-    caip19: str
-    name: str
-    symbol: str
-    decimals: int
-
-
-@dataclass(frozen=True, slots=True)
-class AssetPolicyChanged:
-    """An asset has a policy, the first or a new one."""
-
-    at: Position
-    asset: bytes
-    policy: AssetPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class GroupProposed:
-    """The owner named storemen, who make a key now. The members are read by view."""
-
-    at: Position
-    id: bytes
-    chain: bytes
-    threshold: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupActivated:
-    """A group has proved its key (x-only), and serves its chain."""
-
-    at: Position
-    id: bytes
-    chain: bytes
-    epoch: int
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class VoucherAdmitted:
-    """The owner lets an account join the vouchers."""
-
-    at: Position
-    account: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class VoucherJoined:
-    """A voucher bonded its stake."""
-
-    at: Position
-    account: bytes
-    host_key: bytes
-    transport_key: bytes
-    endpoint: str
-    stake: Wei
-
-
-@dataclass(frozen=True, slots=True)
-class WeightChanged:
-    """A voucher's weight, and with it the total, is another one."""
-
-    at: Position
-    account: bytes
-    weight: Wei
-    total: Wei
-
-
-@dataclass(frozen=True, slots=True)
-class DepositAnnounced:
-    """Somebody published the terms of a deposit address. Nothing is checked: terms may be nonsense, or repeated."""
-
-    at: Position
-    id: bytes
-    terms: Announcement
-
-
-@dataclass(frozen=True, slots=True)
-class TokenDeployed:
-    """An asset has its mapping token, from its first mint on."""
-
-    at: Position
-    asset: bytes
-    token: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DepositMinted:
-    """A deposit of `amount` became `minted` units of the mapping token."""
-
-    at: Position
-    id: bytes
-    asset: bytes
-    recipient: bytes
-    amount: TokenUnits
-    minted: TokenUnits
-    txid: bytes
-    vout: int
-    group: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DepositReturned:
-    """A deposit can never be minted; its storemen send it back."""
-
-    at: Position
-    id: bytes
-    asset: bytes
-    txid: bytes
-    vout: int
-    amount: TokenUnits
-    group: bytes
-    reason: int
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawalRequested:
-    """Tokens are locked for a withdrawal to the scriptPubKey `destination`."""
-
-    at: Position
-    id: bytes
-    asset: bytes
-    owner: bytes
-    amount: TokenUnits
-    max_fee: TokenUnits
-    destination: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawalCancelled:
-    """The owner took a withdrawal back before it was reserved."""
-
-    at: Position
-    id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class MaxFeeRaised:
-    """The owner lets a withdrawal bear more of the miner fee."""
-
-    at: Position
-    id: bytes
-    max_fee: TokenUnits
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutReserved:
-    """Storemen bound coins to withdrawals; version 1 is the first, each replacement counts one more."""
-
-    at: Position
-    id: bytes
-    group: bytes
-    asset: bytes
-    version: int
-    withdrawals: tuple[bytes, ...]
-    inputs: tuple[Outpoint, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutVoided:
-    """The payout can never be made: a stranger's transaction spent its anchor. Its withdrawals are requested again."""
-
-    at: Position
-    id: bytes
-    spender: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutSettled:
-    """The payout is final on its chain, and the tokens are burnt. `fee` in the origin asset's base units."""
-
-    at: Position
-    id: bytes
-    txid: bytes
-    fee: TokenUnits
-    burnt: TokenUnits
-
+__all__ = [
+    "AssetPolicyChanged",
+    "AssetRegistered",
+    "Bonded",
+    "ChainPolicyChanged",
+    "ChainRegistered",
+    "DepositAnnounced",
+    "DepositMinted",
+    "DepositReturned",
+    "EventBatch",
+    "FeesClaimed",
+    "FeesCredited",
+    "FeesDistributed",
+    "GroupActivated",
+    "GroupProposed",
+    "Halted",
+    "MaxFeeRaised",
+    "NativeEvent",
+    "PayoutReserved",
+    "PayoutSettled",
+    "PayoutVoided",
+    "Position",
+    "ReleasePublished",
+    "Resumed",
+    "Slashed",
+    "StoremanJoined",
+    "TokenDeployed",
+    "Unbonding",
+    "VaultRegistered",
+    "VoucherAdmitted",
+    "VoucherJoined",
+    "VoucherRemoved",
+    "WeightChanged",
+    "WithdrawalCancelled",
+    "WithdrawalRequested",
+    "WithdrawalRestored",
+    "Withdrawn",
+    "decode_event",
+]
 
 NativeEvent: TypeAlias = (
     ChainRegistered
+    | VaultRegistered
     | AssetRegistered
     | AssetPolicyChanged
+    | ChainPolicyChanged
     | GroupProposed
     | GroupActivated
     | VoucherAdmitted
     | VoucherJoined
+    | VoucherRemoved
+    | StoremanJoined
+    | Bonded
+    | Unbonding
+    | Withdrawn
+    | FeesCredited
+    | FeesClaimed
+    | Slashed
     | WeightChanged
     | DepositAnnounced
     | TokenDeployed
@@ -236,6 +123,11 @@ NativeEvent: TypeAlias = (
     | PayoutReserved
     | PayoutVoided
     | PayoutSettled
+    | WithdrawalRestored
+    | ReleasePublished
+    | Halted
+    | Resumed
+    | FeesDistributed
 )
 
 
@@ -248,8 +140,17 @@ class EventBatch:
     events: tuple[NativeEvent, ...]
 
 
-def _policy_changed(at: Position, asset: bytes, *policy: Any) -> AssetPolicyChanged:
+def _policy_changed(at: Position, asset: bytes, policy: tuple[Any, ...]) -> AssetPolicyChanged:
     return AssetPolicyChanged(at, asset, AssetPolicy(*policy))
+
+
+def _chain_policy_changed(at: Position, chain: bytes, is_open: bool, policy: tuple[Any, ...]) -> ChainPolicyChanged:
+    return ChainPolicyChanged(at, chain, is_open, AssetPolicy(*policy))
+
+
+def _minted(at: Position, *values: Any) -> DepositMinted:
+    deposit, asset, recipient, amount, minted, fee, attesters, txid, vout, group = values
+    return DepositMinted(at, deposit, asset, recipient, amount, minted, txid, vout, group, fee, attesters)
 
 
 def _announced(at: Position, announcement: bytes, *terms: Any) -> DepositAnnounced:
@@ -264,23 +165,38 @@ def _reserved(
     version: int,
     withdrawals: tuple[bytes, ...],
     inputs: tuple[tuple[bytes, int], ...],
+    signers: int,
 ) -> PayoutReserved:
     outpoints = tuple(Outpoint(*outpoint) for outpoint in inputs)
-    return PayoutReserved(at, payout, group, asset, version, withdrawals, outpoints)
+    return PayoutReserved(at, payout, group, asset, version, withdrawals, outpoints, signers)
+
+
+def _released(at: Position, payout: bytes, epoch: int, *proof: bytes) -> ReleasePublished:
+    return ReleasePublished(at, payout, epoch, Proof(*proof))
 
 
 _EVENTS: Final[tuple[tuple[Event, Callable[..., NativeEvent]], ...]] = (
     (Registry.ChainRegistered, ChainRegistered),
+    (Registry.VaultRegistered, VaultRegistered),
     (Registry.AssetRegistered, AssetRegistered),
     (Registry.AssetPolicyChanged, _policy_changed),
+    (Registry.ChainPolicyChanged, _chain_policy_changed),
     (Registry.GroupProposed, GroupProposed),
     (Registry.GroupActivated, GroupActivated),
     (Bonds.VoucherAdmitted, VoucherAdmitted),
     (Bonds.VoucherJoined, VoucherJoined),
+    (Bonds.VoucherRemoved, VoucherRemoved),
+    (Bonds.StoremanJoined, StoremanJoined),
+    (Bonds.Bonded, Bonded),
+    (Bonds.Unbonding, Unbonding),
+    (Bonds.Withdrawn, Withdrawn),
+    (Bonds.FeesCredited, FeesCredited),
+    (Bonds.FeesClaimed, FeesClaimed),
+    (Bonds.Slashed, Slashed),
     (Bonds.WeightChanged, WeightChanged),
     (Hub.DepositAnnounced, _announced),
     (Hub.TokenDeployed, TokenDeployed),
-    (Hub.DepositMinted, DepositMinted),
+    (Hub.DepositMinted, _minted),
     (Hub.DepositReturned, DepositReturned),
     (Hub.WithdrawalRequested, WithdrawalRequested),
     (Hub.WithdrawalCancelled, WithdrawalCancelled),
@@ -288,6 +204,11 @@ _EVENTS: Final[tuple[tuple[Event, Callable[..., NativeEvent]], ...]] = (
     (Hub.PayoutReserved, _reserved),
     (Hub.PayoutVoided, PayoutVoided),
     (Hub.PayoutSettled, PayoutSettled),
+    (Hub.WithdrawalRestored, WithdrawalRestored),
+    (Hub.ReleasePublished, _released),
+    (Hub.Halted, Halted),
+    (Hub.Resumed, Resumed),
+    (Hub.FeesDistributed, FeesDistributed),
 )
 _BY_CONTRACT: Final = {(event.contract, event.topic): (event, make) for event, make in _EVENTS}
 

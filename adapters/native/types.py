@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import NamedTuple
 
 from foundation.quantities import TokenUnits, Wei
@@ -35,6 +36,8 @@ class WithdrawalStatus(IntEnum):
     RESERVED = 2
     SETTLED = 3
     CANCELLED = 4
+    RESTORED = 5
+    """Settled, but its Lockbox never paid: the Hub gave tokens back."""
 
 
 class PayoutStatus(IntEnum):
@@ -60,7 +63,10 @@ class DepositClaim:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Withdrawals, and the coins that pay them; the first coin of the first version is the payout's anchor."""
+    """Withdrawals, and the coins that pay them; the first coin of the first version is the payout's anchor.
+
+    Where a Lockbox pays, there are no coins and no further versions.
+    """
 
     group: bytes
     asset: bytes
@@ -87,7 +93,13 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalRecord:
-    """A withdrawal as the Hub holds it. `payout`: the one that it is or was last in; `destination`: a scriptPubKey."""
+    """A withdrawal as the Hub holds it.
+
+    Fields: amount (what is paid out, the miner's or the carrier's fee included); max_fee (on a bitcoin chain the most
+    that miners may take of it; on an EVM chain what its carrier gets); destination (a scriptPubKey, or an account of 20
+    bytes); payout (the one that it is or was last in); number (counts the Hub's withdrawals, from 1; a Lockbox pays
+    each number once); fee (the service fee, which was taken besides `amount`).
+    """
 
     id: bytes
     asset: bytes
@@ -97,14 +109,17 @@ class WithdrawalRecord:
     destination: bytes
     status: WithdrawalStatus
     payout: bytes | None
+    number: int = 0
+    fee: TokenUnits = TokenUnits(0)
 
 
 @dataclass(frozen=True, slots=True)
 class PayoutRecord:
     """A payout as the Hub holds it: its newest version.
 
-    Fields: anchor (outpoint id of the coin that every version spends); version (counts accepted reservations, from 1);
-    withdrawals; inputs (outpoint ids of the newest version; the coins themselves are in its `PayoutReserved` event).
+    Fields: anchor (outpoint id of the coin that every version spends; zero where a Lockbox pays); version (counts
+    accepted reservations, from 1); withdrawals; inputs (outpoint ids of the newest version; the coins themselves are in
+    its `PayoutReserved` event); signers (bitmap of the storemen who signed the newest version, by index in the group).
     """
 
     id: bytes
@@ -115,6 +130,7 @@ class PayoutRecord:
     status: PayoutStatus
     withdrawals: tuple[bytes, ...]
     inputs: tuple[bytes, ...]
+    signers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +145,14 @@ class TokenInfo:
 
 @dataclass(frozen=True, slots=True)
 class Voucher:
-    """A member of the committee that attests. `weight` is its bonded stake."""
+    """A member of the committee that attests.
+
+    Fields: member; weight (all that is bonded to it); index (its bit in the Hub's bitmaps, 0 to 255).
+    """
 
     member: Member
     weight: Wei
+    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,6 +166,10 @@ class VoucherSet:
     def _weights(self) -> dict[bytes, int]:
         return {voucher.member.account: voucher.weight for voucher in self.vouchers}
 
+    @cached_property
+    def _bits(self) -> dict[bytes, int]:
+        return {voucher.member.account: 1 << voucher.index for voucher in self.vouchers}
+
     def weight_of(self, account: bytes) -> Wei:
         """The weight of an account; 0 for a stranger."""
         return Wei(self._weights.get(account, 0))
@@ -153,3 +177,64 @@ class VoucherSet:
     def is_quorum(self, accounts: Iterable[bytes]) -> bool:
         """Whether these accounts, each counted once, have more than two thirds of the weight."""
         return 3 * sum(self.weight_of(account) for account in set(accounts)) > 2 * self.total_weight
+
+    def is_alarm(self, accounts: Iterable[bytes]) -> bool:
+        """Whether these accounts have more than a third of the weight: enough for a halt."""
+        return 3 * sum(self.weight_of(account) for account in set(accounts)) > self.total_weight
+
+    def bitmap(self, accounts: Iterable[bytes]) -> int:
+        """The bits of these accounts, as the Hub keeps who attested; strangers have none."""
+        return reduce(or_, (self._bits.get(account, 0) for account in accounts), 0)
+
+    def of_bitmap(self, bitmap: int) -> tuple[bytes, ...]:
+        """The accounts of the members whose bits are set, in the order of `vouchers`."""
+        return tuple(account for account, bit in self._bits.items() if bitmap & bit)
+
+
+class StatementKind(IntEnum):
+    """What a voucher stated, of what it can be slashed for. The numbers are those of Bonds."""
+
+    DEPOSIT_ATTESTATION = 1
+    PAYOUT_SETTLEMENT = 2
+    ANCHOR_SPENT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a voucher signed for the Hub. `words`: the structure's fields, 32 bytes each; `signature`: 65 bytes."""
+
+    kind: StatementKind
+    words: tuple[bytes, ...]
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BondPosition:
+    """Coin that somebody bonded to an operator.
+
+    Fields: id; operator, owner (accounts; the same one for an operator's own bond); shares (of the operator's pool);
+    opened, closed (values of the contract's sequence; `closed` 0: still bonded).
+    """
+
+    id: int
+    operator: bytes
+    owner: bytes
+    shares: int
+    opened: int
+    closed: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still bonded, and earns."""
+        return self.closed == 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnbondingRecord:
+    """Coin on its way out. Fields: id; operator, owner; shares (of the unbonding pool); ready_at (s since 1970)."""
+
+    id: int
+    operator: bytes
+    owner: bytes
+    shares: int
+    ready_at: int
