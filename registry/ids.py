@@ -74,6 +74,15 @@ def announcement_id(asset: bytes, group: bytes, recipient: bytes, reclaim_key: b
     )
 
 
+def fees_key(group: bytes, signers: int) -> bytes:
+    """How the Hub keeps pending service fees, 32 bytes: of storemen in a group's bitmap, or of vouchers (zero group).
+
+    Raises:
+        BadInput: the group is not 32 bytes, or the bitmap not 256 bits.
+    """
+    return _keccak_abi(("bytes32", "group", group), ("uint256", "signers", signers))
+
+
 def network_id(chain_id: int, hub: bytes) -> bytes:
     """The id of a bridge, 32 bytes: its native chain and its Hub. It separates peers' messages. Raises `BadInput`."""
     return _keccak_abi(("uint256", "chain_id", chain_id), ("address", "hub", hub))

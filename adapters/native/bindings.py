@@ -15,6 +15,7 @@ PROOF: Final = "(bytes32,bytes32,bytes32)"
 DEPOSIT: Final = "(bytes32,bytes32,uint256,uint256,address,bytes32)"
 RESERVATION: Final = "(bytes32,bytes32,bytes32[],(bytes32,uint256)[])"
 VOUCHER: Final = "(bytes,bytes32,string,uint256,bool,bool)"
+OPERATOR: Final = "(uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,bool,bool,bool,bool)"
 POSITION: Final = "(address,address,uint256,uint256,uint256)"
 UNBONDING: Final = "(address,address,uint256,uint256)"
 WITHDRAWAL: Final = "(bytes32,address,uint256,uint256,bytes,uint256,bytes32,uint256,uint256)"
@@ -76,9 +77,9 @@ class Bonds:
     deposit = function("Bonds", "deposit", "", "uint256")
     delegate = function("Bonds", "delegate", "address", "uint256")
     unbond = function("Bonds", "unbond", "uint256, uint256", "uint256")
-    withdraw = function("Bonds", "withdraw", "uint256")
-    claim = function("Bonds", "claim", "uint256, address")
-    claim_commission = function("Bonds", "claim_commission", "address")
+    withdraw = function("Bonds", "withdraw", "uint256", "uint256")
+    claim = function("Bonds", "claim", "uint256, address", "uint256")
+    claim_commission = function("Bonds", "claim_commission", "address", "uint256")
     report = function("Bonds", "report", f"{STATEMENT}, {STATEMENT}")
     pay_insurance = function("Bonds", "pay_insurance", "address, uint256")
     weight_of = function("Bonds", "weight_of", "address", "uint256")
@@ -90,23 +91,34 @@ class Bonds:
     vouchers = function("Bonds", "vouchers", "", "address[]")
     voucher = function("Bonds", "voucher", "address", VOUCHER)
     voucher_at = function("Bonds", "voucher_at", "uint256", "address")
+    operator = function("Bonds", "operator", "address", OPERATOR)
+    registry = function("Bonds", "registry", "", "address")
+    hub = function("Bonds", "hub", "", "address")
     position = function("Bonds", "position", "uint256", POSITION)
     position_count = function("Bonds", "position_count", "", "uint256")
+    worth = function("Bonds", "worth", "uint256", "uint256")
+    unbonding = function("Bonds", "unbonding", "uint256", UNBONDING)
+    unbonding_count = function("Bonds", "unbonding_count", "", "uint256")
+    unbonding_worth = function("Bonds", "unbonding_worth", "uint256", "uint256")
     claimable = function("Bonds", "claimable", "uint256, address", "uint256")
     commission_owed = function("Bonds", "commission_owed", "address, address", "uint256")
     insurance = function("Bonds", "insurance", "", "uint256")
 
+    CompanionsBound = event("Bonds", "CompanionsBound", "indexed address, indexed address")
     VoucherAdmitted = event("Bonds", "VoucherAdmitted", "indexed address")
-    VoucherJoined = event("Bonds", "VoucherJoined", "indexed address, bytes, bytes32, string, uint256")
+    VoucherJoined = event("Bonds", "VoucherJoined", "indexed address, bytes, bytes32, string, uint256, uint256")
     VoucherRemoved = event("Bonds", "VoucherRemoved", "indexed address")
     StoremanJoined = event("Bonds", "StoremanJoined", "indexed address, indexed bytes32")
     WeightChanged = event("Bonds", "WeightChanged", "indexed address, uint256, uint256")
     Bonded = event("Bonds", "Bonded", "indexed uint256, indexed address, indexed address, uint256")
+    PositionClosed = event("Bonds", "PositionClosed", "indexed uint256, uint256")
     Unbonding = event("Bonds", "Unbonding", "indexed uint256, indexed address, indexed address, uint256, uint256")
     Withdrawn = event("Bonds", "Withdrawn", "indexed uint256, indexed address, uint256")
+    CommissionChanged = event("Bonds", "CommissionChanged", "indexed address, uint256, uint256")
     FeesCredited = event("Bonds", "FeesCredited", "indexed address, indexed address, uint256")
     FeesClaimed = event("Bonds", "FeesClaimed", "indexed address, indexed address, uint256")
     Slashed = event("Bonds", "Slashed", "indexed address, indexed address, uint256, uint256")
+    InsurancePaid = event("Bonds", "InsurancePaid", "indexed address, uint256")
 
 
 class Hub:

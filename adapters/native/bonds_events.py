@@ -18,7 +18,7 @@ class VoucherAdmitted:
 
 @dataclass(frozen=True, slots=True)
 class VoucherJoined:
-    """A voucher bonded its stake."""
+    """A voucher bonded its stake. `index`: its bit in bitmaps of vouchers."""
 
     at: Position
     account: bytes
@@ -26,6 +26,7 @@ class VoucherJoined:
     transport_key: bytes
     endpoint: str
     stake: Wei
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,25 @@ class Bonded:
     operator: bytes
     owner: bytes
     amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class PositionClosed:
+    """A position is bonded no more. `into`: the one that goes on with the rest of it, 0 for none."""
+
+    at: Position
+    position: int
+    into: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommissionChanged:
+    """What an operator keeps of its delegators' fees changes. `since`: seconds since 1970 from which it holds."""
+
+    at: Position
+    operator: bytes
+    commission_bps: int
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +137,21 @@ class Slashed:
     reporter: bytes
     cut: Wei
     reward: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class InsurancePaid:
+    """The owner paid out of what was slashed."""
+
+    at: Position
+    to: bytes
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionsBound:
+    """Bonds serves this Registry and this Hub, for ever."""
+
+    at: Position
+    registry: bytes
+    hub: bytes

@@ -11,8 +11,12 @@ from adapters.evm.types import BlockRef, Log
 from adapters.native.bindings import Bonds, Hub, Registry
 from adapters.native.bonds_events import (
     Bonded,
+    CommissionChanged,
+    CompanionsBound,
     FeesClaimed,
     FeesCredited,
+    InsurancePaid,
+    PositionClosed,
     Slashed,
     StoremanJoined,
     Unbonding,
@@ -60,6 +64,8 @@ __all__ = [
     "Bonded",
     "ChainPolicyChanged",
     "ChainRegistered",
+    "CommissionChanged",
+    "CompanionsBound",
     "DepositAnnounced",
     "DepositMinted",
     "DepositReturned",
@@ -70,12 +76,14 @@ __all__ = [
     "GroupActivated",
     "GroupProposed",
     "Halted",
+    "InsurancePaid",
     "MaxFeeRaised",
     "NativeEvent",
     "PayoutReserved",
     "PayoutSettled",
     "PayoutVoided",
     "Position",
+    "PositionClosed",
     "ReleasePublished",
     "Resumed",
     "Slashed",
@@ -107,11 +115,15 @@ NativeEvent: TypeAlias = (
     | VoucherRemoved
     | StoremanJoined
     | Bonded
+    | PositionClosed
+    | CommissionChanged
     | Unbonding
     | Withdrawn
     | FeesCredited
     | FeesClaimed
     | Slashed
+    | InsurancePaid
+    | CompanionsBound
     | WeightChanged
     | DepositAnnounced
     | TokenDeployed
@@ -188,11 +200,15 @@ _EVENTS: Final[tuple[tuple[Event, Callable[..., NativeEvent]], ...]] = (
     (Bonds.VoucherRemoved, VoucherRemoved),
     (Bonds.StoremanJoined, StoremanJoined),
     (Bonds.Bonded, Bonded),
+    (Bonds.PositionClosed, PositionClosed),
+    (Bonds.CommissionChanged, CommissionChanged),
     (Bonds.Unbonding, Unbonding),
     (Bonds.Withdrawn, Withdrawn),
     (Bonds.FeesCredited, FeesCredited),
     (Bonds.FeesClaimed, FeesClaimed),
     (Bonds.Slashed, Slashed),
+    (Bonds.InsurancePaid, InsurancePaid),
+    (Bonds.CompanionsBound, CompanionsBound),
     (Bonds.WeightChanged, WeightChanged),
     (Hub.DepositAnnounced, _announced),
     (Hub.TokenDeployed, TokenDeployed),

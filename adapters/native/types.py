@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, reduce
 from operator import or_
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from foundation.errors import BadInput
 from foundation.quantities import TokenUnits, Wei
 from registry.groups import Member
 
@@ -209,11 +210,66 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class BondTerms:
+    """The numbers that Bonds was deployed with, for ever.
+
+    Fields: minimum_stake (a voucher's least own bond); unbonding_seconds (how long a bond stays within reach of a slash
+    after it was unbonded); slash_bps (what a slash takes of each bond); reward_bps (what of that goes to who reported).
+    """
+
+    minimum_stake: Wei
+    unbonding_seconds: int
+    slash_bps: int
+    reward_bps: int
+
+    def check(self) -> None:
+        """Refuse what Bonds would refuse to be deployed with. Raises `BadInput`."""
+        for name, value, least, most in (
+            ("minimum_stake", self.minimum_stake, 1, 2**128 - 1),
+            ("unbonding_seconds", self.unbonding_seconds, 1, 2**32 - 1),
+            ("slash_bps", self.slash_bps, 1, 10_000),
+            ("reward_bps", self.reward_bps, 0, 5_000),
+        ):
+            if not least <= value <= most:
+                raise BadInput(f"bonds.{name}", f"{value} is not possible", f"{least} to {most}")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRecord:
+    """A voucher or a storeman as Bonds holds it. Bonds in wei.
+
+    Fields: account; bond, shares (all that is bonded to it); unbonding_bond, unbonding_shares (on its way out, within
+    reach of a slash); own_position (0: none); commission_bps (now), next_commission_bps and commission_rises_at (what is
+    announced, in seconds since 1970; 0: nothing); index (its bit in bitmaps of vouchers); roles.
+    """
+
+    account: bytes
+    bond: Wei
+    shares: int
+    unbonding_bond: Wei
+    unbonding_shares: int
+    own_position: int
+    commission_bps: int
+    next_commission_bps: int
+    commission_rises_at: int
+    index: int
+    is_voucher: bool
+    was_voucher: bool
+    is_storeman: bool
+    is_slashed: bool
+
+    @classmethod
+    def read(cls, account: bytes, fields: tuple[Any, ...]) -> OperatorRecord:
+        """Of what `Bonds.operator` answers for an account."""
+        return cls(account, *fields)
+
+
+@dataclass(frozen=True, slots=True)
 class BondPosition:
     """Coin that somebody bonded to an operator.
 
     Fields: id; operator, owner (accounts; the same one for an operator's own bond); shares (of the operator's pool);
-    opened, closed (values of the contract's sequence; `closed` 0: still bonded).
+    opened, closed (values of the contract's sequence; `closed` 0: still bonded); worth (in wei, after slashes).
     """
 
     id: int
@@ -222,6 +278,7 @@ class BondPosition:
     shares: int
     opened: int
     closed: int
+    worth: Wei
 
     @property
     def is_open(self) -> bool:
@@ -231,10 +288,11 @@ class BondPosition:
 
 @dataclass(frozen=True, slots=True)
 class UnbondingRecord:
-    """Coin on its way out. Fields: id; operator, owner; shares (of the unbonding pool); ready_at (s since 1970)."""
+    """Coin on its way out. Fields: id; operator, owner; shares; ready_at (s since 1970); worth (in wei, after slashes)."""
 
     id: int
     operator: bytes
     owner: bytes
     shares: int
     ready_at: int
+    worth: Wei
