@@ -30,8 +30,11 @@
 from ethereum.ercs import IERC20
 
 import eip712
+import fee_shares
+import statements
 from snekmate.auth import ownable
 
+initializes: fee_shares
 initializes: ownable
 
 exports: (
@@ -42,7 +45,6 @@ exports: (
 
 interface Registry:
     def is_storeman(group: bytes32, account: address) -> bool: view
-    def group(id: bytes32) -> Group: view
 
 
 MAX_VOUCHERS: constant(uint256) = 64
@@ -58,23 +60,6 @@ MAX_REWARD_BPS: constant(uint256) = 5_000
 
 # @dev Native coin is counted below this, so that a share times a fraction of 128 bits fits into one word.
 BOND_LIMIT: constant(uint256) = 2**128
-
-LOW_HALF: constant(uint256) = 2**128 - 1
-
-# @dev Kinds of `Statement`.
-DEPOSIT_ATTESTATION: constant(uint256) = 1
-PAYOUT_SETTLEMENT: constant(uint256) = 2
-ANCHOR_SPENT: constant(uint256) = 3
-
-_DEPOSIT_ATTESTATION_TYPE_HASH: constant(bytes32) = keccak256(
-    "DepositAttestation(bytes32 asset,bytes32 txid,uint256 vout,uint256 amount,address recipient,bytes32 group)"
-)
-_PAYOUT_SETTLEMENT_TYPE_HASH: constant(bytes32) = keccak256("PayoutSettlement(bytes32 payout,bytes32 txid,uint256 fee)")
-_ANCHOR_SPENT_TYPE_HASH: constant(bytes32) = keccak256("AnchorSpent(bytes32 payout,bytes32 spender)")
-
-_DOMAIN_TYPE_HASH: constant(bytes32) = keccak256(
-    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-)
 
 
 flag Role:
@@ -145,31 +130,6 @@ struct Exit:
     ready_at: uint256
 
 
-# What one share earned since ever: `whole` units and a fraction of a unit, in 2**-128.
-struct Checkpoint:
-    whole: uint256
-    # High half: the value of `sequence` when it was written last. Low half: the fraction.
-    sequence_and_fraction: uint256
-
-
-# Something that a voucher signed for the Hub.
-struct Statement:
-    kind: uint256
-    # The fields of the EIP-712 structure, one word each.
-    words: DynArray[bytes32, 8]
-    signature: Bytes[65]
-
-
-# As in the Registry.
-struct Group:
-    chain: bytes32
-    threshold: uint256
-    size: uint256
-    epoch: uint256
-    key: bytes32
-    status: uint256
-
-
 event CompanionsBound:
     registry: indexed(address)
     hub: indexed(address)
@@ -185,7 +145,6 @@ event VoucherJoined:
     transport_key: bytes32
     endpoint: String[128]
     stake: uint256
-    index: uint256
 
 
 event VoucherRemoved:
@@ -320,12 +279,6 @@ _pool: HashMap[address, Pool]
 # @dev Operator → commission in 16 bits, the announced one in 16 bits, when that begins (0: none is announced).
 _commission: HashMap[address, uint256]
 
-# @dev Operator → token → number of checkpoints << 128 | what could not be divided by the shares yet, in 2**-128 units.
-_ledger: HashMap[address, HashMap[address, uint256]]
-
-# @dev Operator → token → number, from 1 → checkpoint.
-_checkpoint: HashMap[address, HashMap[address, HashMap[uint256, Checkpoint]]]
-
 # @dev Position → token → what it claimed so far.
 _claimed: HashMap[uint256, HashMap[address, uint256]]
 
@@ -419,7 +372,6 @@ def join(host_key: Bytes[33], transport_key: bytes32, endpoint: String[128], com
         transport_key=transport_key,
         endpoint=endpoint,
         stake=self._pool[msg.sender].bond,
-        index=index,
     )
 
 
@@ -590,7 +542,7 @@ def claim_commission(token: address) -> uint256:
 
 
 @external
-def report(first: Statement, second: Statement):
+def report(first: statements.Statement, second: statements.Statement):
     """
     @notice Proves that a voucher, present or former, signed two statements that cannot both be true. It loses its role and
             `slash_bps` of all that is bonded with it or unbonding from it; the caller gets `reward_bps` of that. Anyone.
@@ -598,10 +550,10 @@ def report(first: Statement, second: Statement):
     @param second What it signed besides.
     """
     assert self.hub != empty(address), "Bonds: not bound"
-    first_digest: bytes32 = self._digest(first)
-    second_digest: bytes32 = self._digest(second)
+    first_digest: bytes32 = statements._digest(first, self.hub)
+    second_digest: bytes32 = statements._digest(second, self.hub)
     assert first_digest != second_digest, "Bonds: same statement"
-    assert self._in_conflict(first, second), "Bonds: no conflict"
+    assert statements._in_conflict(first, second, self.registry), "Bonds: no conflict"
     signer: address = eip712._recover(first_digest, first.signature)
     assert signer == eip712._recover(second_digest, second.signature), "Bonds: two signers"
     self._slash(signer)
@@ -1023,59 +975,8 @@ def _credit(operator: address, token: address, amount: uint256):
     if commission > 0:
         self.commission_owed[operator][token] += commission
     if commission < amount:
-        self._share_out(operator, token, amount - commission, shares)
+        fee_shares._share_out(operator, token, amount - commission, shares, self.sequence)
     log FeesCredited(operator=operator, token=token, amount=amount)
-
-
-@internal
-def _share_out(operator: address, token: address, amount: uint256, shares: uint256):
-    """
-    @notice Raises what one share of an operator's pool has earned. What cannot be divided is carried to the next time.
-    @param operator The operator.
-    @param token The token of the fees.
-    @param amount In base units.
-    @param shares All of the pool's shares: more than 0, less than 2**128.
-    """
-    ledger: uint256 = self._ledger[operator][token]
-    count: uint256 = ledger >> 128
-    last: Checkpoint = self._checkpoint[operator][token][count]
-    # Below shares * 2**128, since what was carried is below 2**128.
-    dividend: uint256 = ((amount % shares) << 128) + (ledger & LOW_HALF)
-    fraction: uint256 = (last.sequence_and_fraction & LOW_HALF) + dividend // shares
-    if last.sequence_and_fraction >> 128 != self.sequence:
-        count += 1
-    self._checkpoint[operator][token][count] = Checkpoint(
-        whole=last.whole + amount // shares + (fraction >> 128),
-        sequence_and_fraction=self.sequence << 128 | fraction & LOW_HALF,
-    )
-    self._ledger[operator][token] = count << 128 | dividend % shares
-
-
-@internal
-@view
-def _earned(operator: address, token: address, before: uint256) -> (uint256, uint256):
-    """
-    @notice What one share had earned when `sequence` reached a value: by the last checkpoint below it.
-    @param operator The operator.
-    @param token The token of the fees.
-    @param before A value of `sequence`; 0 for now.
-    @return Whole units and the fraction.
-    """
-    low: uint256 = 0
-    high: uint256 = self._ledger[operator][token] >> 128
-    if before == 0:
-        low = high
-    # Checkpoint `low` is below `before` and the one after `high` is not; number 0 is all zero.
-    for _: uint256 in range(128):
-        if low == high:
-            break
-        middle: uint256 = (low + high + 1) // 2
-        if self._checkpoint[operator][token][middle].sequence_and_fraction >> 128 < before:
-            low = middle
-        else:
-            high = middle - 1
-    found: Checkpoint = self._checkpoint[operator][token][low]
-    return found.whole, found.sequence_and_fraction & LOW_HALF
 
 
 @internal
@@ -1092,10 +993,10 @@ def _claimable(position: uint256, token: address) -> uint256:
         return 0
     first: uint256 = 0
     first_fraction: uint256 = 0
-    first, first_fraction = self._earned(held.operator, token, held.opened)
+    first, first_fraction = fee_shares._earned(held.operator, token, held.opened)
     last: uint256 = 0
     last_fraction: uint256 = 0
-    last, last_fraction = self._earned(held.operator, token, held.closed)
+    last, last_fraction = fee_shares._earned(held.operator, token, held.closed)
     if last_fraction < first_fraction:
         last -= 1
         last_fraction += 2**128
@@ -1118,60 +1019,6 @@ def _pay_fees(owner: address, token: address, amount: uint256):
 
 
 # --- Inside: slashing -------------------------------------------------------------------------------------------------
-
-
-@internal
-@view
-def _digest(statement: Statement) -> bytes32:
-    """
-    @notice What was signed of a statement, in the Hub's EIP-712 domain. Reverts if it is no statement that the Hub takes.
-    @param statement The statement.
-    @return The digest.
-    """
-    words: uint256 = 0
-    type_hash: bytes32 = empty(bytes32)
-    if statement.kind == DEPOSIT_ATTESTATION:
-        type_hash = _DEPOSIT_ATTESTATION_TYPE_HASH
-        words = 6
-    elif statement.kind == PAYOUT_SETTLEMENT:
-        type_hash = _PAYOUT_SETTLEMENT_TYPE_HASH
-        words = 3
-    elif statement.kind == ANCHOR_SPENT:
-        type_hash = _ANCHOR_SPENT_TYPE_HASH
-        words = 2
-    assert words > 0, "Bonds: unknown statement"
-    assert len(statement.words) == words, "Bonds: malformed statement"
-    if statement.kind == DEPOSIT_ATTESTATION:
-        # The recipient: with anything above 20 bytes it would be the same statement with another hash.
-        assert convert(statement.words[4], uint256) >> 160 == 0, "Bonds: malformed statement"
-    # abi_encode puts an offset and the length, 32 bytes each, before the words.
-    fields: Bytes[320] = slice(abi_encode(statement.words), 64, 32 * words)
-    struct_hash: bytes32 = keccak256(concat(type_hash, fields))
-    domain: bytes32 = keccak256(
-        abi_encode(_DOMAIN_TYPE_HASH, keccak256("Causeway"), keccak256("1"), chain.id, self.hub)
-    )
-    return keccak256(concat(b"\x19\x01", domain, struct_hash))
-
-
-@internal
-@view
-def _in_conflict(first: Statement, second: Statement) -> bool:
-    """
-    @notice Whether two well-formed statements with different digests are about one event.
-    @param first A statement.
-    @param second Another one.
-    @return True for two attestations of one deposit, and for two outcomes of one payout.
-    """
-    if first.kind == DEPOSIT_ATTESTATION and second.kind == DEPOSIT_ATTESTATION:
-        if first.words[1] != second.words[1] or first.words[2] != second.words[2]:
-            return False
-        # One transaction can be on two chains that share their history: to attest both is honest.
-        one: bytes32 = (staticcall Registry(self.registry).group(first.words[5])).chain
-        other: bytes32 = (staticcall Registry(self.registry).group(second.words[5])).chain
-        return one == other or one == empty(bytes32) or other == empty(bytes32)
-    if first.kind == DEPOSIT_ATTESTATION or second.kind == DEPOSIT_ATTESTATION:
-        return False
-    return first.words[0] == second.words[0]
 
 
 @internal
