@@ -15,10 +15,14 @@ from bridge.storage.rows import (
     OutboxRow,
     PayoutRow,
     PromiseRow,
+    ReleaseOutcome,
+    ReleaseRow,
     SignatureRow,
     TransactionPurpose,
     TransferKind,
     TransferRow,
+    VaultAssetRow,
+    VaultSignatureRow,
 )
 from bridge.storage.unit import UnitOfWork, View
 
@@ -42,11 +46,15 @@ __all__ = [
     "PayoutRow",
     "PromiseConflict",
     "PromiseRow",
+    "ReleaseOutcome",
+    "ReleaseRow",
     "SignatureRow",
     "TransactionPurpose",
     "TransferKind",
     "TransferRow",
     "UnitOfWork",
+    "VaultAssetRow",
+    "VaultSignatureRow",
     "View",
     "WrongDatabase",
 ]

@@ -31,6 +31,18 @@ class TransactionPurpose(StrEnum):
     CPFP = "cpfp"
 
 
+class ReleaseOutcome(StrEnum):
+    """What became of a number at a Lockbox. Only FAILED changes again: into CLAIMED or CANCELLED."""
+
+    PAID = "paid"
+    FAILED = "failed"
+    """The payee could not be paid: the amount waits for its claim."""
+    CLAIMED = "claimed"
+    """It had failed, and the payee has fetched the amount."""
+    CANCELLED = "cancelled"
+    """The group gave the number up: nobody was paid, and nobody can be."""
+
+
 class IncidentKind(StrEnum):
     """How bad an incident is: refused and harmless, a party's provable fault, or something operators must look at."""
 
@@ -90,12 +102,13 @@ class TransferRow:
     id: bytes  # 32 bytes
     kind: TransferKind
     stage: str
-    state: bytes  # the state machine's state, msgpack
+    state: bytes  # the state machine's state, see bridge.codec
     created_at_ms: UnixMs
     updated_at_ms: UnixMs
     height: BlockHeight | None = None  # the block that it lies in, on its origin chain
     next_height: BlockHeight | None = None  # from which the next step is due; None: it waits for no block
     version: int = 0
+    chain: bytes = b""  # id of its origin chain, 32 bytes; it never changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +117,11 @@ class PayoutRow:
 
     id: bytes  # 32 bytes
     stage: str
-    state: bytes  # msgpack
+    state: bytes  # see bridge.codec
     created_at_ms: UnixMs
     updated_at_ms: UnixMs
     version: int = 0
+    chain: bytes = b""  # id of the origin chain that it pays on, 32 bytes; it never changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +203,52 @@ class IncidentRow:
     subject: bytes
     fields: str  # JSON, of the last time
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """What became of one number at a Lockbox. Amounts in the asset's base units."""
+
+    chain: bytes  # 32 bytes
+    number: int  # of a withdrawal on the Hub, or 2**255 with the number of a refused lock
+    outcome: ReleaseOutcome
+    asset: bytes  # 20 bytes; zero: the chain's coin
+    payee: bytes  # 20 bytes; empty where a number was cancelled before anything was paid
+    amount: int
+    fee: int  # paid to whoever carried the release
+    transaction: bytes  # 32 bytes: it consumed the number
+    height: BlockHeight
+    log_index: int
+    changed_by: bytes  # 32 bytes: the transaction of the newest outcome
+    changed_height: BlockHeight
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSignatureRow:
+    """A message to a Lockbox with the group's signature, which anyone may carry."""
+
+    message: bytes  # 32 bytes: what was signed
+    chain: bytes  # 32 bytes
+    epoch: int  # of the Lockbox's key
+    kind: str  # release, cancel, configure …
+    subject: bytes  # 32 bytes: what it is about, such as the payout
+    body: bytes  # what the call says, so that it can be made
+    rx: bytes  # 32 bytes
+    s: bytes  # 32 bytes
+    ry: bytes  # 32 bytes
+    created_at_ms: UnixMs
+    published_at_ms: UnixMs | None = None  # when the native chain had it
+    done_at_ms: UnixMs | None = None  # when nothing of it was left to carry
+
+
+@dataclass(frozen=True, slots=True)
+class VaultAssetRow:
+    """One asset at one Lockbox, by the Lockbox's events up to the chain's cursor. Amounts in base units."""
+
+    chain: bytes  # 32 bytes
+    asset: bytes  # 20 bytes; zero: the chain's coin
+    held: int = 0  # what the vault holds for the bridge
+    deposit_limit: int = 0  # a window; 0: no limit
+    withdrawal_limit: int = 0  # a window; 0: no limit
+    denied: bool = False
+    nonce: int = 0  # of the newest configuration

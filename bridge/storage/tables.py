@@ -2,7 +2,8 @@
 
 Satoshi, heights and milliseconds fit a signed 64-bit BIGINT. What an EVM chain counts goes up to 2**256 − 1 and is
 kept as `Uint256`. Foreign keys are checked at the commit, so the order of writes inside a unit of work is free.
-A migration in `migrations/versions` must follow each change here; a test compares the two.
+A migration in `migrations/versions` must follow each change here; a test compares the two. What only EVM chains need
+is in `tables_evm`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TypeVar
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Dialect,
     ForeignKey,
     Index,
@@ -26,8 +28,9 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
-from adapters.evm.journal import TxStatus
 from bridge.storage.rows import CoinKind, IncidentKind, TransactionPurpose, TransferKind
 
 _DIGITS = 78
@@ -88,6 +91,22 @@ class Choice(TypeDecorator[Member]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Member | None:
         """The member that was stored. Raises ValueError for a text that is none."""
         return None if value is None else self.members(value)
+
+
+class NoBytes(ColumnElement[bytes]):
+    """Empty bytes as a column's default, which the engines write in different ways: for rows from before it existed."""
+
+    inherit_cache = True
+
+
+@compiles(NoBytes, "sqlite")
+def _no_bytes_sqlite(element: NoBytes, compiler: SQLCompiler, **_: object) -> str:
+    return "x''"
+
+
+@compiles(NoBytes, "postgresql")
+def _no_bytes_postgresql(element: NoBytes, compiler: SQLCompiler, **_: object) -> str:
+    return "''::bytea"
 
 
 class CursorColumns(TypedColumns):
@@ -155,6 +174,7 @@ class TransferColumns(TypedColumns):
     height = Column(BigInteger, nullable=True)
     next_height = Column(BigInteger, nullable=True)
     version = Column(BigInteger, nullable=False)
+    chain = Column(LargeBinary, nullable=False, server_default=NoBytes())
 
 
 transfers = Table(
@@ -162,14 +182,15 @@ transfers = Table(
     metadata,
     TransferColumns,
     Index(None, "kind", "stage"),
-    Index(None, "kind", "next_height"),
-    Index(None, "kind", "height"),
+    Index(None, "chain", "kind", "stage"),
+    Index(None, "chain", "kind", "next_height"),
+    Index(None, "chain", "kind", "height"),
     Index(None, "created_at_ms", "id"),
 )
 
 
 class PayoutColumns(TypedColumns):
-    """Payouts: one bitcoin transaction, in all its versions, for a batch of withdrawals."""
+    """Payouts: one transaction of the group, in all its versions, for a batch of withdrawals."""
 
     id = Column(LargeBinary, primary_key=True)
     stage = Column(String, index=True, nullable=False)
@@ -177,9 +198,10 @@ class PayoutColumns(TypedColumns):
     created_at_ms = Column(BigInteger, nullable=False)
     updated_at_ms = Column(BigInteger, nullable=False)
     version = Column(BigInteger, nullable=False)
+    chain = Column(LargeBinary, nullable=False, server_default=NoBytes())
 
 
-payouts = Table("payouts", metadata, PayoutColumns)
+payouts = Table("payouts", metadata, PayoutColumns, Index(None, "chain", "stage"))
 
 
 class PayoutWithdrawalColumns(TypedColumns):
@@ -298,35 +320,6 @@ outbox = Table(
     UniqueConstraint("key"),
     Index(None, "delivered_at_ms", "not_before_ms"),
     sqlite_autoincrement=True,
-)
-
-
-class EvmTransactionColumns(TypedColumns):
-    """The journal of this node's account on the native chain: each signed version of each transaction."""
-
-    account = Column(LargeBinary, primary_key=True)
-    nonce = Column(BigInteger, primary_key=True, autoincrement=False)
-    hash = Column(LargeBinary, primary_key=True)
-    key = Column(String, nullable=False)
-    to = Column(LargeBinary, nullable=False)
-    data = Column(LargeBinary, nullable=False)
-    value = Column(Uint256, nullable=False)
-    gas = Column(BigInteger, nullable=False)
-    max_fee = Column(Uint256, nullable=False)
-    tip = Column(Uint256, nullable=False)
-    raw = Column(LargeBinary, nullable=False)
-    label = Column(String, nullable=False)
-    status: Named[TxStatus] = Column(Choice(TxStatus), nullable=False)
-    created_at_ms = Column(BigInteger, nullable=False)
-    updated_at_ms = Column(BigInteger, nullable=False)
-
-
-evm_transactions = Table(
-    "evm_transactions",
-    metadata,
-    EvmTransactionColumns,
-    Index(None, "account", "key"),
-    Index(None, "account", "status"),
 )
 
 

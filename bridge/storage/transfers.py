@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Select, Table, and_, func, or_, select, update
 
 from bridge.storage._sql import Repository, chunks, values
 from bridge.storage.errors import LostUpdate
@@ -35,7 +36,8 @@ class Transfers(Repository):
     async def save(self, *rows: TransferRow) -> tuple[TransferRow, ...]:
         """Store new and changed transfers, all or none, and return them with their new versions.
 
-        Writers come one after the other, so that nobody can write between the check and the write.
+        The chain is stored with a new one and stays. Writers come one after the other, so that nobody can write
+        between the check and the write.
 
         Raises:
             LostUpdate: one of them has changed since it was read.
@@ -52,22 +54,34 @@ class Transfers(Repository):
         await self._write(insert.on_conflict_do_update(index_elements=["id"], set_=changes), [values(r) for r in saved])
         return saved
 
-    async def by_stage(self, kind: TransferKind, *stages: str) -> tuple[TransferRow, ...]:
-        """Transfers in one of `stages`, oldest first; of every stage where none is named."""
-        query = select(transfers).where(transfers.c.kind == kind)
+    async def by_stage(self, kind: TransferKind, *stages: str, chain: bytes | None = None) -> tuple[TransferRow, ...]:
+        """Transfers in one of `stages`, oldest first; of every stage where none is named, of every chain where None."""
+        query = _of_chain(transfers, chain).where(transfers.c.kind == kind)
         if stages:
             query = query.where(transfers.c.stage.in_(stages))
         return await self._rows(TransferRow, query.order_by(transfers.c.created_at_ms, transfers.c.id))
 
-    async def due(self, kind: TransferKind, height: BlockHeight) -> tuple[TransferRow, ...]:
-        """Transfers whose next step is due at `height` of their origin chain, oldest first."""
-        query = select(transfers).where(transfers.c.kind == kind, transfers.c.next_height <= height)
+    async def due(self, kind: TransferKind, height: BlockHeight, chain: bytes | None = None) -> tuple[TransferRow, ...]:
+        """Transfers whose next step is due at `height` of their origin chain, oldest first.
+
+        Of every chain where `chain` is None.
+        """
+        query = _of_chain(transfers, chain).where(transfers.c.kind == kind, transfers.c.next_height <= height)
         return await self._rows(TransferRow, query.order_by(transfers.c.created_at_ms, transfers.c.id))
 
-    async def from_height(self, kind: TransferKind, height: BlockHeight) -> tuple[TransferRow, ...]:
-        """Transfers that lie in the block at `height` or in a later one: those that a reorg down to it touches."""
-        query = select(transfers).where(transfers.c.kind == kind, transfers.c.height >= height)
+    async def from_height(
+        self, kind: TransferKind, height: BlockHeight, chain: bytes | None = None
+    ) -> tuple[TransferRow, ...]:
+        """Transfers that lie in the block at `height` or in a later one: those that a reorg down to it touches.
+
+        Of every chain where `chain` is None.
+        """
+        query = _of_chain(transfers, chain).where(transfers.c.kind == kind, transfers.c.height >= height)
         return await self._rows(TransferRow, query.order_by(transfers.c.height, transfers.c.id))
+
+    async def adopt_chain(self, chain: bytes) -> None:
+        """Give `chain` to transfers without one: a database from before there were several holds one chain's alone."""
+        await self._connection.execute(update(transfers).where(transfers.c.chain == b"").values(chain=chain))
 
     async def page(
         self, limit: int, kind: TransferKind | None = None, before: tuple[UnixMs, bytes] | None = None
@@ -111,7 +125,7 @@ class Payouts(Repository):
         return await self._row(PayoutRow, select(payouts).where(payouts.c.id == payout_id))
 
     async def save(self, row: PayoutRow) -> PayoutRow:
-        """Store a new or changed payout and return it with its new version.
+        """Store a new or changed payout and return it with its new version. Its chain is stored once and stays.
 
         Raises:
             LostUpdate: it has changed since it was read.
@@ -125,12 +139,16 @@ class Payouts(Repository):
         await self._write(insert.on_conflict_do_update(index_elements=["id"], set_=changes), [values(saved)])
         return saved
 
-    async def by_stage(self, *stages: str) -> tuple[PayoutRow, ...]:
-        """Payouts in one of `stages`, oldest first; of every stage where none is named."""
-        query = select(payouts)
+    async def by_stage(self, *stages: str, chain: bytes | None = None) -> tuple[PayoutRow, ...]:
+        """Payouts in one of `stages`, oldest first; of every stage where none is named, of every chain where None."""
+        query = _of_chain(payouts, chain)
         if stages:
             query = query.where(payouts.c.stage.in_(stages))
         return await self._rows(PayoutRow, query.order_by(payouts.c.created_at_ms, payouts.c.id))
+
+    async def adopt_chain(self, chain: bytes) -> None:
+        """Give `chain` to payouts without one; see `Transfers.adopt_chain`."""
+        await self._connection.execute(update(payouts).where(payouts.c.chain == b"").values(chain=chain))
 
     async def link(self, payout_id: bytes, withdrawal_ids: Sequence[bytes]) -> None:
         """Say which withdrawals the payout pays, in order. They never change: linking again changes nothing."""
@@ -170,6 +188,11 @@ class Journey(Repository):
         c = journey.c
         query = select(c.transfer_id, c.at_ms, c.stage, c.note, c.txid, c.chain).where(c.transfer_id == transfer_id)
         return await self._rows(JourneyEntry, query.order_by(c.seq))
+
+
+def _of_chain(table: Table[Any], chain: bytes | None) -> Select[*tuple[Any, ...]]:
+    query = select(table)
+    return query if chain is None else query.where(table.c.chain == chain)
 
 
 def _numbered(entries: Iterable[JourneyEntry], last: dict[bytes, int]) -> list[dict[str, object]]:

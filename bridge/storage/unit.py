@@ -12,6 +12,7 @@ from bridge.storage.operations import Incidents, NodeMeta, Outbox
 from bridge.storage.signatures import Promises, Signatures
 from bridge.storage.tables import attestations, cosignatures
 from bridge.storage.transfers import Journey, Payouts, Transfers
+from bridge.storage.vaults import Releases, VaultAssets, VaultSignatures
 
 
 class View:
@@ -30,6 +31,9 @@ class View:
         self.promises = Promises(connection)
         self.outbox = Outbox(connection)
         self.evm_transactions = EvmTransactions(connection)
+        self.releases = Releases(connection)
+        self.vault_signatures = VaultSignatures(connection)
+        self.vault_assets = VaultAssets(connection)
         self.incidents = Incidents(connection)
         self.node_meta = NodeMeta(connection)
 

@@ -39,7 +39,7 @@ async def test_opening_again_changes_nothing(database_url: str) -> None:
             await unit.commit()
     engine = create_async_engine(database_url)
     async with engine.connect() as connection:
-        assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).all() == [("0001",)]
+        assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).all() == [("0002",)]
     await engine.dispose()
 
 
