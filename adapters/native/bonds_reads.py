@@ -73,7 +73,7 @@ class BondsReads(ContractReads):
         answers = await self._all([self._bonds(Bonds.position, p) for p in positions], Bonds.position, number)
         worths = await self._all([self._bonds(Bonds.worth, p) for p in positions], Bonds.worth, number)
         return [
-            BondPosition(position, *fields, worth=worth)
+            BondPosition(position, Wei(worth), *fields)
             for position, (fields,), (worth,) in zip(positions, answers, worths, strict=True)
             if fields[1] != NOBODY
         ]
@@ -98,7 +98,7 @@ class BondsReads(ContractReads):
         answers = await self._all([self._bonds(Bonds.unbonding, i) for i in ids], Bonds.unbonding, number)
         worths = await self._all([self._bonds(Bonds.unbonding_worth, i) for i in ids], Bonds.unbonding_worth, number)
         return [
-            UnbondingRecord(identity, *fields, worth=worth)
+            UnbondingRecord(identity, Wei(worth), *fields)
             for identity, (fields,), (worth,) in zip(ids, answers, worths, strict=True)
             if fields[1] == owner
         ]

@@ -239,8 +239,8 @@ class OperatorRecord:
     """A voucher or a storeman as Bonds holds it. Bonds in wei.
 
     Fields: account; bond, shares (all that is bonded to it); unbonding_bond, unbonding_shares (on its way out, within
-    reach of a slash); own_position (0: none); commission_bps (now), next_commission_bps and commission_rises_at (what is
-    announced, in seconds since 1970; 0: nothing); index (its bit in bitmaps of vouchers); roles.
+    reach of a slash); own_position (0: none); commission_bps (now), next_commission_bps and commission_rises_at (what
+    is announced, in seconds since 1970; 0: nothing); index (its bit in bitmaps of vouchers); roles.
     """
 
     account: bytes
@@ -268,17 +268,17 @@ class OperatorRecord:
 class BondPosition:
     """Coin that somebody bonded to an operator.
 
-    Fields: id; operator, owner (accounts; the same one for an operator's own bond); shares (of the operator's pool);
-    opened, closed (values of the contract's sequence; `closed` 0: still bonded); worth (in wei, after slashes).
+    Fields: id; worth (now, after slashes); operator, owner (accounts; the same one for an operator's own bond); shares
+    (of the operator's pool); opened, closed (values of the contract's sequence; `closed` 0: still bonded).
     """
 
     id: int
+    worth: Wei
     operator: bytes
     owner: bytes
     shares: int
     opened: int
     closed: int
-    worth: Wei
 
     @property
     def is_open(self) -> bool:
@@ -288,11 +288,11 @@ class BondPosition:
 
 @dataclass(frozen=True, slots=True)
 class UnbondingRecord:
-    """Coin on its way out. Fields: id; operator, owner; shares; ready_at (s since 1970); worth (in wei, after slashes)."""
+    """Coin on its way out. Fields as `BondPosition`; ready_at (seconds since 1970)."""
 
     id: int
+    worth: Wei
     operator: bytes
     owner: bytes
     shares: int
     ready_at: int
-    worth: Wei
