@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from adapters import rpc_errors
 from foundation.errors import Fatal, Retryable
 from foundation.quantities import BlockHeight, Wei
@@ -24,13 +26,17 @@ class BadAnswer(rpc_errors.BadAnswer):
 
 
 class WrongChain(Fatal):
-    """The node serves another chain than the one we are configured for. Fields: field; expected; found."""
+    """The node serves another chain than the one we are configured for.
 
-    def __init__(self, field: str, expected: str, found: str) -> None:
+    Fields: field; expected; found; endpoint (the node's name, where there are several; else empty).
+    """
+
+    def __init__(self, field: str, expected: str, found: str, endpoint: str = "") -> None:
         self.field = field
         self.expected = expected
         self.found = found
-        super().__init__(f"the node's {field} is {found}, not {expected}")
+        self.endpoint = endpoint
+        super().__init__(f"{endpoint or 'the node'}'s {field} is {found}, not {expected}")
 
 
 class ChainMoved(Retryable):
@@ -131,3 +137,80 @@ class SenderClosed(Retryable):
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(f"transaction {key!r} is still on its way, and the sender was closed")
+
+
+class EndpointLied(Retryable):
+    """An endpoint gave what cannot be true. Another one, or the same one later, may be honest.
+
+    Fields: endpoint (its name); number (of the block); problem.
+    """
+
+    def __init__(self, endpoint: str, number: BlockHeight, problem: str) -> None:
+        self.endpoint = endpoint
+        self.number = number
+        self.problem = problem
+        super().__init__(f"{endpoint}: block {number:,}: {problem}")
+
+
+class FalseHeader(EndpointLied):
+    """A header does not hash to the block's hash, or does not follow its parent. Fields as `EndpointLied`."""
+
+
+class FalseReceipts(EndpointLied):
+    """Receipts do not belong to the block: their root is not the header's. Fields as `EndpointLied`."""
+
+
+class FalseTransactions(EndpointLied):
+    """Transactions do not belong to the block: their root is not the header's. Fields as `EndpointLied`."""
+
+
+class MissingLogs(EndpointLied):
+    """The endpoint left out a log that the block's receipts hold.
+
+    Fields: endpoint, number, problem as `EndpointLied`; index (of the log in its block).
+    """
+
+    def __init__(self, endpoint: str, number: BlockHeight, index: int) -> None:
+        self.index = index
+        super().__init__(endpoint, number, f"log {index} was left out")
+
+
+class FalseLogs(EndpointLied):
+    """The endpoint invented or altered a log: the block's receipts do not hold it.
+
+    Fields: endpoint, number, problem as `EndpointLied`; index (of the log in its block).
+    """
+
+    def __init__(self, endpoint: str, number: BlockHeight, index: int) -> None:
+        self.index = index
+        super().__init__(endpoint, number, f"log {index} is not in the block's receipts")
+
+
+class EndpointsDisagree(Retryable):
+    """Endpoints of one chain answer differently: at least one of them is wrong, or they are at a fork.
+
+    Fields: subject (what was asked); answers (what each endpoint said, by its name).
+    """
+
+    cure = "compare the endpoints with a third one, and remove the one that lies from the network file"
+
+    def __init__(self, subject: str, answers: Mapping[str, str]) -> None:
+        self.subject = subject
+        self.answers = dict(answers)
+        told = ", ".join(f"{name} says {answer}" for name, answer in sorted(answers.items()))
+        super().__init__(f"{subject}: {told}")
+
+
+class TooFewEndpoints(Retryable):
+    """Fewer endpoints answer than have to agree.
+
+    Fields: needed; failures (why each of the others did not answer, by its name).
+    """
+
+    cure = "wait for the endpoints, or add others to the network file"
+
+    def __init__(self, needed: int, failures: Mapping[str, str]) -> None:
+        self.needed = needed
+        self.failures = dict(failures)
+        told = ", ".join(f"{name}: {problem}" for name, problem in sorted(failures.items()))
+        super().__init__(f"{needed} endpoints have to answer; {told}")

@@ -58,9 +58,17 @@ class LockboxCalls:
         return self._call(Lockbox.release, [payment.tuple for payment in payments], _rxsy(proof))
 
     def claim(self, number: int, asset: bytes, amount: TokenUnits, to: bytes) -> Call:
-        """Take a payment that failed, to any address; its payee only. `number`, `asset`, `amount`: as it failed."""
+        """Take a payment that failed: its payee to any address, anyone else to the payee.
+
+        `number`, `asset` and `amount` are those of its `PaymentFailed`.
+        """
         check_address(to, "to", zero_allowed=False)
         return self._call(Lockbox.claim, number, asset, amount, to)
+
+    def claim_fee(self, asset: bytes, to: bytes) -> Call:
+        """Take the fees that the sender earned as a carrier and that could not be paid at once, to any address."""
+        check_address(to, "to", zero_allowed=False)
+        return self._call(Lockbox.claim_fee, asset, to)
 
     def cancel(self, numbers: Sequence[int], proof: Proof) -> Call:
         """Make payments impossible that did not happen; anyone, with the group's signature."""

@@ -31,7 +31,14 @@ class NothingToRelease(LockboxRefused):
     """Every payment of the release is paid, cancelled, or delayed. Whoever wanted the same is done, or waits."""
 
     says = frozenset({"Lockbox: nothing to release"})
-    cure = "somebody else carried it; see which payments the Lockbox has consumed"
+    cure = "somebody else carried it, or a limit delays it; look again in the next window"
+
+
+class NothingToCancel(LockboxRefused):
+    """Every one of the payments is paid, claimed or cancelled. Whoever wanted the same is done."""
+
+    says = frozenset({"Lockbox: nothing to cancel"})
+    cure = "nothing is left to do"
 
 
 class MoreGas(LockboxRefused):
@@ -62,11 +69,89 @@ class OverTheLimit(LockboxRefused):
     cure = "lock less, or wait for the next window"
 
 
-class BadLockboxProof(LockboxRefused):
+class BadLock(LockboxRefused):
+    """The lock is not possible: coin and amount differ, no contract is at the token's address, or nobody would receive it."""
+
+    says = frozenset(
+        {
+            "Lockbox: amount is not what was sent",
+            "Lockbox: coin sent with a token",
+            "Lockbox: no recipient",
+            "Lockbox: not a token",
+            "Lockbox: amount too large",
+        }
+    )
+    cure = "check asset, amount and recipient"
+
+
+class NothingArrived(LockboxRefused):
+    """The token took the transfer and moved nothing, or the amount was 0."""
+
+    says = frozenset({"Lockbox: nothing arrived"})
+    cure = "the bridge cannot carry such a token; lock more than 0 of another one"
+
+
+class TokenRefused(LockboxRefused):
+    """The token refuses the transfer: too few tokens, no allowance, or a rule of its own."""
+
+    says = frozenset({"Lockbox: token refused", "Lockbox: another amount left"})
+    cure = "check balance and allowance; ask the token's issuer whether it may be moved"
+
+
+class PayeeRefused(LockboxRefused):
+    """The address does not take the coin."""
+
+    says = frozenset({"Lockbox: payee refused"})
+    cure = "claim to an address that takes it"
+
+
+class NoFailedPayment(LockboxRefused):
+    """No failed payment of that number, asset, payee and amount waits: it was claimed or cancelled, or never failed."""
+
+    says = frozenset({"Lockbox: no such failed payment"})
+    cure = "claim with the values of its PaymentFailed event, from its payee's account"
+
+
+class NoFeeOwed(LockboxRefused):
+    """The carrier got all its fees."""
+
+    says = frozenset({"Lockbox: no fee owed"})
+    cure = "nothing is left to do"
+
+
+class BadGroupSignature(LockboxRefused):
     """The group's signature does not verify: another key, epoch, chain or Lockbox, or other contents."""
 
-    says = frozenset({"Lockbox: bad proof"})
+    says = frozenset({"Lockbox: bad signature", "Lockbox: key not accepted"})
     cure = "ask the group to sign again for the Lockbox's present epoch"
+
+
+class NonceUsed(LockboxRefused):
+    """Another configuration or pause came in between: the signature is for one that is over."""
+
+    says = frozenset({"Lockbox: bad nonce"})
+    cure = "read the present nonce and ask the group to sign again"
+
+
+class NotTheGuardian(LockboxRefused):
+    """Only the guardian may pause."""
+
+    says = frozenset({"Lockbox: not the guardian"})
+    cure = "sign with the guardian's key"
+
+
+class PauseRefused(LockboxRefused):
+    """A pause may begin a day after the last one ended, and end only while it lasts."""
+
+    says = frozenset({"Lockbox: paused too recently", "Lockbox: not paused"})
+    cure = "see paused_until of the Lockbox"
+
+
+class BadLimits(LockboxRefused):
+    """A limit of a window is below 2**112."""
+
+    says = frozenset({"Lockbox: limit too large"})
+    cure = "choose a lower limit, or 0 for none"
 
 
 _CLASSES: Final = {words: kind for kind in LockboxRefused.__subclasses__() for words in kind.says}

@@ -1,4 +1,4 @@
-"""A Lockbox's events, typed. Accounts and assets are 20 bytes, amounts in base units; `at` says where the event stands."""
+"""A Lockbox's events, typed. Accounts and assets: 20 bytes; amounts: base units; `at`: where the event stands."""
 
 from __future__ import annotations
 
@@ -79,6 +79,27 @@ class PaymentDelayed:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeOwed:
+    """A carrier would not take its fee: it waits to be claimed."""
+
+    at: Position
+    carrier: bytes
+    asset: bytes
+    amount: TokenUnits
+
+
+@dataclass(frozen=True, slots=True)
+class FeeClaimed:
+    """A carrier took the fees that it was owed to the address `to`."""
+
+    at: Position
+    carrier: bytes
+    asset: bytes
+    to: bytes
+    amount: TokenUnits
+
+
+@dataclass(frozen=True, slots=True)
 class AssetConfigured:
     """The group set an asset's limits of a window (0: none), or denied it. `nonce` counts from 1."""
 
@@ -121,6 +142,8 @@ LockboxEvent: TypeAlias = (
     | PaymentClaimed
     | PaymentCancelled
     | PaymentDelayed
+    | FeeOwed
+    | FeeClaimed
     | AssetConfigured
     | KeyRotated
     | Paused
@@ -144,6 +167,8 @@ _EVENTS: Final[tuple[tuple[Event, Callable[..., LockboxEvent]], ...]] = (
     (Lockbox.PaymentClaimed, PaymentClaimed),
     (Lockbox.PaymentCancelled, PaymentCancelled),
     (Lockbox.PaymentDelayed, PaymentDelayed),
+    (Lockbox.FeeOwed, FeeOwed),
+    (Lockbox.FeeClaimed, FeeClaimed),
     (Lockbox.AssetConfigured, AssetConfigured),
     (Lockbox.KeyRotated, KeyRotated),
     (Lockbox.Paused, Paused),

@@ -29,7 +29,7 @@ def tagged_hash(tag: str, content: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """The messages for one Lockbox under its key of one epoch. All raise `BadInput` for what the contract has no place for.
+    """The messages for one Lockbox under one epoch's key. All raise `BadInput` for what the contract has no place for.
 
     Fields: chain_id (EIP-155); lockbox (20 bytes); epoch (the Lockbox's, which each rotation raises by one).
     """
