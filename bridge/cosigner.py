@@ -16,7 +16,7 @@ from bridge.deposits import REFUSAL_CODES
 from bridge.intake.common import Clock, Context
 from bridge.intake.intake import Intake
 from bridge.ledger import balance, vault_view
-from bridge.messages import BarProposal, ConfirmKey, Cosign, Cosignature, Proposal, ReserveProposal
+from bridge.messages import BarProposal, ConfirmKey, Cosign, Cosignature, Proposal, ReserveProposal, amount_of
 from bridge.refusals import MalformedProposal, NotYet
 from bridge.storage import Database, IncidentKind, SignatureRow, TransferKind, View
 from foundation.errors import BadInput, CausewayError, Fatal
@@ -142,7 +142,7 @@ class Cosigner:
             raise MalformedProposal("deposit", "is a withdrawal")
         deposit = decode_deposit(row)
         self._check_member(deposit.group, proposer)
-        policy.check_return_bar(deposit, proposal.amount)
+        policy.check_return_bar(deposit, amount_of(proposal.amount))
         if deposit.refusal is None or REFUSAL_CODES[deposit.refusal] != proposal.reason:
             raise MalformedProposal("reason", f"here it is: {deposit.refusal}")
         d = deposit

@@ -1,4 +1,4 @@
-"""Who is who, as the native chain says finally: groups, vouchers, the asset's policy. Held in memory.
+"""Who is who, as the native chain says finally: chains, assets, groups, vouchers. Held in memory.
 
 It answers the cluster's questions about peers and groups (`mpc.ports.PeerDirectory`, `GroupDirectory`).
 """
@@ -15,9 +15,12 @@ from adapters.native.types import VoucherSet
 from foundation.errors import Fatal
 from foundation.quantities import TokenUnits, Wei
 from mpc.ports import GroupProposal, Peer
-from registry.assets import AssetPolicy
+from registry.assets import Asset, AssetPolicy
+from registry.caip import chain_number, erc20
+from registry.chains import Chain, ChainKind, Vault
 from registry.groups import Group, Member
 
+_SLIP44: Final = "/slip44:"
 _NO_POLICY: Final = AssetPolicy(TokenUnits(0), TokenUnits(0), TokenUnits(0), paused=True)
 
 
@@ -26,6 +29,22 @@ class NativeIdentities(NativeReads, Protocol):
 
     def group_proof_message(self, group: bytes, epoch: int, key: bytes) -> bytes:
         """What a group's new key signs, 32 bytes."""
+        ...
+
+    async def chains(self) -> Sequence[Chain]:
+        """All that are registered."""
+        ...
+
+    async def assets(self) -> Sequence[Asset]:
+        """All that are registered, with their policies."""
+        ...
+
+    async def vault(self, chain: bytes) -> Vault | None:
+        """The vault's contract of an EVM chain."""
+        ...
+
+    async def chain_policy(self, chain: bytes) -> AssetPolicy | None:
+        """What assets get that vouchers introduce on a chain, None where they may introduce none."""
         ...
 
 
@@ -45,35 +64,100 @@ class _People:
     accounts: dict[bytes, bytes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class EvmOrigin:
+    """An EVM chain from which assets come, and its vault. Fields: chain; vault; coin (the asset id of its own coin)."""
+
+    chain: Chain
+    vault: Vault
+    coin: bytes
+
+    @property
+    def chain_number(self) -> int:
+        """The chain's EIP-155 number."""
+        return chain_number(self.chain.chain_id)
+
+    def token_asset(self, token: bytes) -> bytes:
+        """The id of the asset that the vault names so (20 bytes: a token's contract; zero: the chain's coin)."""
+        return self.coin if token == bytes(20) else erc20(self.chain.chain_id, token).id
+
+
 class Directory:
-    """Groups, vouchers and the policy of one asset on one chain, refreshed when the native chain says so."""
+    """Chains, assets, groups and vouchers, refreshed when the native chain says so."""
 
     def __init__(self, native: NativeIdentities, chain: bytes, asset: bytes) -> None:
-        """`chain`, `asset`: ids, 32 bytes each."""
+        """`chain`, `asset`: ids of the bitcoin chain and of bitcoin on it, 32 bytes each."""
         self._native = native
         self.chain = chain
         self.asset = asset
         self.groups: dict[bytes, Group] = {}
-        self.active: bytes | None = None
         self.vouchers = VoucherSet((), Wei(0))
-        self.policy: AssetPolicy = _NO_POLICY
+        self.assets: dict[bytes, Asset] = {}
+        """Every asset that is registered, of every chain."""
+        self.origins: dict[bytes, EvmOrigin] = {}
+        """The EVM chains that have a vault, and a coin that is registered."""
+        self.open_chains: frozenset[bytes] = frozenset()
+        """The chains whose assets the vouchers may introduce."""
+        self._active: dict[bytes, bytes] = {}
         self._people = _People()
         self._vaults: dict[bytes, bytes] = {}
 
     async def refresh(self, groups: Iterable[bytes]) -> None:
-        """Read everything anew. `groups`: the ids of all groups that were ever proposed for the chain.
+        """Read everything anew. `groups`: the ids of all groups that were ever proposed.
 
         Raises:
             What the native chain's reads raise; the directory is unchanged then.
         """
         found = [await self._native.group(group) for group in groups]
-        active = await self._native.active_group(self.chain)
+        chains = await self._native.chains()
+        assets = await self._native.assets()
+        active = {chain: await self._native.active_group(chain) for chain in {self.chain, *(c.id for c in chains)}}
+        origins = [await self._origin(chain, assets) for chain in chains if chain.kind is ChainKind.EVM]
+        open_chains = [c.id for c in chains if c.kind is ChainKind.EVM and await self._native.chain_policy(c.id)]
         vouchers = await self._native.vouchers()
-        policy = await self._native.asset_policy(self.asset)
-        self.groups = {group.id: group for group in found if group is not None and group.chain == self.chain}
-        self.active, self.vouchers, self.policy = active, vouchers, policy
-        self._vaults = {vault_script(g.key): g.id for g in self.groups.values() if g.key is not None}
+        self.groups = {group.id: group for group in found if group is not None}
+        self._active = {chain: group for chain, group in active.items() if group is not None}
+        self.assets = {asset.id: asset for asset in assets}
+        self.origins = {origin.chain.id: origin for origin in origins if origin is not None}
+        self.open_chains = frozenset(open_chains)
+        self.vouchers = vouchers
+        held = [g for g in self.groups.values() if g.key is not None and g.chain == self.chain]
+        self._vaults = {vault_script(g.key): g.id for g in held if g.key is not None}
         self._people = _people(self.groups.values(), vouchers)
+
+    async def _origin(self, chain: Chain, assets: Sequence[Asset]) -> EvmOrigin | None:
+        vault = await self._native.vault(chain.id)
+        coins = [asset.id for asset in assets if asset.chain == chain.id and _SLIP44 in asset.caip19]
+        return EvmOrigin(chain, vault, coins[0]) if vault is not None and coins else None
+
+    @property
+    def active(self) -> bytes | None:
+        """The group that serves bitcoin."""
+        return self._active.get(self.chain)
+
+    def active_of(self, chain: bytes) -> bytes | None:
+        """The group that serves a chain."""
+        return self._active.get(chain)
+
+    @property
+    def policy(self) -> AssetPolicy:
+        """Bitcoin's policy."""
+        return self.policy_of(self.asset)
+
+    def policy_of(self, asset: bytes) -> AssetPolicy:
+        """An asset's policy; of one that is not registered: all zero, and paused."""
+        found = self.assets.get(asset)
+        return _NO_POLICY if found is None else found.policy
+
+    def chain_of(self, asset: bytes) -> bytes | None:
+        """The chain of a registered asset."""
+        found = self.assets.get(asset)
+        return None if found is None else found.chain
+
+    def shown(self, asset: bytes, units: int) -> str:
+        """An amount for people."""
+        found = self.assets.get(asset)
+        return f"{units:,} units" if found is None else found.format(units)
 
     def key(self, group: bytes) -> bytes:
         """The key of a group (32 bytes, x-only). Raises `GroupUnknown`."""
@@ -83,12 +167,15 @@ class Directory:
         return found.key
 
     def vault(self, group: bytes) -> bytes:
-        """The script of a group's vault. Raises `GroupUnknown`."""
-        return vault_script(self.key(group))
+        """The script of a bitcoin group's vault. Raises `GroupUnknown`, for groups of other chains too."""
+        key = self.key(group)
+        if self.groups[group].chain != self.chain:
+            raise GroupUnknown(group)
+        return vault_script(key)
 
     @property
     def vault_scripts(self) -> Sequence[bytes]:
-        """The vaults of all groups that have a key."""
+        """The vaults of all bitcoin groups that have a key."""
         return tuple(self._vaults)
 
     def group_of_vault(self, script: bytes) -> bytes | None:

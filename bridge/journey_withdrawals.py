@@ -151,6 +151,8 @@ def _waiting(
             return Waiting("nothing: the coins are paid and the tokens are burnt", Mover.NOBODY)
         case WithdrawalStage.CANCELLED:
             return Waiting("nothing: it was cancelled and the tokens are back", Mover.NOBODY)
+        case WithdrawalStage.RESTORED:
+            return Waiting("nothing: it could not be paid, and the tokens are back", Mover.NOBODY)
         case WithdrawalStage.REQUESTED:
             if fee is not None and fee.enough is False:
                 return Waiting("a higher limit for the miner's fee, or lower fees", Mover.OWNER)

@@ -1,4 +1,4 @@
-"""What the database says of the vault, in the terms in which the signing policy asks."""
+"""What the database says of the bitcoin vault, in the terms in which the signing policy asks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def coin_of(row: CoinRow) -> Coin:
 
 
 async def supply(view: View) -> TokenUnits:
-    """The mapping token's supply at the native cursor."""
+    """The supply of bitcoin's mapping token at the native cursor."""
     return TokenUnits(int(await view.node_meta.get(SUPPLY) or b"0"))
 
 
@@ -42,6 +42,8 @@ async def balance(view: View, spending: Iterable[OutPoint] = ()) -> Balance:
     unsettled = 0
     for row in await view.payouts.by_stage(PayoutStage.CONFIRMING, PayoutStage.PAID):
         payout = decode_payout(row)
+        if not payout.is_bound:
+            continue
         unsettled += sum(w.amount for w in await withdrawals_of(view, payout))
     own = {TransactionPurpose.SWEEP, TransactionPurpose.CPFP}
     waiting = [row for row in await view.bitcoin_transactions.waiting() if row.purpose in own]
@@ -53,7 +55,7 @@ async def _dust_promised(view: View, spending: Set[OutPoint]) -> int:
     """The change below dust of all payouts that are reserved and not in the chain, but for the one that is at hand."""
     total = 0
     for payout in map(decode_payout, await view.payouts.by_stage(PayoutStage.RESERVED)):
-        if payout.anchor in spending:
+        if not payout.is_bound or payout.anchor in spending:
             continue
         coins = [await view.coins.get(outpoint.txid, outpoint.vout) for outpoint in payout.inputs]
         held = sum(coin.value for coin in coins if coin is not None and coin.height is not None)
@@ -71,8 +73,9 @@ async def withdrawals_of(view: View, payout: Payout) -> tuple[Withdrawal, ...]:
 
 
 async def live_payouts(view: View) -> tuple[Payout, ...]:
-    """Payouts that are neither settled nor voided, oldest first."""
-    return tuple(decode_payout(row) for row in await view.payouts.by_stage(*LIVE_PAYOUTS))
+    """Payouts of bitcoin that are neither settled nor voided, oldest first."""
+    found = map(decode_payout, await view.payouts.by_stage(*LIVE_PAYOUTS))
+    return tuple(payout for payout in found if payout.is_bound)
 
 
 async def vault_view(view: View, script: bytes, tip: BlockHeight) -> VaultView:

@@ -9,8 +9,8 @@ On an EVM chain a payout binds no coins: the vault's contract pays each withdraw
 anchor and nothing to void. It is in the chain once the contract has consumed all its numbers. What the contract could
 never pay, and the group has cancelled there, the Hub restores to its owner after the settlement.
 
-On bitcoin, a payout pays a batch of withdrawals from named coins. Its first coin, the anchor, is spent by every version of it
-(each fee bump, each replacement of the other coins), so that at most one version can ever confirm.
+On bitcoin, a payout pays a batch of withdrawals from named coins. Its first coin, the anchor, is spent by every version
+of it (each fee bump, each replacement of the other coins), so that at most one version can ever confirm.
 
 What spends the anchor in the chain is therefore either a version or a stranger, and `is_version` tells which from
 the outputs alone: which other coins it spends does not matter, because a version of an older reservation, whose

@@ -102,8 +102,9 @@ async def recorded(view: View) -> Reserves:
     rows = await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.MINTED)
     minted = [d for d in map(decode_deposit, rows) if d.height is not None and d.spend is None]
     unsettled = 0
-    for row in await view.payouts.by_stage(PayoutStage.CONFIRMING, PayoutStage.PAID):
-        unsettled += sum(w.amount for w in await withdrawals_of(view, decode_payout(row)))
+    for payout in map(decode_payout, await view.payouts.by_stage(PayoutStage.CONFIRMING, PayoutStage.PAID)):
+        if payout.is_bound:
+            unsettled += sum(w.amount for w in await withdrawals_of(view, payout))
     tail = await view.cursors.get(BITCOIN_CURSOR)
     tip = None if tail is None else Tail.decode(tail).tip
     native = event_cursor(await view.cursors.get(NATIVE_CURSOR))

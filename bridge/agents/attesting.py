@@ -5,13 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from eth_utils.crypto import keccak
+
 from adapters.bitcoin.primitives import OutPoint
-from bridge.codec import decode_deposit, decode_payout
+from bridge.codec import decode, decode_deposit, decode_payout, decode_withdrawal
 from bridge.deposits import Deposit, Stage
-from bridge.intake.common import maker_fact
-from bridge.messages import AnchorSeen, Claim, DepositSeen, PayoutSeen
-from bridge.payouts import Payout, PayoutStage
-from bridge.storage import CoinRow, TransferKind, View
+from bridge.directory import Directory
+from bridge.intake.common import WANTED_ENDS, WANTED_HALTS, Context, described_fact, maker_fact
+from bridge.intake.releases import given_back
+from bridge.messages import (
+    AnchorSeen,
+    AssetSeen,
+    CancellationSeen,
+    Claim,
+    DepositSeen,
+    HaltWanted,
+    PayoutSeen,
+    ResumeWanted,
+    amount_bytes,
+)
+from bridge.payouts import Payout, PayoutStage, WithdrawalStage
+from bridge.storage import CoinRow, ReleaseOutcome, TransferKind, View
 from bridge.tiers import confirmations
 from foundation.quantities import BlockHeight
 from registry.ids import deposit_id
@@ -26,9 +40,12 @@ class Due:
     transfers: tuple[bytes, ...]
 
 
-async def claims_due(view: View, tip: BlockHeight, settled_depth: int) -> list[Due]:
-    """Everything that this node sees final on bitcoin and the Hub does not know finally, oldest first."""
-    due = []
+async def claims_due(view: View, tip: BlockHeight, settled_depth: int, context: Context) -> list[Due]:
+    """Everything that this node sees final and the Hub does not know finally, and the halts that it wants.
+
+    `tip`: of bitcoin.
+    """
+    due = [*await _halts(view), *await _introductions(view, context.directory), *await _cancellations(view, context)]
     for row in await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.FINAL):
         deposit = decode_deposit(row)
         due.append(Due(deposit.deposit_id, deposit_claim(deposit), (deposit.deposit_id,)))
@@ -40,15 +57,62 @@ async def claims_due(view: View, tip: BlockHeight, settled_depth: int) -> list[D
     return due
 
 
+async def _halts(view: View) -> list[Due]:
+    halts, ends = await wanted(view, WANTED_HALTS), await wanted(view, WANTED_ENDS)
+    claims: list[Claim] = [HaltWanted(asset, until) for asset, until in halts.items()]
+    claims += [ResumeWanted(asset, until) for asset, until in ends.items()]
+    return [Due(subject_of(claim), claim, ()) for claim in claims]
+
+
+async def wanted(view: View, fact: str) -> dict[bytes, int]:
+    """What this voucher's operator, or its watch over the reserves, wants of halts: asset to seconds since 1970."""
+    stored = await view.node_meta.get(fact)
+    return {} if stored is None else decode(stored, dict[bytes, int], fact)
+
+
+async def _introductions(view: View, directory: Directory) -> list[Due]:
+    """Assets that somebody has deposited and nobody has registered, once this node has read what they say."""
+    due: dict[bytes, Due] = {}
+    for chain in directory.origins:
+        if chain not in directory.open_chains:
+            continue
+        for row in await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.CONFIRMING, chain=chain):
+            deposit = decode_deposit(row)
+            described = await view.node_meta.get(described_fact(deposit.asset))
+            if deposit.asset in directory.assets or described is None:
+                continue
+            known = due.get(deposit.asset)
+            before = () if known is None else known.transfers
+            claim = decode(described, AssetSeen, "node_meta")
+            due[deposit.asset] = Due(deposit.asset, claim, (*before, deposit.deposit_id))
+    return list(due.values())
+
+
+async def _cancellations(view: View, context: Context) -> list[Due]:
+    """Payments that vaults will never make, of withdrawals whose tokens are burnt: the Hub is to give them back."""
+    due = []
+    for chain in context.directory.origins:
+        for release in await view.releases.by_outcome(chain, ReleaseOutcome.CANCELLED):
+            row = await view.transfers.get(context.withdrawal_id(release.number))
+            if row is None or row.stage != WithdrawalStage.SETTLED:
+                continue
+            withdrawal = decode_withdrawal(row)
+            claim = CancellationSeen(row.id, amount_bytes(given_back(withdrawal, release)))
+            due.append(Due(row.id, claim, (row.id,)))
+    return due
+
+
 def deposit_claim(deposit: Deposit) -> DepositSeen:
     """What a voucher says of a final deposit."""
     d = deposit
-    return DepositSeen(d.asset, d.txid, d.vout, d.amount, d.recipient, d.group)
+    return DepositSeen(d.asset, d.txid, d.vout, amount_bytes(d.amount), d.recipient, d.group)
 
 
 async def _payout_claim(view: View, payout: Payout, tip: BlockHeight, settled_depth: int) -> Claim | None:
     if payout.stage is PayoutStage.PAID and payout.confirmed is not None:
-        return PayoutSeen(payout.payout_id, payout.confirmed.txid, payout.confirmed.fee)
+        return PayoutSeen(payout.payout_id, payout.confirmed.txid, amount_bytes(payout.confirmed.fee))
+    if not payout.is_bound:
+        return None
     anchor = await view.coins.get(payout.anchor.txid, payout.anchor.vout)
     if payout.stranger is None:
         return None if anchor is None else await _never_made(view, payout, anchor, tip, settled_depth)
@@ -94,8 +158,18 @@ async def standing(view: View, claim: Claim) -> Standing:
     A deposit's id names its coin, and the coin's transaction fixes all that is claimed of it: who claims anything else
     lies. What pays a payout may change with a reorg, so of payouts nothing is called false.
     """
-    if not isinstance(claim, DepositSeen):
-        return Standing.UNKNOWN if await view.payouts.get(claim.payout) is None else Standing.POSSIBLE
+    match claim:
+        case PayoutSeen() | AnchorSeen():
+            return Standing.UNKNOWN if await view.payouts.get(claim.payout) is None else Standing.POSSIBLE
+        case CancellationSeen():
+            return Standing.UNKNOWN if await view.transfers.get(claim.withdrawal) is None else Standing.POSSIBLE
+        case AssetSeen():
+            described = await view.node_meta.get(described_fact(subject_of(claim)))
+            return Standing.UNKNOWN if described is None else Standing.POSSIBLE
+        case HaltWanted() | ResumeWanted():
+            return Standing.POSSIBLE  # an opinion, not a fact
+        case DepositSeen():
+            pass
     row = await view.transfers.get(subject_of(claim))
     if row is None or row.kind is not TransferKind.DEPOSIT:
         return Standing.UNKNOWN
@@ -106,7 +180,15 @@ async def standing(view: View, claim: Claim) -> Standing:
 
 
 def subject_of(claim: Claim) -> bytes:
-    """The deposit's or the payout's id."""
-    if isinstance(claim, DepositSeen):
-        return deposit_id(claim.asset, claim.txid, claim.vout)
-    return claim.payout
+    """What a claim is about, 32 bytes: a voucher says one thing of each kind about it, for ever."""
+    match claim:
+        case DepositSeen():
+            return deposit_id(claim.asset, claim.txid, claim.vout)
+        case AssetSeen():
+            return keccak(claim.caip19.encode())
+        case CancellationSeen():
+            return claim.withdrawal
+        case HaltWanted() | ResumeWanted():
+            return keccak(claim.asset + claim.until.to_bytes(8, "big"))
+        case PayoutSeen() | AnchorSeen():
+            return claim.payout

@@ -13,15 +13,15 @@ from adapters.evm.errors import TransactionAbandoned
 from adapters.native.calls import NativeCall
 from adapters.native.eip712 import BadSignature, by_signer, recover, sign_digest
 from adapters.native.errors import ContractRefused, DepositAlreadyFinal, PayoutNotLive
-from adapters.native.types import DepositClaim
 from bridge.agents.attesting import Due, Standing, claims_due, standing, subject_of
 from bridge.agents.office import Office, send_call
 from bridge.agents.post import ATTESTATION, post
+from bridge.agents.submissions import is_enough, is_urgent, submission
 from bridge.codec import decode, encode
-from bridge.messages import Attestation, Attestations, Claim, DepositSeen, PayoutSeen, Taken, claim_digest
+from bridge.messages import Attestation, Attestations, Claim, DepositSeen, Taken, claim_digest
 from bridge.storage import IncidentKind, JourneyEntry, PromiseConflict, SignatureRow, UnitOfWork
 from foundation.errors import Retryable
-from foundation.quantities import TokenUnits, UnixMs
+from foundation.quantities import UnixMs
 from mpc.transport import Received
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ class Attest:
         if tip is None or self._office.directory.vouchers.weight_of(self._office.account) == 0:
             return False
         async with self._office.database.view() as view:
-            due = await claims_due(view, tip.height, self._office.policy.settled_depth)
+            due = await claims_due(view, tip.height, self._office.policy.settled_depth, self._office.context)
             digests = {self._digests.of(item.claim): item for item in due}
             signed = await view.attestations.of_digests(digests)
         mine = self._office.account
@@ -204,7 +204,7 @@ class Submit:
         if tip is None:
             return False
         async with self._office.database.view() as view:
-            due = await claims_due(view, tip.height, self._office.policy.settled_depth)
+            due = await claims_due(view, tip.height, self._office.policy.settled_depth, self._office.context)
             digests = {self._digests.of(item.claim): item for item in due}
             signed = await view.attestations.of_digests(digests)
         self._forget({item.subject for item in due})
@@ -212,7 +212,8 @@ class Submit:
         mine = [
             (digest, item)
             for digest, item in digests.items()
-            if not self._is_sent(item.subject) and self._office.is_turn(peers, subject=item.subject)
+            if not self._is_sent(item.subject)
+            and (is_urgent(item.claim) or self._office.is_turn(peers, subject=item.subject))
         ]
         ready = [r for digest, item in mine if (r := self._ready(item, signed.get(digest, ()))) is not None]
         sent = await asyncio.gather(*(self._submit(item) for item in ready))
@@ -223,18 +224,9 @@ class Submit:
         """The call, if enough weight has signed."""
         vouchers = self._office.directory.vouchers
         signatures = {row.signer: row.signature for row in rows if vouchers.weight_of(row.signer)}
-        if not vouchers.is_quorum(signatures):
+        if not is_enough(vouchers, item.claim, signatures):
             return None
-        ordered = by_signer(signatures)
-        calls, claim = self._office.native.calls, item.claim
-        if isinstance(claim, DepositSeen):
-            c = claim
-            deposit = DepositClaim(c.asset, c.txid, c.vout, TokenUnits(c.amount), c.recipient, c.group)
-            call, verb = calls.mint(deposit, ordered), "mint"
-        elif isinstance(claim, PayoutSeen):
-            call, verb = calls.settle(claim.payout, claim.txid, TokenUnits(claim.fee), ordered), "settle"
-        else:
-            call, verb = calls.void_payout(claim.payout, claim.spender, ordered), "void"
+        call, verb = submission(self._office.native.calls, item.claim, by_signer(signatures))
         return _Ready(item, call, verb, tuple(sorted(signatures)))
 
     async def _submit(self, ready: _Ready) -> tuple[_Ready, bytes] | None:

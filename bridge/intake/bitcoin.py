@@ -24,6 +24,7 @@ class BitcoinIntake:
 
     def __init__(self, context: Context, watched: Watchlist) -> None:
         self._context = context
+        self._chain = context.directory.chain
         self._watched = watched
 
     async def apply(self, uow: UnitOfWork, batch: Batch) -> None:
@@ -158,23 +159,26 @@ class BitcoinIntake:
     async def advance(self, uow: UnitOfWork, steps: Steps, tip: BlockHeight, fork: BlockHeight | None = None) -> None:
         """Tell those whose next step is due that the tip is at `tip`; after a reorg, all whom the fork may touch."""
         terms = self._context.terms()
-        for row in await uow.transfers.due(TransferKind.DEPOSIT, tip):
+        for row in await uow.transfers.due(TransferKind.DEPOSIT, tip, self._chain):
             steps.adopt(row)
         if fork is not None:
             deepest = terms.tiers.deepest
             reach = BlockHeight(max(0, fork - deepest))
-            for row in await uow.transfers.from_height(TransferKind.DEPOSIT, reach):
+            for row in await uow.transfers.from_height(TransferKind.DEPOSIT, reach, self._chain):
                 steps.adopt(row)
-        for id_ in list(steps.deposits):
-            steps.step_deposit(id_, deposits.Tip(tip, terms))
-        for payout_row in await uow.payouts.by_stage(PayoutStage.CONFIRMING, PayoutStage.PAID):
+        for id_, deposit in list(steps.deposits.items()):
+            if deposit.asset == self._context.directory.asset:
+                steps.step_deposit(id_, deposits.Tip(tip, terms))
+        for payout_row in await uow.payouts.by_stage(PayoutStage.CONFIRMING, PayoutStage.PAID, chain=self._chain):
             await steps.adopt_payout(payout_row)
-        for payout_id in list(steps.payouts):
-            steps.step_payout(payout_id, payouts.Tip(tip, self._context.policy.settled_depth))
+        for payout_id, payout in list(steps.payouts.items()):
+            if payout.is_bound:
+                steps.step_payout(payout_id, payouts.Tip(tip, self._context.policy.settled_depth))
 
     async def reconsider(self, uow: UnitOfWork, steps: Steps, tip: BlockHeight) -> None:
         """The asset's policy changed: look again at every deposit that is not decided."""
-        waiting = await uow.transfers.by_stage(TransferKind.DEPOSIT, Stage.CONFIRMING, Stage.FINAL, Stage.REFUSED)
+        undecided = (Stage.CONFIRMING, Stage.FINAL, Stage.REFUSED)
+        waiting = await uow.transfers.by_stage(TransferKind.DEPOSIT, *undecided, chain=self._chain)
         for row in waiting:
             steps.adopt(row)
         await self.advance(uow, steps, tip)

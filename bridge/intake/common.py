@@ -12,19 +12,57 @@ from adapters.native.deployment import Deployment
 from bridge.deposits import Deposit, Purpose, Stage, Terms
 from bridge.directory import Directory
 from bridge.intake.steps import Steps
+from bridge.payouts import Payout, Withdrawal
 from bridge.settings import PolicySection
-from bridge.storage import DepositTermsRow, UnitOfWork
+from bridge.storage import DepositTermsRow, IncidentKind, UnitOfWork
+from bridge.tiers import Tier, Tiers
 from foundation.quantities import Satoshi, UnixMs
+from registry.caip import ChainId
+from registry.ids import withdrawal_id
 
 Clock: TypeAlias = Callable[[], UnixMs]
 
 BITCOIN_CURSOR: Final = "bitcoin"
 NATIVE_CURSOR: Final = "native"
 SUPPLY: Final = "supply"
-"""Node fact: the mapping token's supply at the native cursor, in decimal."""
+"""Node fact: the supply of bitcoin's mapping token at the native cursor, in decimal."""
+EVERYTHING: Final = bytes(32)
+"""In the place of an asset's id: all of them."""
 GROUPS: Final = "groups"
 """Node fact: the ids of all groups that were ever proposed, 32 bytes each, in order."""
 _TAPROOT_ANNEX: Final = 0x50
+_ONE_BLOCK: Final = Tiers((Tier(None, 1),))
+
+
+def evm_cursor(chain: bytes) -> str:
+    """The name of the cursor of an EVM chain's follower."""
+    return f"evm:{chain.hex()}"
+
+
+def epoch_fact(chain: bytes) -> str:
+    """Node fact: the epoch of the key that an EVM chain's vault obeys, in decimal; none before the first rotation."""
+    return f"epoch:{chain.hex()}"
+
+
+def supply_fact(asset: bytes) -> str:
+    """As `SUPPLY`, of an asset of an EVM chain."""
+    return f"supply:{asset.hex()}"
+
+
+def halt_fact(asset: bytes) -> str:
+    """Node fact: until when the vouchers have halted an asset, or `EVERYTHING`; seconds since 1970, in decimal."""
+    return f"halted:{asset.hex()}"
+
+
+def described_fact(asset: bytes) -> str:
+    """Node fact: what an asset that is not registered says of itself, as the `AssetSeen` that this node attests."""
+    return f"described:{asset.hex()}"
+
+
+WANTED_HALTS: Final = "wanted-halts"
+"""Node fact: the halts that this voucher wants, asset to seconds since 1970; see `bridge.halts`."""
+WANTED_ENDS: Final = "wanted-ends"
+"""Node fact: the halts that this voucher wants to end, in the same form."""
 
 
 def anchor_fact(outpoint: OutPoint) -> str:
@@ -49,14 +87,44 @@ class Context:
     def steps(self, uow: UnitOfWork) -> Steps:
         """The states that a unit of work touches."""
         p = self.policy
-        return Steps(uow, self.clock(), p.confirmations, p.mint_margin, p.settled_depth)
+        return Steps(uow, self.clock(), self.chain_of, p.confirmations, p.mint_margin, p.settled_depth)
+
+    def chain_of(self, state: Deposit | Withdrawal | Payout) -> bytes:
+        """The origin chain of a transfer or a payout, 32 bytes; a lock says it itself, registered or not."""
+        lock = state.lock if isinstance(state, Deposit) else None
+        if lock is not None:
+            return ChainId.parse(lock.chain).id
+        return self.directory.chain_of(state.asset) or self.directory.chain
 
     def terms(self) -> Terms:
-        """What decides now whether a final deposit is minted."""
+        """What decides now whether a final deposit of bitcoin is minted."""
         asset, own = self.directory.policy, self.policy
         return Terms(
-            own.confirmations, Satoshi(asset.minimum_deposit), asset.paused, own.mint_margin, own.settled_depth
+            own.confirmations,
+            asset.minimum_deposit,
+            asset.paused,
+            own.mint_margin,
+            own.settled_depth,
+            asset.denied,
+            asset.deposit_limit,
         )
+
+    def evm_terms(self, asset: bytes) -> Terms:
+        """What decides now whether a deposit that was locked on an EVM chain is minted; it is final when it is seen."""
+        policy = self.directory.policy_of(asset)
+        nobody = frozenset({self.deployment.hub, bytes(20)})
+        known = asset in self.directory.assets
+        minimum, limit = policy.minimum_deposit, policy.deposit_limit
+        return Terms(_ONE_BLOCK, minimum, policy.paused, 0, 1, policy.denied, limit, nobody, known)
+
+    def withdrawal_id(self, number: int) -> bytes:
+        """The id of the Hub's withdrawal with this number, 32 bytes."""
+        return withdrawal_id(self.deployment.chain_id, self.deployment.hub, number)
+
+    async def alarm(self, uow: UnitOfWork, subject: bytes, text: str) -> None:
+        """Keep something that operators must look at."""
+        fields = {"text": text}
+        await uow.incidents.record(IncidentKind.ALARM, "Alarm", self.clock(), subject=subject, fields=fields)
 
     def deposit_terms(self, row: DepositTermsRow) -> DepositTerms:
         """The terms behind a stored announcement. Raises `GroupUnknown`, `BadInput`."""

@@ -12,10 +12,12 @@ import structlog
 from adapters.bitcoin.blocks import Watchlist, scan_block
 from adapters.bitcoin.follower import Batch, BlockSource, Connected, Tail, follow, scan_range
 from adapters.bitcoin.primitives import BlockRef, OutPoint
+from adapters.evm.lockbox.events import LockboxBatch
 from adapters.evm.types import BlockRef as NativeBlockRef
 from adapters.native.events import EventBatch, GroupProposed, PayoutReserved
 from bridge.intake.bitcoin import BitcoinIntake
-from bridge.intake.common import BITCOIN_CURSOR, GROUPS, NATIVE_CURSOR, Context
+from bridge.intake.common import BITCOIN_CURSOR, GROUPS, NATIVE_CURSOR, Context, evm_cursor
+from bridge.intake.evm import EvmIntake
 from bridge.intake.native import (
     IDENTITY_EVENTS,
     NativeIntake,
@@ -34,7 +36,7 @@ _CURSOR_SECONDS: Final = 10.0
 
 
 class Intake:
-    """Follows both chains into the database. Fields: changed (set after each commit that changed something)."""
+    """Follows all chains into the database. Fields: changed (set after each commit that changed something)."""
 
     def __init__(self, database: Database, source: BlockSource, context: Context, changed: Signal) -> None:
         self._database = database
@@ -42,10 +44,14 @@ class Intake:
         self._context = context
         self._watched = Watchlist()
         self._bitcoin = BitcoinIntake(context, self._watched)
-        self._native = NativeIntake(context, self._bitcoin)
+        self._evm = EvmIntake(context)
+        self._native = NativeIntake(context, self._bitcoin, self._evm)
         self._one_at_a_time = asyncio.Lock()
         self._tail: Tail | None = None
         self.native_cursor: NativeBlockRef | None = None
+        self.evm_cursors: dict[bytes, NativeBlockRef] = {}
+        """How far each EVM chain is read, by its id."""
+        self._evm_stored_at: dict[bytes, float] = {}
         self._cursor_stored_at = float("-inf")
         self.changed = changed
 
@@ -117,6 +123,39 @@ class Intake:
         self.changed.set()
         return True
 
+    async def evm_cursor(self, chain: bytes) -> NativeBlockRef | None:
+        """Where the follower of an EVM chain (id, 32 bytes) goes on; None: at the beginning."""
+        if chain not in self.evm_cursors:
+            async with self._database.view() as view:
+                stored = event_cursor(await view.cursors.get(evm_cursor(chain)))
+            if stored is None:
+                return None
+            self.evm_cursors[chain] = stored
+        return self.evm_cursors[chain]
+
+    async def evm(self, chain: bytes, batch: LockboxBatch) -> None:
+        """Apply a batch of final, proved events of an EVM chain's vault.
+
+        Raises:
+            DatabaseUnavailable: call again later, with the same batch.
+        """
+        if not batch.events and time.monotonic() - self._evm_stored_at.get(chain, float("-inf")) < _CURSOR_SECONDS:
+            self.evm_cursors[chain] = batch.last
+            return
+        async with self._one_at_a_time:
+            async with self._database.unit() as uow:
+                stored = event_cursor(await uow.cursors.get(evm_cursor(chain)))
+                if stored is not None and stored.number >= batch.first:
+                    # A commit took effect whose answer was lost: to apply it again would count what is held again.
+                    self.evm_cursors[chain] = stored
+                    return
+                await self._evm.apply(uow, self._context.directory.origins[chain], batch)
+                await uow.commit()
+            self.evm_cursors[chain] = batch.last
+            self._evm_stored_at[chain] = time.monotonic()
+        if batch.events:
+            self.changed.set()
+
     async def native(self, batch: EventBatch) -> None:
         """Apply a batch of final events.
 
@@ -159,7 +198,8 @@ class Intake:
     ) -> None:
         tip = None if self.tip is None else self.tip.height
         await uow.deposit_terms.add(*rows)
-        steps = await self._native.apply(uow, batch, tip, spends)
+        evm_tips = {chain: cursor.number for chain, cursor in self.evm_cursors.items()}
+        steps = await self._native.apply(uow, batch, tip, evm_tips, spends)
         for block in scanned:
             await self._bitcoin.connect(uow, steps, block)
         if scanned and tip is not None:
@@ -201,7 +241,8 @@ class Intake:
 
     async def _spends(self, batch: EventBatch) -> dict[OutPoint, SeenSpend]:
         """How the anchors of payouts that are new to this node are spent, where they are."""
-        anchors = [OutPoint(*event.inputs[0]) for event in batch.events if isinstance(event, PayoutReserved)]
+        reserved = [event for event in batch.events if isinstance(event, PayoutReserved)]
+        anchors = [OutPoint(*event.inputs[0]) for event in reserved if event.inputs]
         spends: dict[OutPoint, SeenSpend] = {}
         for anchor in anchors:
             async with self._database.view() as view:

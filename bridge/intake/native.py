@@ -19,13 +19,23 @@ from bridge.codec import encode
 from bridge.deposits import Note
 from bridge.directory import GroupUnknown
 from bridge.intake.bitcoin import BitcoinIntake
-from bridge.intake.common import GROUPS, NATIVE_CURSOR, SUPPLY, Context, anchor_fact, placeholder
+from bridge.intake.common import (
+    GROUPS,
+    NATIVE_CURSOR,
+    SUPPLY,
+    Context,
+    anchor_fact,
+    halt_fact,
+    placeholder,
+    supply_fact,
+)
+from bridge.intake.evm import EvmIntake
+from bridge.intake.releases import look_at_payout
 from bridge.intake.steps import Steps
 from bridge.payouts import Payout, Withdrawal, WithdrawalStage
 from bridge.storage import DepositTermsRow, UnitOfWork
 from foundation.errors import BadInput
-from foundation.quantities import BlockHeight, Satoshi
-from registry.amounts import format_amount
+from foundation.quantities import BlockHeight
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -34,10 +44,16 @@ IDENTITY_EVENTS: Final = (
     e.GroupActivated,
     e.VoucherJoined,
     e.WeightChanged,
+    e.VoucherRemoved,
+    e.ChainRegistered,
+    e.ChainPolicyChanged,
+    e.VaultRegistered,
     e.AssetRegistered,
     e.AssetPolicyChanged,
 )
 """After one of these the directory is read anew."""
+_UNSEEN: Final = Note("known from the Hub, what was deposited is not seen yet")
+_POLICY_EVENTS: Final = (e.AssetRegistered, e.AssetPolicyChanged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,57 +67,80 @@ class SeenSpend:
 class NativeIntake:
     """Applies final events inside a unit of work."""
 
-    def __init__(self, context: Context, bitcoin: BitcoinIntake) -> None:
+    def __init__(self, context: Context, bitcoin: BitcoinIntake, evm: EvmIntake) -> None:
         self._context = context
         self._bitcoin = bitcoin
+        self._evm = evm
 
     async def apply(
         self,
         uow: UnitOfWork,
         batch: e.EventBatch,
         tip: BlockHeight | None,
+        evm_tips: Mapping[bytes, BlockHeight],
         spends: Mapping[OutPoint, SeenSpend],
     ) -> Steps:
         """Apply a batch and store its cursor. The caller saves the steps and commits.
 
-        `tip`: this node's bitcoin tip; `spends`: how anchors that are spent already were spent.
+        `tip`: this node's bitcoin tip; `evm_tips`: how far it has read each EVM chain; `spends`: how anchors that are
+        spent already were spent.
         """
         steps = self._context.steps(uow)
-        supply = int(await uow.node_meta.get(SUPPLY) or b"0")
         for event in batch.events:
-            match event:
-                case e.GroupProposed():
-                    await self._group_proposed(uow, event)
-                case e.DepositMinted() if event.asset == self._context.directory.asset:
-                    await self._minted(steps, event)
-                    supply += event.minted
-                case e.DepositReturned() if event.asset == self._context.directory.asset:
-                    await self._returned(steps, event)
-                case e.WithdrawalRequested():
-                    await self._requested(steps, event)
-                case e.WithdrawalCancelled():
-                    await steps.load([event.id])
-                    self._withdrawal(steps, event.id, "cancelled by its owner", event, stage=WithdrawalStage.CANCELLED)
-                case e.MaxFeeRaised():
-                    await steps.load([event.id])
-                    text = f"fee limit raised, it is {event.max_fee:,} sat now"
-                    self._withdrawal(steps, event.id, text, event, max_fee=Satoshi(event.max_fee))
-                case e.PayoutReserved():
-                    await self._reserved(uow, steps, event, spends)
-                case e.PayoutVoided():
-                    await self._voided(steps, event)
-                case e.PayoutSettled():
-                    if await self._settled(steps, event):
-                        supply -= event.burnt
-                case _:
-                    pass
-        if tip is not None and any(isinstance(event, e.AssetPolicyChanged) for event in batch.events):
+            await self._apply(uow, steps, event, spends)
+        reconsidered = any(isinstance(event, _POLICY_EVENTS) for event in batch.events)
+        if tip is not None and reconsidered:
             await self._bitcoin.reconsider(uow, steps, tip)
         elif tip is not None:
             await self._bitcoin.advance(uow, steps, tip)
-        await uow.node_meta.put(SUPPLY, str(supply).encode())
+        if reconsidered:
+            for chain, height in evm_tips.items():
+                await self._evm.reconsider(uow, steps, chain, height)
         await uow.cursors.put(NATIVE_CURSOR, encode((batch.last.number, batch.last.hash)))
         return steps
+
+    async def _apply(
+        self, uow: UnitOfWork, steps: Steps, event: e.NativeEvent, spends: Mapping[OutPoint, SeenSpend]
+    ) -> None:
+        match event:
+            case e.GroupProposed():
+                await self._group_proposed(uow, event)
+            case e.DepositMinted() if self._is_known(event.asset):
+                await self._minted(steps, event)
+                await self._supply(uow, event.asset, event.minted)
+            case e.FeesDistributed():
+                await self._supply(uow, event.asset, event.amount)
+            case e.DepositReturned() if self._is_known(event.asset):
+                await self._returned(steps, event)
+            case e.WithdrawalRequested() if self._is_known(event.asset):
+                await self._requested(steps, event)
+            case e.WithdrawalCancelled():
+                await steps.load([event.id])
+                self._withdrawal(steps, event.id, "cancelled by its owner", event, stage=WithdrawalStage.CANCELLED)
+            case e.MaxFeeRaised():
+                await self._fee_raised(steps, event)
+            case e.PayoutReserved() if self._is_known(event.asset):
+                await self._reserved(uow, steps, event, spends)
+            case e.PayoutVoided():
+                await self._voided(steps, event)
+            case e.PayoutSettled():
+                await self._settled(uow, steps, event)
+            case e.WithdrawalRestored():
+                await self._restored(uow, steps, event)
+            case e.Halted():
+                await uow.node_meta.put(halt_fact(event.asset), str(event.until).encode())
+            case e.Resumed():
+                await uow.node_meta.put(halt_fact(event.asset), b"0")
+            case _:
+                pass
+
+    def _is_known(self, asset: bytes) -> bool:
+        return asset in self._context.directory.assets
+
+    async def _supply(self, uow: UnitOfWork, asset: bytes, change: int) -> None:
+        fact = SUPPLY if asset == self._context.directory.asset else supply_fact(asset)
+        supply = int(await uow.node_meta.get(fact) or b"0") + change
+        await uow.node_meta.put(fact, str(supply).encode())
 
     def terms_of(self, batch: e.EventBatch) -> tuple[DepositTermsRow, ...]:
         """The deposit addresses that a batch announces; nonsense is passed over."""
@@ -121,8 +160,6 @@ class NativeIntake:
         return replace(row, script=deposit_script(self._context.deposit_terms(row)).script)
 
     async def _group_proposed(self, uow: UnitOfWork, event: e.GroupProposed) -> None:
-        if event.chain != self._context.directory.chain:
-            return
         known = await uow.node_meta.get(GROUPS) or b""
         if event.id not in split_ids(known):
             await uow.node_meta.put(GROUPS, known + event.id)
@@ -133,19 +170,18 @@ class NativeIntake:
             deposit = placeholder(
                 event.id, event.asset, event.group, event.txid, event.vout, event.amount, event.recipient
             )
-            steps.add_deposit(deposit, Note("known from the Hub, its coin is not seen yet", event.txid, "bitcoin"))
-        steps.step_deposit(event.id, deposits.Minted(event.minted, event.at.transaction))
+            steps.add_deposit(deposit, _UNSEEN)
+        shown = self._context.directory.shown(event.asset, event.minted)
+        steps.step_deposit(event.id, deposits.Minted(event.minted, event.at.transaction, shown))
 
     async def _returned(self, steps: Steps, event: e.DepositReturned) -> None:
         await steps.load([event.id])
         if event.id not in steps.deposits:
             deposit = placeholder(event.id, event.asset, event.group, event.txid, event.vout, event.amount, bytes(20))
-            steps.add_deposit(deposit, Note("known from the Hub, its coin is not seen yet", event.txid, "bitcoin"))
+            steps.add_deposit(deposit, _UNSEEN)
         steps.step_deposit(event.id, deposits.Barred(event.at.transaction))
 
     async def _requested(self, steps: Steps, event: e.WithdrawalRequested) -> None:
-        if event.asset != self._context.directory.asset:
-            return
         await steps.load([event.id])
         if event.id in steps.withdrawals:
             return
@@ -154,23 +190,29 @@ class NativeIntake:
             event.asset,
             event.owner,
             event.amount,
-            Satoshi(event.max_fee),
+            event.max_fee,
             event.destination,
             event.at.transaction,
             event.at.block.number,
+            number=event.number,
+            service_fee=event.fee,
         )
-        note = Note(
-            f"requested and final, {format_amount(event.amount, 8, symbol='BTC')} are locked",
-            event.at.transaction,
-            "native",
+        shown = self._context.directory.shown(event.asset, event.amount + event.fee)
+        steps.put_withdrawal(
+            withdrawal, Note(f"requested and final, {shown} are locked", event.at.transaction, "native")
         )
-        steps.put_withdrawal(withdrawal, note)
+
+    async def _fee_raised(self, steps: Steps, event: e.MaxFeeRaised) -> None:
+        await steps.load([event.id])
+        state = steps.withdrawals.get(event.id)
+        if state is not None:
+            bitcoin = state.asset == self._context.directory.asset
+            shown = f"{event.max_fee:,} sat" if bitcoin else self._context.directory.shown(state.asset, event.max_fee)
+            self._withdrawal(steps, event.id, f"fee limit raised, it is {shown} now", event, max_fee=event.max_fee)
 
     async def _reserved(
         self, uow: UnitOfWork, steps: Steps, event: e.PayoutReserved, spends: Mapping[OutPoint, SeenSpend]
     ) -> None:
-        if event.asset != self._context.directory.asset:
-            return
         inputs = tuple(OutPoint(txid, vout) for txid, vout in event.inputs)
         if await steps.load_payout(event.id) is not None:
             steps.step_payout(event.id, payouts.Replaced(inputs, event.version))
@@ -178,10 +220,14 @@ class NativeIntake:
         payout = Payout(event.id, event.group, event.asset, event.withdrawals, inputs, event.version)
         await steps.load(event.withdrawals)
         steps.add_payout(payout)
-        await uow.node_meta.put(anchor_fact(payout.anchor), payout.payout_id)
+        coins = f", {_count(len(inputs), 'coin')} for {_count(len(event.withdrawals), 'withdrawal')}" if inputs else ""
         for withdrawal in event.withdrawals:
-            text = f"reserved, {_count(len(inputs), 'coin')} for {_count(len(event.withdrawals), 'withdrawal')}"
+            text = f"reserved{coins}"
             self._withdrawal(steps, withdrawal, text, event, stage=WithdrawalStage.RESERVED, payout=event.id)
+        if not payout.is_bound:
+            await look_at_payout(uow, steps, self._context.directory, payout)
+            return
+        await uow.node_meta.put(anchor_fact(payout.anchor), payout.payout_id)
         seen = spends.get(payout.anchor)
         if seen is not None:
             self._bitcoin.anchor_spent(steps, event.id, seen.spend, seen.height)
@@ -194,16 +240,23 @@ class NativeIntake:
         for withdrawal in payout.withdrawals:
             self._withdrawal(steps, withdrawal, "requested again", event, stage=WithdrawalStage.REQUESTED, payout=None)
 
-    async def _settled(self, steps: Steps, event: e.PayoutSettled) -> bool:
-        """Whether it is a payout of ours; of another asset's none is stored."""
+    async def _settled(self, uow: UnitOfWork, steps: Steps, event: e.PayoutSettled) -> None:
         payout = await steps.load_payout(event.id)
         if payout is None:
-            return False
+            return
+        await self._supply(uow, payout.asset, -event.burnt)
         steps.step_payout(event.id, payouts.Settled(event.txid, event.at.transaction))
         for withdrawal in payout.withdrawals:
             state = steps.withdrawals[withdrawal]
             steps.withdrawals[withdrawal] = replace(state, stage=WithdrawalStage.SETTLED)
-        return True
+
+    async def _restored(self, uow: UnitOfWork, steps: Steps, event: e.WithdrawalRestored) -> None:
+        await steps.load([event.id])
+        state = steps.withdrawals.get(event.id)
+        if state is not None:
+            await self._supply(uow, state.asset, event.amount)
+            text = f"{self._context.directory.shown(state.asset, event.amount)} are given back to its owner"
+            self._withdrawal(steps, event.id, text, event, stage=WithdrawalStage.RESTORED)
 
     def _withdrawal(self, steps: Steps, id_: bytes, text: str, event: e.NativeEvent, **changes: Any) -> None:
         """A new state of a withdrawal that is loaded; of another asset's there is none."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from bridge import deposits, payouts
-from bridge.codec import decode_deposit, decode_payout, decode_withdrawal, encode
+from bridge.codec import decode_deposit, decode_payout, decode_withdrawal, encode_state
 from bridge.deposits import Alarm, Deposit, Effect, Note, Stage
 from bridge.payouts import Payout, Withdrawal
 from bridge.storage import IncidentKind, JourneyEntry, PayoutRow, TransferKind, TransferRow, UnitOfWork
@@ -17,9 +17,19 @@ from foundation.quantities import BlockHeight, UnixMs
 class Steps:
     """States as they were read, and as they are now. Call `save` before the unit's commit."""
 
-    def __init__(self, uow: UnitOfWork, now: UnixMs, tiers: Tiers, mint_margin: int, settled_depth: int) -> None:
+    def __init__(
+        self,
+        uow: UnitOfWork,
+        now: UnixMs,
+        chain_of: Callable[[Deposit | Withdrawal | Payout], bytes],
+        tiers: Tiers,
+        mint_margin: int,
+        settled_depth: int,
+    ) -> None:
+        """`chain_of`: the origin chain of a new state, 32 bytes; the others: of bitcoin, as in `Context`."""
         self._uow = uow
         self._now = now
+        self._chain_of = chain_of
         self._tiers = tiers
         self._mint_margin = mint_margin
         self._settled_depth = settled_depth
@@ -87,6 +97,16 @@ class Steps:
         self.withdrawals[withdrawal.withdrawal_id] = withdrawal
         self._note(withdrawal.withdrawal_id, withdrawal.stage, (note,))
 
+    def tell_withdrawal(self, withdrawal_id: bytes, note: Note) -> None:
+        """Add to the journey of a withdrawal that is loaded; one that is not is told of later, or never."""
+        withdrawal = self.withdrawals.get(withdrawal_id)
+        if withdrawal is not None:
+            self._note(withdrawal_id, withdrawal.stage, (note,))
+
+    def alarm(self, subject: bytes, text: str) -> None:
+        """Something that operators must look at."""
+        self._alarms.append((subject, text))
+
     def add_payout(self, payout: Payout) -> None:
         """A payout that was never seen before; its withdrawals are loaded."""
         self.payouts[payout.payout_id] = payout
@@ -125,7 +145,7 @@ class Steps:
 
     def _transfer_row(self, id_: bytes, kind: TransferKind, state: Deposit | Withdrawal) -> TransferRow | None:
         """The row to write, None where nothing has changed."""
-        body = encode(state)
+        body = encode_state(state)
         before = self._rows.get(id_)
         height, due = self._heights(state)
         if before is not None:
@@ -134,7 +154,7 @@ class Steps:
             return replace(
                 before, stage=state.stage, state=body, updated_at_ms=self._now, height=height, next_height=due
             )
-        return TransferRow(id_, kind, state.stage, body, self._now, self._now, height, due)
+        return TransferRow(id_, kind, state.stage, body, self._now, self._now, height, due, chain=self._chain_of(state))
 
     def _heights(self, state: Deposit | Withdrawal) -> tuple[BlockHeight | None, BlockHeight | None]:
         if isinstance(state, Withdrawal):
@@ -142,10 +162,11 @@ class Steps:
         return state.height, next_height(state, self._tiers, self._mint_margin, self._settled_depth)
 
     async def _save_payout(self, payout: Payout) -> None:
-        body = encode(payout)
+        body = encode_state(payout)
         before = self._payout_rows.get(payout.payout_id)
         if before is None:
-            await self._uow.payouts.save(PayoutRow(payout.payout_id, payout.stage, body, self._now, self._now))
+            row = PayoutRow(payout.payout_id, payout.stage, body, self._now, self._now, chain=self._chain_of(payout))
+            await self._uow.payouts.save(row)
             await self._uow.payouts.link(payout.payout_id, payout.withdrawals)
         elif before.state != body:
             row = replace(before, stage=payout.stage, state=body, updated_at_ms=self._now)
@@ -153,7 +174,9 @@ class Steps:
 
 
 def next_height(deposit: Deposit, tiers: Tiers, mint_margin: int, settled_depth: int) -> BlockHeight | None:
-    """The bitcoin height at which the deposit's next step is due; None where it waits for no block."""
+    """The bitcoin height at which the deposit's next step is due; None where it waits for none."""
+    if deposit.lock is not None:
+        return None  # all that is told of it is final
     if deposit.spend is not None:
         ended = deposit.stage in deposits.ENDED
         return None if ended else BlockHeight(deposit.spend.height + settled_depth - 1)

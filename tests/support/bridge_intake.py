@@ -26,7 +26,8 @@ from bridge.settings import PolicySection, TierSection
 from bridge.signals import Signal
 from bridge.storage import Database, DepositTermsRow
 from foundation.quantities import BlockHeight, TokenUnits, UnixMs, Wei
-from registry.assets import AssetPolicy
+from registry.assets import Asset, AssetPolicy
+from registry.chains import Chain, Vault
 from registry.groups import Group, GroupStatus, Member
 from registry.ids import deposit_id
 from tests.support.bitcoin_chain import FakeChain, transaction
@@ -51,6 +52,12 @@ class Native:
     groups: dict[bytes, Group] = field(default_factory=dict)
     active: bytes | None = None
     committee: VoucherSet = NOBODY
+    others: list[Chain] = field(default_factory=list)
+    """The EVM chains."""
+    foreign: list[Asset] = field(default_factory=list)
+    """Their assets."""
+    vaults: dict[bytes, Vault] = field(default_factory=dict)
+    open: AssetPolicy | None = None
 
     async def group(self, group: bytes, at: Any = "finalized") -> Group | None:
         return self.groups.get(group)
@@ -61,8 +68,17 @@ class Native:
     async def vouchers(self, at: Any = "finalized") -> VoucherSet:
         return self.committee
 
-    async def asset_policy(self, asset: bytes, at: Any = "finalized") -> AssetPolicy:
-        return self.policy
+    async def chains(self, at: Any = "finalized") -> Sequence[Chain]:
+        return self.others
+
+    async def assets(self, at: Any = "finalized") -> Sequence[Asset]:
+        return [Asset(ASSET, "bip122:test/slip44:1", CHAIN, "Bitcoin", "BTC", 8, self.policy), *self.foreign]
+
+    async def vault(self, chain: bytes, at: Any = "finalized") -> Vault | None:
+        return self.vaults.get(chain)
+
+    async def chain_policy(self, chain: bytes, at: Any = "finalized") -> AssetPolicy | None:
+        return self.open
 
     def group_proof_message(self, group: bytes, epoch: int, key: bytes) -> bytes:
         return group + key

@@ -34,10 +34,10 @@ class CreateGroup:
         mine = [g for g in proposed if g.index_of(self._office.account) is not None and g.id not in self._over]
         if not mine:
             return False
-        group = mine[-1]  # only the latest proposal of a chain can be activated
-        members = tuple(member.host_key for member in group.members)
-        if self._office.is_turn(members, _TURNS):
-            await self._create(group, members)
+        for group in {group.chain: group for group in mine}.values():  # a chain's latest alone can be activated
+            members = tuple(member.host_key for member in group.members)
+            if self._office.is_turn(members, _TURNS):
+                await self._create(group, members)
         return True
 
     async def _create(self, group: Group, members: tuple[bytes, ...]) -> None:

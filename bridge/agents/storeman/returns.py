@@ -17,7 +17,7 @@ from bridge.agents.storeman.cosigning import Cosigning
 from bridge.agents.storeman.signing import Plan, Signing
 from bridge.codec import decode_deposit
 from bridge.deposits import REFUSAL_CODES, Deposit, Stage
-from bridge.messages import BarProposal
+from bridge.messages import BarProposal, amount_bytes
 from bridge.policy import TAPROOT_DUST
 from bridge.storage import TransactionPurpose, TransferKind
 from foundation.quantities import Satoshi, SatPerKvB, TokenUnits, UnixMs
@@ -44,7 +44,7 @@ class BarMints:
             return False
         # A bar costs gas. Dust that cannot be sent back is left to its depositor's reclaim: anybody may send dust.
         least = least_return(await self._office.fees.rate())
-        deposits = [deposit for deposit in map(decode_deposit, rows) if deposit.amount >= least]
+        deposits = [d for d in map(decode_deposit, rows) if d.lock is not None or d.amount >= least]
         apart = Apart()
         for deposit in deposits:
             members = self._office.directory.storeman_peers(deposit.group)
@@ -61,7 +61,7 @@ class BarMints:
         native = self._office.native
         digest = native.hub_digests.deposit_return(d.asset, d.txid, d.vout, d.amount, d.group, reason)
         group = self._office.directory.groups[d.group]
-        proposal = BarProposal(d.deposit_id, d.amount, reason)
+        proposal = BarProposal(d.deposit_id, amount_bytes(d.amount), reason)
         signatures = by_signer(await self._cosigning.cosign(group, proposal, digest))
         amount = TokenUnits(d.amount)
         call = native.calls.return_deposit(d.asset, d.txid, d.vout, amount, d.group, reason, signatures)
@@ -73,7 +73,7 @@ class BarMints:
 
 
 class ReturnDeposits:
-    """Barred deposits: the group pays them back to the depositor's key."""
+    """Barred deposits of bitcoin: the group pays them back to the depositor's key."""
 
     name = "return"
 
@@ -87,7 +87,7 @@ class ReturnDeposits:
             rows = await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.RETURNING)
             due = []
             for deposit in map(decode_deposit, rows):
-                if deposit.height is None or deposit.spend is not None:
+                if deposit.lock is not None or deposit.height is None or deposit.spend is not None:
                     continue
                 signed = await view.bitcoin_transactions.of_subject(TransactionPurpose.RETURN, deposit.deposit_id)
                 terms = await view.deposit_terms.by_script(deposit.script)

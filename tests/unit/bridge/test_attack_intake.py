@@ -97,7 +97,7 @@ async def test_a_payout_whose_coin_can_never_be_again_is_voided(chains: Chains, 
         tip = chains.intake.tip
         assert tip is not None
         async with chains.database.view() as view:
-            return [due.claim for due in await claims_due(view, tip.height, 2)]
+            return [due.claim for due in await claims_due(view, tip.height, 2, chains.context)]
 
     assert await claims() == []
     chains.bitcoin.invalidate(1)

@@ -45,7 +45,7 @@ DEPOSIT = Deposit(
     delay=100,
     height=BlockHeight(10),
 )
-MINT = Minted(TokenUnits(499_000), b"mint", "0.00499000 BTC")
+MINT = Minted(TokenUnits(499_000), b"mint", "0.00499 BTC")
 BAR = Barred(b"bar")
 ENDS = {Purpose.SWEEP: Stage.SWEPT, Purpose.RETURN: Stage.RETURNED, Purpose.RECLAIM: Stage.RECLAIMED}
 

@@ -1,0 +1,95 @@
+"""What vaults on EVM chains did with the numbers that they were to pay, held against what the Hub says of them.
+
+The two chains are followed apart: a vault may have paid before this node has read who asked for it, so each number's
+outcome is kept by itself, and a payout is looked at whenever one of the two sides has news of it.
+"""
+
+from __future__ import annotations
+
+from adapters.evm.lockbox.types import NATIVE_COIN
+from bridge import payouts
+from bridge.codec import decode_withdrawal
+from bridge.directory import Directory
+from bridge.intake.steps import Steps
+from bridge.payouts import Confirmed, InChain, Payout, PayoutStage, Withdrawal, WithdrawalStage
+from bridge.storage import ReleaseOutcome, ReleaseRow, View
+from foundation.quantities import TokenUnits
+from registry.caip import AssetType, lockbox_asset
+
+
+def token_of(directory: Directory, asset: bytes) -> bytes:
+    """How a vault names a registered asset: the token's contract, or zero for the chain's coin; 20 bytes."""
+    return lockbox_asset(AssetType.parse(directory.assets[asset].caip19))
+
+
+def contradiction(withdrawal: Withdrawal, row: ReleaseRow, token: bytes) -> str | None:
+    """What is wrong with what a vault did with a withdrawal's number, for operators; None where all is right.
+
+    How much of the amount the carrier got is not asked: the owner may have raised the fee in a block that this node has
+    not read yet, and the Hub holds the fee to the owner's limit at the settlement.
+    """
+    if row.outcome is ReleaseOutcome.CANCELLED and not row.amount:
+        return None  # it was never tried, and never will be
+    name = f"number {row.number}"
+    if row.payee != withdrawal.destination:
+        return f"{name} paid 0x{row.payee.hex()} instead of 0x{withdrawal.destination.hex()}"
+    if row.asset != token:
+        asset = "the chain's coin" if row.asset == NATIVE_COIN else f"the token 0x{row.asset.hex()}"
+        return f"{name} paid with {asset}, which is another asset than the withdrawal's"
+    if row.amount + row.fee != withdrawal.amount:
+        return f"{name} paid {row.amount + row.fee} units instead of {withdrawal.amount}"
+    return None
+
+
+def given_back(withdrawal: Withdrawal, row: ReleaseRow) -> TokenUnits:
+    """What a cancelled payment has left in the vault: all of it, or, where it was tried, all but the carrier's fee."""
+    return TokenUnits(row.amount) if row.amount else withdrawal.amount
+
+
+async def look_at_payout(view: View, steps: Steps, directory: Directory, payout: Payout) -> None:
+    """Step a payout of an EVM chain as far as its vault has paid it; it is loaded, and its withdrawals are.
+
+    It is in the chain once each of its numbers is consumed: paid, set aside for its payee, or cancelled.
+    """
+    chain = directory.chain_of(payout.asset)
+    if chain is None or payout.is_bound:
+        return
+    withdrawals = [steps.withdrawals[id_] for id_ in payout.withdrawals]
+    rows = await view.releases.get_many(chain, [withdrawal.number for withdrawal in withdrawals])
+    token = token_of(directory, payout.asset)
+    wrong = False
+    for withdrawal in withdrawals:
+        row = rows.get(withdrawal.number)
+        problem = None if row is None else contradiction(withdrawal, row, token)
+        if problem is not None:
+            steps.alarm(withdrawal.withdrawal_id, problem)
+            wrong = True
+    if wrong or len(rows) < len(withdrawals):
+        return
+    last = max(rows.values(), key=lambda row: (row.height, row.log_index))
+    fee = TokenUnits(sum(row.fee for row in rows.values()))
+    text = directory.origins[chain].chain.caip2 if chain in directory.origins else ""
+    confirmed = Confirmed(last.transaction, last.height, fee, directory.shown(payout.asset, fee), text)
+    steps.step_payout(payout.payout_id, InChain(confirmed))
+    steps.step_payout(payout.payout_id, payouts.Tip(last.height, 1))
+
+
+async def unsettled(view: View, chain: bytes, asset: bytes) -> TokenUnits:
+    """What a vault has let go, or set aside, for withdrawals whose tokens are not burnt yet."""
+    total = 0
+    for row in await view.payouts.by_stage(*_LIVE, chain=chain):
+        for id_ in await view.payouts.withdrawals_of(row.id):
+            total += await _gone(view, chain, asset, id_)
+    return TokenUnits(total)
+
+
+_LIVE = (PayoutStage.RESERVED, PayoutStage.CONFIRMING, PayoutStage.PAID)
+
+
+async def _gone(view: View, chain: bytes, asset: bytes, withdrawal_id: bytes) -> int:
+    row = await view.transfers.get(withdrawal_id)
+    withdrawal = None if row is None else decode_withdrawal(row)
+    if withdrawal is None or withdrawal.asset != asset or withdrawal.stage is WithdrawalStage.SETTLED:
+        return 0
+    release = await view.releases.get(chain, withdrawal.number)
+    return 0 if release is None else release.amount + release.fee
