@@ -74,8 +74,6 @@ _CURES: Final = {
     "KeystoreExists": "choose another folder; a keystore is never overwritten",
     "WrongDatabase": "the database belongs to another node or bridge: name another one in config.toml",
     "InsufficientBalance": "send the account some of the native chain's coin",
-    "NotTheOwner": "sign with the key that deployed the contracts",
-    "NotAdmitted": "the owner admits the account first: causeway voucher admit",
     "ToolMissing": "run `make setup`",
     "DatabaseUnavailable": "start the database, or wait until another process has finished with it",
 }

@@ -20,23 +20,43 @@ if TYPE_CHECKING:
     from registry.groups import Group, Member
 
 _LOOK_SECONDS: Final = 0.2
+_CONFIRMATIONS: Final = 6
+"""After how many blocks a bitcoin payment is final for the Registry; on a network of one's own the first is."""
 
 
-async def register_bitcoin(native: NativeChain, owner: Sender, network: Network, policy: AssetPolicy) -> bool:
+def bitcoin_confirmations(network: Network) -> int:
+    """How many confirmations make a payment final, where nobody says otherwise."""
+    return 1 if network.name == "regtest" else _CONFIRMATIONS
+
+
+async def register_bitcoin(
+    native: NativeChain, owner: Sender, network: Network, policy: AssetPolicy, confirmations: int | None = None
+) -> bool:
     """Register the bitcoin chain and its asset, where they are not. Returns whether anything was missing.
 
+    Args:
+        native: the chain.
+        owner: the account that deployed the contracts.
+        network: which bitcoin.
+        policy: of the asset.
+        confirmations: how many make a payment final; None: `bitcoin_confirmations`.
+
     Raises:
+        BadInput: the Registry would refuse the policy or the confirmations.
         NotTheOwner: the sender did not deploy the contracts.
         What `TxSender.send` raises.
     """
     from bridge.settings import bitcoin_asset
     from registry.assets import Asset
+    from registry.chains import Chain
 
     asset = bitcoin_asset(network)
+    depth = bitcoin_confirmations(network) if confirmations is None else confirmations
+    chain = Chain.named(asset.chain, network.genesis, depth)
     missing = False
-    if await native.chain_info(asset.chain.id, "latest") is None:
+    if await native.chain_info(chain.id, "latest") is None:
         missing = True
-        await _unless_done(owner.send(native.calls.register_chain(network.caip2, network.genesis), "register chain"))
+        await _unless_done(owner.send(native.calls.register_chain(chain), "register chain"))
     if await native.asset(asset.id, "latest") is None:
         missing = True
         named = Asset.named(asset, "Bitcoin", "BTC", 8, policy)
@@ -49,8 +69,12 @@ async def admit(native: NativeChain, owner: Sender, account: bytes) -> bool:
     return await _unless_done(owner.send(native.calls.admit_voucher(account), f"admit {account.hex()}"))
 
 
-async def join(native: NativeChain, sender: Sender, member: Member, stake: Wei | None = None) -> bool:
+async def join(
+    native: NativeChain, sender: Sender, member: Member, stake: Wei | None = None, commission_bps: int = 0
+) -> bool:
     """Become a voucher; `stake` None: the least allowed. Returns whether it was new.
+
+    `commission_bps`: what it keeps of what its delegators earn, in basis points.
 
     Raises:
         NotAdmitted: the owner has not admitted the account.
@@ -58,7 +82,7 @@ async def join(native: NativeChain, sender: Sender, member: Member, stake: Wei |
         What `TxSender.send` raises.
     """
     stake = await native.minimum_stake("latest") if stake is None else stake
-    call = native.calls.join_vouchers(member.host_key, member.transport_key, member.endpoint, stake)
+    call = native.calls.join_vouchers(member.host_key, member.transport_key, member.endpoint, stake, commission_bps)
     return await _unless_done(sender.send(call, f"join {member.account.hex()}"))
 
 

@@ -65,6 +65,9 @@ def join(
         str | None,
         typer.Option("--stake", metavar="AMOUNT", help="In the native chain's coin; by default the least allowed."),
     ] = None,
+    commission: Annotated[
+        int, typer.Option("--commission", metavar="BPS", help="Kept of delegators' fees, in basis points.")
+    ] = 0,
     network: NetworkOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
@@ -78,7 +81,7 @@ def join(
     from registry.amounts import parse_amount
 
     wei = None if stake is None else parse_amount(stake, _COIN_DECIMALS, "--stake")
-    document = run(_join(node_folder(folder), wei, network, password_file))
+    document = run(_join(node_folder(folder), wei, commission, network, password_file))
     name = document["account"]
     text = f"{name} is a voucher" + (
         f" with a stake of {coin(document['stake_wei'])}" if document["new"] else " already"
@@ -86,7 +89,9 @@ def join(
     Output(as_json).result(document, text)
 
 
-async def _join(folder: Path, wei: int | None, network: Path | None, password_file: Path | None) -> dict[str, Any]:
+async def _join(
+    folder: Path, wei: int | None, commission_bps: int, network: Path | None, password_file: Path | None
+) -> dict[str, Any]:
     from cli.founding import join as join_vouchers
     from cli.node_folder import PublicIdentity, load_settings
     from foundation.quantities import Wei
@@ -106,7 +111,7 @@ async def _join(folder: Path, wei: int | None, network: Path | None, password_fi
             open_sender(found, native, keystore.identity.account_secret) as sender,
         ):
             stake = await native.minimum_stake("latest") if wei is None else Wei(wei)
-            new = await join_vouchers(native, sender, public.member, stake)
+            new = await join_vouchers(native, sender, public.member, stake, commission_bps)
     finally:
         keystore.close()
     return {"account": "0x" + public.member.account.hex(), "stake_wei": stake, "new": new}

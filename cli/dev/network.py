@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -249,7 +249,7 @@ class DevNetwork:
         """The contracts, deployed where they are not, and the owner's account."""
         from adapters.evm.rpc import EvmRpc
         from adapters.native.chain import NativeChain
-        from adapters.native.deploy import deploy
+        from adapters.native.deploy import DEFAULT_TERMS, deploy
         from adapters.native.deployment import Deployment
         from adapters.native.errors import typed_revert
         from cli.founding import register_bitcoin
@@ -261,7 +261,7 @@ class DevNetwork:
         if not self._deployment_file.exists():
             self._progress("deploying the contracts")
             await self._fund(owner.account, _OWNER_FUNDS)
-            (await deploy(rpc, owner, _STAKE)).save(self._deployment_file)
+            (await deploy(rpc, owner, replace(DEFAULT_TERMS, minimum_stake=_STAKE))).save(self._deployment_file)
         self.deployment = Deployment.load(self._deployment_file)
         native = NativeChain(rpc, self.deployment)
         await native.check()

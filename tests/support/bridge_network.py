@@ -34,6 +34,7 @@ from mpc.identity import Identity
 from mpc.keystore import Keystore, ScryptCost
 from registry.assets import Asset, AssetPolicy
 from registry.caip import ChainId
+from registry.chains import Chain
 from registry.groups import Member
 
 PASSWORD = "a test's password"
@@ -276,7 +277,7 @@ async def bridge_network(
 async def _register(network: BridgeNetwork) -> None:
     calls = network.native.calls
     policy = AssetPolicy(TokenUnits(MINIMUM), TokenUnits(DEPOSIT_FEE), TokenUnits(MINIMUM))
-    await network.owner.send(calls.register_chain(REGTEST.caip2, REGTEST.genesis), "chain")
+    await network.owner.send(calls.register_chain(Chain.named(CHAIN, REGTEST.genesis, 1)), "chain")
     await network.owner.send(calls.register_asset(Asset.named(ASSET, "Bitcoin", "BTC", 8, policy)), "asset")
 
 

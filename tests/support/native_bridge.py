@@ -18,21 +18,25 @@ from adapters.native.chain import NativeChain
 from adapters.native.deploy import deploy
 from adapters.native.eip712 import account_of_secret, by_signer, sign_digest
 from adapters.native.errors import typed_revert
-from adapters.native.events import NativeEvent
+from adapters.native.events import GroupProposed, NativeEvent
 from adapters.native.proofs import group_proof
+from adapters.native.types import BondTerms
 from foundation.quantities import BlockHeight, TokenUnits, Wei
 from infra.anvil import Anvil
 from registry.assets import Asset, AssetPolicy
 from registry.caip import AssetType
+from registry.chains import Chain
 from registry.groups import Member
 
 ETHER = 10**18
 STAKE = Wei(ETHER)
+TERMS = BondTerms(STAKE, unbonding_seconds=1_000, slash_bps=5_000, reward_bps=1_000)
 POLICY = AssetPolicy(TokenUnits(10_000), TokenUnits(1_000), TokenUnits(5_000))
 ASSET = Asset.named(
     AssetType.parse("bip122:0f9188f13cb7b2c71f2a335e3a4fc328/slip44:1"), "Regtest Bitcoin", "BTC", 8, POLICY
 )
 GENESIS = bytes(range(32))
+CHAIN = Chain.named(AssetType.parse(ASSET.caip19).chain, GENESIS, 1)
 GROUP_KEY = PrivateKey(bytes(31) + b"\x77")
 
 
@@ -88,11 +92,12 @@ class NativeBridge:
     async def set_up(self) -> None:
         """Register chain and asset, propose and activate a group, and let the vouchers join."""
         calls = self.chain.calls
-        await self.send(calls.register_chain(ASSET.caip19.partition("/")[0], GENESIS))
+        await self.send(calls.register_chain(CHAIN))
         await self.send(calls.register_asset(ASSET))
         members = [member(secret, 7_000 + index) for index, secret in enumerate(self.storemen)]
         (proposed,) = await self.events_of(calls.propose_group(ASSET.chain, len(members) // 2 + 1, members))
-        self.group = proposed.id  # type: ignore[union-attr]  # a wrong event fails here as it should
+        assert isinstance(proposed, GroupProposed)
+        self.group = proposed.id
         await self.send(self.activation())
         for index, secret in enumerate(self.vouchers):
             await self.send(calls.admit_voucher(account_of_secret(secret)))
@@ -120,6 +125,6 @@ async def native_bridge(anvil: Anvil, policy: SenderPolicy | None = None) -> Asy
         await anvil.faucet(address(account_of_secret(secret)), Wei(100 * ETHER))
         owner = TxSender(rpc, VolatileJournal(), secret, anvil.chain_id, policy)
         await stack.enter_async_context(owner)
-        deployment = await deploy(rpc, owner, STAKE)
+        deployment = await deploy(rpc, owner, TERMS)
         storemen, vouchers = (tuple(secrets.token_bytes(32) for _ in range(3)) for _ in range(2))
         yield NativeBridge(anvil, rpc, NativeChain(rpc, deployment), owner, storemen, vouchers, stack)
