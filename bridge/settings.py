@@ -1,7 +1,8 @@
 """A node's configuration: one TOML file, checked before anything starts.
 
 Relative paths in it are relative to the folder of the file. Amounts are written in bitcoin as text ("0.1"), fee rates
-in satoshi per virtual byte, times in seconds.
+in satoshi per virtual byte, times in seconds. What is true of a chain for everybody is in the native chain's Registry;
+here is only how this node reaches it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,6 +27,11 @@ from registry.groups import check_endpoint
 
 BITCOIN_DECIMALS: Final = 8
 GWEI: Final = 10**9
+_EVM_CHAIN: Final = "write eip155: and the chain's number, such as eip155:1"
+_MOST_ENDPOINTS: Final = 8
+_MOST_GWEI: Final = 10**9
+"""One whole coin for a unit of gas: whoever writes more has mistaken the unit. Refuses "inf" too."""
+_YEAR_SECONDS: Final = 365 * 86_400
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 
 
@@ -64,6 +71,29 @@ def _satoshi(value: Any) -> Any:
         return parse_amount(value, BITCOIN_DECIMALS, "")
     except BadInput as error:
         raise _Wrong(error) from error
+
+
+def _evm_chain(text: str) -> str:
+    try:
+        namespace = ChainId.parse(text, "").namespace
+    except BadInput as error:
+        raise _Wrong(BadInput("", f"{text!r} is no chain", _EVM_CHAIN)) from error
+    if namespace != "eip155":
+        raise _Wrong(BadInput("", f"{text!r} is no EVM chain", _EVM_CHAIN))
+    return text
+
+
+def _rpc_url(text: str) -> str:
+    """The URL is not repeated in what is raised: providers' URLs contain the key to them."""
+    cure = "write http://host:port or https://host"
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError as error:
+        raise _Wrong(BadInput("", "is no URL", cure)) from error
+    if parts.scheme not in {"http", "https"} or not named:
+        raise _Wrong(BadInput("", "is no URL of an HTTP endpoint", cure))
+    return text
 
 
 Bitcoins = Annotated[int, BeforeValidator(_satoshi), Field(gt=0)]
@@ -120,6 +150,62 @@ class NativeSection(_Section):
     deployment: Path = Path("deployment.json")
     poll_seconds: float = Field(default=0.2, gt=0, le=60)
     max_fee_gwei: float = Field(default=200.0, gt=0)
+
+    @property
+    def max_fee(self) -> Wei:
+        """The cap in wei per gas."""
+        return Wei(round(self.max_fee_gwei * GWEI))
+
+
+class EvmSection(_Section):
+    """`[[evm]]`, one block for each EVM chain that this node serves: chain (CAIP-2 text); urls (its JSON-RPC endpoints,
+    1 to 8); quorum (how many of them must agree, all where it is not given); poll_seconds; max_fee_gwei (cap on what a
+    unit of gas may cost there); relay (carry signed releases to the Lockbox); relay_at_loss (also those whose fee does
+    not cover the gas); give_back_after_seconds (a payment that keeps failing is cancelled and given back after it);
+    log_range (blocks that an endpoint is asked for logs of at once, at most).
+    """
+
+    chain: Annotated[str, AfterValidator(_evm_chain)]
+    urls: tuple[Annotated[str, AfterValidator(_rpc_url)], ...] = Field(repr=False)
+    quorum: int | None = None
+    poll_seconds: float = Field(default=0.5, gt=0, le=60)
+    max_fee_gwei: float = Field(default=200.0, gt=0, le=_MOST_GWEI)
+    relay: bool = True
+    relay_at_loss: bool = True
+    give_back_after_seconds: float = Field(default=3600.0, gt=0, le=_YEAR_SECONDS)
+    log_range: int = Field(default=2000, ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _checked(self) -> EvmSection:
+        given = len(self.urls)
+        if not 1 <= given <= _MOST_ENDPOINTS:
+            raise _Wrong(BadInput("urls", f"{given} endpoints", f"give 1 to {_MOST_ENDPOINTS}"))
+        if len(set(self.urls)) < given:
+            raise _Wrong(BadInput("urls", "the same endpoint twice", "name each once: it always agrees with itself"))
+        if self.quorum is not None and not 1 <= self.quorum <= given:
+            cure = f"1 to {given}, or leave it out for all"
+            raise _Wrong(BadInput("quorum", f"{self.quorum} of {given} endpoints cannot agree", cure))
+        return self
+
+    @property
+    def caip2(self) -> ChainId:
+        """The chain as CAIP-2 names it."""
+        return ChainId.parse(self.chain)
+
+    @property
+    def id(self) -> bytes:
+        """The chain's id in contracts, 32 bytes."""
+        return self.caip2.id
+
+    @property
+    def chain_number(self) -> int:
+        """The chain's id in its own transactions (EIP-155)."""
+        return int(self.caip2.reference)
+
+    @property
+    def must_agree(self) -> int:
+        """How many of the endpoints must give one answer."""
+        return len(self.urls) if self.quorum is None else self.quorum
 
     @property
     def max_fee(self) -> Wei:
@@ -187,8 +273,19 @@ class Settings(_Section):
     node: NodeSection
     bitcoin: BitcoinSection
     native: NativeSection
+    evm: tuple[EvmSection, ...] = ()
     policy: PolicySection = PolicySection()
     folder: Path = Field(default=Path(), exclude=True)
+
+    @model_validator(mode="after")
+    def _checked(self) -> Settings:
+        first: dict[str, int] = {}
+        for place, section in enumerate(self.evm):
+            if section.chain in first:
+                problem = f"{section.chain} is in evm.{first[section.chain]} already"
+                raise _Wrong(BadInput(f"evm.{place}.chain", problem, "put all its endpoints into one block"))
+            first[section.chain] = place
+        return self
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -244,6 +341,24 @@ class Settings(_Section):
         return url
 
 
+_CURES: Final = {
+    "bool_parsing": "write true or false",
+    "bool_type": "write true or false",
+    "float_parsing": "write a number, without quotes",
+    "float_type": "write a number, without quotes",
+    "greater_than": "write more than {gt:g}",
+    "greater_than_equal": "write {ge:g} or more",
+    "int_from_float": "write a whole number",
+    "int_parsing": "write a whole number, without quotes",
+    "int_type": "write a whole number, without quotes",
+    "less_than_equal": "write {le:g} or less",
+    "model_type": "write it as a table",
+    "string_type": "write text in quotes",
+    "tuple_type": "write a list: [ … ]",
+}
+"""What to write instead, by the kind of mistake that pydantic found."""
+
+
 def bitcoin_asset(network: Network) -> AssetType:
     """Bitcoin itself on a network; test networks have SLIP-44's coin type for tests."""
     coin = SLIP44_BITCOIN if network.name == "main" else SLIP44_TEST
@@ -267,5 +382,6 @@ def _first(error: ValidationError) -> BadInput:
     if found["type"] == "extra_forbidden":
         return BadInput(field, "is not known", "remove it, or look for a misspelling")
     if found["type"] == "missing":
-        return BadInput(field, "is missing")
-    return BadInput(field, found["msg"][:1].lower() + found["msg"][1:])
+        return BadInput(field, "is missing", "add it; docs/operators.md says what it is")
+    cure = _CURES.get(found["type"], "").format(**found.get("ctx", {}))
+    return BadInput(field, found["msg"][:1].lower() + found["msg"][1:], cure)
