@@ -9,7 +9,7 @@ from typing import Final
 from foundation.errors import BadInput
 from foundation.quantities import TokenUnits
 from registry.amounts import MAX_DECIMALS, format_amount, parse_amount
-from registry.caip import AssetType
+from registry.caip import AssetType, lockbox_asset
 
 MAX_FEE_BPS: Final = 1_000
 """The highest service fee that the Registry takes: a tenth of an amount."""
@@ -111,6 +111,8 @@ class Asset:
         text = str(asset)
         if len(text) > _MAX_CAIP19_BYTES:
             raise BadInput("asset", f"{text!r} has {len(text)} bytes", f"1 to {_MAX_CAIP19_BYTES}")
+        if asset.chain.namespace == "eip155":
+            lockbox_asset(asset)
         check_name(name)
         check_symbol(symbol)
         if not 0 <= decimals <= MAX_DECIMALS:

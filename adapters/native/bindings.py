@@ -48,6 +48,7 @@ class Registry:
     chain_policy = function("Registry", "chain_policy", "bytes32", f"{POLICY}, bool")
     vault = function("Registry", "vault", "bytes32", VAULT)
     registrar = function("Registry", "registrar", "", "address")
+    quorum = function("Registry", "quorum", "bytes32, address[]", "bool, uint256")
     group = function("Registry", "group", "bytes32", "(bytes32,uint256,uint256,uint256,bytes32,uint256)")
     members = function("Registry", "members", "bytes32", f"{MEMBER}[]")
     active_group = function("Registry", "active_group", "bytes32", "bytes32")
@@ -61,6 +62,7 @@ class Registry:
     )
     AssetPolicyChanged = event("Registry", "AssetPolicyChanged", f"indexed bytes32, {POLICY}")
     ChainPolicyChanged = event("Registry", "ChainPolicyChanged", f"indexed bytes32, bool, {POLICY}")
+    RegistrarSet = event("Registry", "RegistrarSet", "indexed address")
     GroupProposed = event("Registry", "GroupProposed", "indexed bytes32, indexed bytes32, uint256, uint256")
     GroupActivated = event("Registry", "GroupActivated", "indexed bytes32, indexed bytes32, uint256, bytes32")
 
@@ -106,7 +108,7 @@ class Bonds:
 
     CompanionsBound = event("Bonds", "CompanionsBound", "indexed address, indexed address")
     VoucherAdmitted = event("Bonds", "VoucherAdmitted", "indexed address")
-    VoucherJoined = event("Bonds", "VoucherJoined", "indexed address, bytes, bytes32, string, uint256, uint256")
+    VoucherJoined = event("Bonds", "VoucherJoined", "indexed address, bytes, bytes32, string, uint256")
     VoucherRemoved = event("Bonds", "VoucherRemoved", "indexed address")
     StoremanJoined = event("Bonds", "StoremanJoined", "indexed address, indexed bytes32")
     WeightChanged = event("Bonds", "WeightChanged", "indexed address, uint256, uint256")

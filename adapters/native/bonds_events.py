@@ -18,7 +18,7 @@ class VoucherAdmitted:
 
 @dataclass(frozen=True, slots=True)
 class VoucherJoined:
-    """A voucher bonded its stake. `index`: its bit in bitmaps of vouchers."""
+    """A voucher bonded its stake."""
 
     at: Position
     account: bytes
@@ -26,7 +26,6 @@ class VoucherJoined:
     transport_key: bytes
     endpoint: str
     stake: Wei
-    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

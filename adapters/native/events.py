@@ -52,6 +52,7 @@ from adapters.native.registry_events import (
     ChainRegistered,
     GroupActivated,
     GroupProposed,
+    RegistrarSet,
     VaultRegistered,
 )
 from adapters.native.types import Announcement, Outpoint
@@ -84,6 +85,7 @@ __all__ = [
     "PayoutVoided",
     "Position",
     "PositionClosed",
+    "RegistrarSet",
     "ReleasePublished",
     "Resumed",
     "Slashed",
@@ -108,6 +110,7 @@ NativeEvent: TypeAlias = (
     | AssetRegistered
     | AssetPolicyChanged
     | ChainPolicyChanged
+    | RegistrarSet
     | GroupProposed
     | GroupActivated
     | VoucherAdmitted
@@ -193,6 +196,7 @@ _EVENTS: Final[tuple[tuple[Event, Callable[..., NativeEvent]], ...]] = (
     (Registry.AssetRegistered, AssetRegistered),
     (Registry.AssetPolicyChanged, _policy_changed),
     (Registry.ChainPolicyChanged, _chain_policy_changed),
+    (Registry.RegistrarSet, RegistrarSet),
     (Registry.GroupProposed, GroupProposed),
     (Registry.GroupActivated, GroupActivated),
     (Bonds.VoucherAdmitted, VoucherAdmitted),

@@ -64,7 +64,7 @@ class NoQuorum(ContractRefused):
 class GroupNotActive(ContractRefused):
     """The group does not serve that asset's chain (any more)."""
 
-    says = frozenset({"Hub: group not active", "Hub: group not of asset"})
+    says = frozenset({"Hub: group not active", "Hub: group not of asset", "Registry: group not of chain"})
     remedy = "use the group that is active on the chain of the asset"
 
 

@@ -71,9 +71,9 @@ class UnknownAsset(ContractRefused):
 
 
 class ChainNotSupported(ContractRefused):
-    """The bridge cannot follow a chain of this namespace, or the call is for another kind of chain."""
+    """The bridge cannot follow a chain of this name."""
 
-    says = frozenset({"Registry: unknown namespace"})
+    says = frozenset({"Registry: unknown namespace", "Registry: bad chain number"})
     remedy = "name a chain of bip122: or eip155:"
 
 
@@ -94,12 +94,26 @@ class BadName(ContractRefused):
 class BadPolicy(ContractRefused):
     """Fees would leave nothing of the smallest deposit or withdrawal, or are above a tenth."""
 
-    says = frozenset({"Registry: fee above minimum", "Registry: fee too high"})
+    says = frozenset({"Registry: fee above minimum", "Registry: fee above a tenth"})
     remedy = "raise the minimum, or lower the fees"
 
 
 class IntroductionsClosed(ContractRefused):
     """Vouchers may introduce no assets on this chain."""
 
-    says = frozenset({"Registry: introductions closed"})
+    says = frozenset({"Registry: chain not open"})
     remedy = "the owner registers the asset, or opens the chain with a policy"
+
+
+class NotAnEvmChain(ContractRefused):
+    """Vaults, and assets that vouchers introduce, are of EVM chains alone."""
+
+    says = frozenset({"Registry: not an EVM chain"})
+    remedy = "name a registered chain of eip155:"
+
+
+class BadAssetText(ContractRefused):
+    """The asset's text is not of its chain, or names nothing that a Lockbox can hold."""
+
+    says = frozenset({"Registry: asset not of chain", "Registry: not an ERC-20"})
+    remedy = "write the chain's text, then /slip44: and a number or /erc20:0x and 40 hex digits in lower case"

@@ -84,3 +84,11 @@ class GroupActivated:
     chain: bytes
     epoch: int
     key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrarSet:
+    """The Hub may introduce assets that vouchers saw, for ever."""
+
+    at: Position
+    registrar: bytes

@@ -59,9 +59,14 @@ def flat(value: Any) -> Any:
 
 
 def joined(value: tuple[Any, ...], event: Event) -> tuple[Any, ...]:
-    """The typed values in the order of the event: terms and policies, which are objects, are spread out."""
-    if event in (Registry.AssetPolicyChanged, Hub.DepositAnnounced):
+    """The typed values in the order of the event: terms and proofs, which are objects, are spread out."""
+    if event is Hub.DepositAnnounced:
         return (value[0], *value[1])
+    if event is Hub.ReleasePublished:
+        return (*value[:2], *value[2])
+    if event is Hub.DepositMinted:
+        *before, txid, vout, group, fee, attesters = value
+        return (*before, fee, attesters, txid, vout, group)
     return value
 
 

@@ -11,12 +11,16 @@ from eth_account.messages import _hash_eip191_message, encode_typed_data
 
 from adapters.native.eip712 import (
     ANCHOR_SPENT,
+    ASSET_INTRODUCTION,
     DEPOSIT_ATTESTATION,
     DEPOSIT_RETURN,
     GROUP_KEY,
+    HALT,
     PAYOUT_RESERVATION,
     PAYOUT_SETTLEMENT,
     PERMIT,
+    RELEASE_CANCELLED,
+    RESUME,
     BadSignature,
     Domain,
     HubDigests,
@@ -28,6 +32,7 @@ from adapters.native.eip712 import (
     recover,
     sign_digest,
 )
+from adapters.native.types import Statement, StatementKind
 from foundation.errors import BadInput
 
 CHAIN_ID = 31_337
@@ -39,6 +44,12 @@ ACCOUNT = b"\xee" * 20
 HUB = HubDigests(CHAIN_ID, CONTRACT)
 BIG = 2**256 - 1
 
+
+def word(value: int | bytes) -> bytes:
+    """A field as one word of 32 bytes."""
+    return value.to_bytes(32, "big") if isinstance(value, int) else value.rjust(32, b"\0")
+
+
 CASES: list[tuple[str, tuple[Any, ...], bytes]] = [
     (DEPOSIT_ATTESTATION, (A, B, 7, 50_000, ACCOUNT, C), HUB.deposit_attestation(A, B, 7, 50_000, ACCOUNT, C)),
     (DEPOSIT_RETURN, (A, B, 0, BIG, C, 3), HUB.deposit_return(A, B, 0, BIG, C, 3)),
@@ -46,6 +57,15 @@ CASES: list[tuple[str, tuple[Any, ...], bytes]] = [
     (PAYOUT_RESERVATION, (A, B, [], []), HUB.payout_reservation(A, B, [], [])),
     (ANCHOR_SPENT, (A, B), HUB.anchor_spent(A, B)),
     (PAYOUT_SETTLEMENT, (A, B, 1_234), HUB.payout_settlement(A, B, 1_234)),
+    (
+        ASSET_INTRODUCTION,
+        (A, "eip155:1/erc20:0x" + "ab" * 20, "Some Token", "TOK", 18),
+        HUB.asset_introduction(A, "eip155:1/erc20:0x" + "ab" * 20, "Some Token", "TOK", 18),
+    ),
+    (ASSET_INTRODUCTION, (A, "", "\u00e9", "", 0), HUB.asset_introduction(A, "", "\u00e9", "", 0)),
+    (RELEASE_CANCELLED, (A, BIG), HUB.release_cancelled(A, BIG)),
+    (HALT, (A, 1_900_000_000), HUB.halt(A, 1_900_000_000)),
+    (RESUME, (A, 1_900_000_000), HUB.resume(A, 1_900_000_000)),
     (GROUP_KEY, (A, 1, B), RegistryDigests(CHAIN_ID, CONTRACT).group_key(A, 1, B)),
 ]
 
@@ -75,6 +95,22 @@ def test_digests_are_those_of_eth_account(type_text: str, values: tuple[Any, ...
     assert digest == reference(type_text, values)
 
 
+@pytest.mark.parametrize(
+    ("statement", "digest"),
+    [
+        (
+            Statement(StatementKind.DEPOSIT_ATTESTATION, (A, B, word(7), word(50_000), word(ACCOUNT), C), b""),
+            HUB.deposit_attestation(A, B, 7, 50_000, ACCOUNT, C),
+        ),
+        (Statement(StatementKind.PAYOUT_SETTLEMENT, (A, B, word(9)), b""), HUB.payout_settlement(A, B, 9)),
+        (Statement(StatementKind.ANCHOR_SPENT, (A, B), b""), HUB.anchor_spent(A, B)),
+    ],
+)
+def test_a_statement_has_the_digest_of_what_was_signed(statement: Statement, digest: bytes) -> None:
+    """What is brought as proof, in words, hashes to the very digest that the voucher signed."""
+    assert HUB.statement(statement) == digest
+
+
 def test_a_permits_digest_is_that_of_eth_account() -> None:
     """A permit is signed under the token's own name."""
     domain = Domain(CHAIN_ID, CONTRACT, "Bitcoin (Causeway)")
@@ -97,6 +133,10 @@ def test_digests_differ_by_chain_and_contract() -> None:
         lambda: HUB.deposit_attestation(A, B, 0, BIG + 1, ACCOUNT, C),
         lambda: HUB.deposit_attestation(A, B, 0, 1, ACCOUNT[:19], C),
         lambda: HUB.payout_reservation(A, B, [C[:31]], []),
+        lambda: HUB.asset_introduction(A, "", "", "", -1),
+        lambda: HUB.release_cancelled(A, BIG + 1),
+        lambda: HUB.halt(A[:31], 1),
+        lambda: HUB.resume(A, -1),
         lambda: HubDigests(CHAIN_ID, CONTRACT[:19]),
     ],
 )
