@@ -25,6 +25,7 @@ OWNERS = {
     "Bonds": {"admit", "transfer_ownership"},
     "Hub": set(),
     "MappingToken": set(),
+    "Lockbox": set(),
 }
 EVERYBODYS = {
     "Registry": {"activate_group"},
@@ -34,6 +35,10 @@ EVERYBODYS = {
         "reserve", "void_payout", "settle",
     },
     "MappingToken": {"transfer", "approve", "transferFrom", "permit", "mint", "burn"},
+    "Lockbox": {
+        "lock", "lock_with_permit", "release", "claim", "claim_fee", "cancel", "configure", "rotate", "pause", "unpause",
+        "transfer_token",
+    },
 }  # fmt: skip
 
 
