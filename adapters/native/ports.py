@@ -12,9 +12,10 @@ from typing import Protocol
 from adapters.evm.flight import TxResult
 from adapters.evm.types import BlockRef, BlockTag, Call
 from adapters.native.events import EventBatch, NativeEvent
-from adapters.native.types import DepositStatus, PayoutRecord, VoucherSet, WithdrawalRecord
+from adapters.native.types import DepositStatus, OperatorRecord, PayoutRecord, VoucherSet, WithdrawalRecord
 from foundation.quantities import BlockHeight, TokenUnits, Wei
 from registry.assets import Asset, AssetPolicy
+from registry.chains import Chain, Vault
 from registry.groups import Group
 
 
@@ -73,6 +74,64 @@ class NativeReads(Protocol):
 
     async def balance(self, account: bytes, at: BlockHeight | BlockTag = "latest") -> Wei:
         """What an account has for gas."""
+        ...
+
+
+class NativeDirectory(Protocol):
+    """What the Registry knows by name, at a block."""
+
+    async def chain_info(self, chain: bytes, at: BlockHeight | BlockTag = "finalized") -> Chain | None:
+        """A registered chain, None where it is unknown."""
+        ...
+
+    async def chains(self, at: BlockHeight | BlockTag = "finalized") -> tuple[Chain, ...]:
+        """All chains, in the order of their registration."""
+        ...
+
+    async def chain_by_text(self, caip2: str, at: BlockHeight | BlockTag = "finalized") -> Chain | None:
+        """A registered chain by its CAIP-2 text, None where it is unknown."""
+        ...
+
+    async def chain_policy(self, chain: bytes, at: BlockHeight | BlockTag = "finalized") -> AssetPolicy | None:
+        """What assets get that vouchers introduce on a chain, None where they may introduce none."""
+        ...
+
+    async def vault(self, chain: bytes, at: BlockHeight | BlockTag = "finalized") -> Vault | None:
+        """The Lockbox of an EVM chain, None where none is registered."""
+        ...
+
+    async def assets(self, at: BlockHeight | BlockTag = "finalized") -> tuple[Asset, ...]:
+        """All assets with their policies, in the order of their registration."""
+        ...
+
+    async def asset_by_text(self, caip19: str, at: BlockHeight | BlockTag = "finalized") -> Asset | None:
+        """An asset by its CAIP-19 text, None where it is unknown."""
+        ...
+
+    async def asset_of(self, token: bytes, at: BlockHeight | BlockTag = "finalized") -> bytes | None:
+        """The asset of a mapping token, None for any other address."""
+        ...
+
+
+class NativeFees(Protocol):
+    """Halts, and the fees that wait or were earned, at a block."""
+
+    async def halted_until(self, asset: bytes, at: BlockHeight | BlockTag = "finalized") -> int:
+        """Until when an asset (32 zero bytes: all) stands still, in seconds since 1970; 0 where it never did."""
+        ...
+
+    async def pending_fees(
+        self, asset: bytes, group: bytes | None, signers: int, at: BlockHeight | BlockTag = "finalized"
+    ) -> TokenUnits:
+        """Service fees that wait for their distribution. `group` None: those of vouchers."""
+        ...
+
+    async def operator(self, account: bytes, at: BlockHeight | BlockTag = "finalized") -> OperatorRecord | None:
+        """An operator's pool and roles, None for an account that never was one."""
+        ...
+
+    async def claimable(self, position: int, token: bytes, at: BlockHeight | BlockTag = "finalized") -> TokenUnits:
+        """What a position's owner can claim in a token."""
         ...
 
 

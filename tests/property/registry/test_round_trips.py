@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from foundation.errors import BadInput
 from registry.amounts import format_amount, parse_amount
-from registry.caip import AssetType, ChainId
+from registry.assets import AssetPolicy
+from registry.caip import AssetType, ChainId, chain_number, erc20, evm_chain, lockbox_asset
 
 CHAINS = st.builds(
     ChainId,
@@ -59,3 +60,29 @@ def test_a_chain_with_a_slash_is_no_chain():
     """A chain's text cannot smuggle in an asset."""
     with pytest.raises(BadInput):
         ChainId.parse("eip155:1/slip44:60")
+
+
+@given(number=st.integers(1, 10**31), token=st.binary(min_size=20, max_size=20).filter(any))
+def test_a_token_survives_writing_and_reading(number, token):
+    """Any token's address, and any chain's number, are read back from the asset's text."""
+    asset = AssetType.parse(str(erc20(evm_chain(number), token)))
+    assert lockbox_asset(asset) == token
+    assert chain_number(asset.chain) == number
+
+
+@given(
+    deposit=st.integers(1, 2**200),
+    fee=st.integers(0, 2**200),
+    bps=st.integers(0, 1_000),
+    floor=st.integers(0, 2**200),
+    more=st.integers(0, 2**200),
+)
+def test_a_policy_that_holds_for_the_smallest_deposit_holds_for_all(deposit, fee, bps, floor, more):
+    """Whoever deposits at least the minimum receives something, under any policy that is let pass."""
+    policy = AssetPolicy(deposit, fee, 0, fee_bps=bps, fee_floor=floor)
+    try:
+        policy.check()
+    except BadInput:
+        assert policy.minted(deposit) <= 0 or deposit <= fee
+        return
+    assert policy.minted(deposit + more) > 0

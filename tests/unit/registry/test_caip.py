@@ -6,7 +6,19 @@ import pytest
 from eth_utils.crypto import keccak
 
 from foundation.errors import BadInput
-from registry.caip import AssetType, BitcoinGenesis, ChainId, bitcoin_asset, bitcoin_chain, evm_chain
+from registry.caip import (
+    NATIVE_COIN,
+    AssetType,
+    BitcoinGenesis,
+    ChainId,
+    bitcoin_asset,
+    bitcoin_chain,
+    chain_number,
+    erc20,
+    evm_chain,
+    evm_coin,
+    lockbox_asset,
+)
 
 
 def test_bitcoin_chains_have_the_ids_that_the_standard_gives():
@@ -74,3 +86,56 @@ def test_a_genesis_hash_has_32_bytes():
     with pytest.raises(BadInput) as refusal:
         bitcoin_chain(b"\0" * 31)
     assert refusal.value.field == "genesis"
+
+
+TOKEN = bytes.fromhex("A0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48")
+
+
+def test_a_token_has_one_text():
+    """An ERC-20 is written in lower case, whatever case its address came in, so that it has one id."""
+    asset = erc20(evm_chain(1), TOKEN)
+    assert str(asset) == "eip155:1/erc20:0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
+    assert lockbox_asset(AssetType.parse(str(asset))) == TOKEN
+
+
+def test_a_chains_own_coin_is_the_address_zero():
+    """Whatever its SLIP-44 number, a chain's own coin is what a Lockbox calls address zero."""
+    assert str(evm_coin(evm_chain(1))) == "eip155:1/slip44:60"
+    for number in (60, 0, 714):
+        assert lockbox_asset(evm_coin(evm_chain(56), number)) == NATIVE_COIN == bytes(20)
+
+
+def test_an_evm_chain_has_a_number():
+    """The number is what wallets and signatures know the chain by; a bitcoin chain has none."""
+    assert chain_number(ChainId.parse("eip155:31337")) == 31_337
+    with pytest.raises(BadInput) as refusal:
+        chain_number(bitcoin_chain(BitcoinGenesis.MAIN.value), "origin")
+    assert refusal.value.field == "origin.namespace"
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("bip122:000000000019d6689c085ae165831e93/slip44:0", "asset.chain.namespace"),
+        ("eip155:1/erc721:0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48", "asset.namespace"),
+        ("eip155:1/erc20:0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "asset.reference"),
+        ("eip155:1/erc20:a0b86991c6218b36c1d19d4a2e9eb0ce3606eb48", "asset.reference"),
+        ("eip155:1/erc20:0x" + "0" * 40, "asset.reference"),
+        ("eip155:1/slip44:060", "asset.reference"),
+        ("eip155:1/slip44:ether", "asset.reference"),
+    ],
+)
+def test_what_no_lockbox_holds_is_refused(text, field):
+    """Another kind of chain or asset, a second spelling, and the address zero as a token have no place in a Lockbox."""
+    with pytest.raises(BadInput) as refusal:
+        lockbox_asset(AssetType.parse(text))
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize("token", [TOKEN[1:], bytes(20)])
+def test_what_is_no_contract_is_no_token(token):
+    """An address of a wrong length, and zero, which means the coin, are no tokens."""
+    with pytest.raises(BadInput):
+        erc20(evm_chain(1), token)
+    with pytest.raises(BadInput):
+        erc20(bitcoin_chain(BitcoinGenesis.MAIN.value), TOKEN)

@@ -8,7 +8,7 @@ import pytest
 
 from foundation.errors import BadInput
 from foundation.quantities import TokenUnits
-from registry.assets import Asset, AssetPolicy
+from registry.assets import Asset, AssetPolicy, check_name, check_symbol
 from registry.caip import AssetType
 from registry.groups import Group, GroupStatus, Member, check_endpoint
 
@@ -90,6 +90,64 @@ def test_texts_that_the_registry_cannot_hold_are_refused():
     with pytest.raises(BadInput) as refusal:
         Asset.named(AssetType.parse("eip155:1/slip44:60"), "E" * 26, "ETH", 18, POLICY)
     assert refusal.value.field == "name"
+
+
+@pytest.mark.parametrize("name", ["", " Ether", "Ether ", "\u0415ther", "E\nther", "E" * 26])
+def test_a_name_that_could_be_taken_for_another_is_refused(name):
+    """Names are plain characters that people can tell apart, as the Registry asks."""
+    with pytest.raises(BadInput) as refusal:
+        check_name(name)
+    assert refusal.value.field == "name"
+    check_name("USD Coin (bridged) ~!")
+
+
+@pytest.mark.parametrize("symbol", ["", "E TH", " ETH", "\u0395TH", "E" * 11])
+def test_a_symbol_that_could_be_taken_for_another_is_refused(symbol):
+    """Symbols are plain characters without spaces, as the Registry asks."""
+    with pytest.raises(BadInput) as refusal:
+        check_symbol(symbol)
+    assert refusal.value.field == "symbol"
+    check_symbol("USDC.e")
+
+
+def test_a_token_in_two_spellings_is_no_asset():
+    """An EVM asset is registered in its one spelling alone: mixed case would give the token a second id."""
+    mixed = AssetType.parse("eip155:1/erc20:0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48")
+    with pytest.raises(BadInput):
+        Asset.named(mixed, "USD Coin", "USDC", 6, POLICY)
+
+
+def test_the_service_fee_is_its_part_or_the_floor():
+    """The fee is rounded down, never below the floor; what is minted is what both fees leave."""
+    policy = replace(POLICY, fee_bps=25, fee_floor=TokenUnits(10))
+    assert [policy.service_fee(n) for n in (0, 4_000, 4_399, 4_400, 10**30)] == [10, 10, 10, 11, 25 * 10**26]
+    assert policy.minted(11_000) == 11_000 - 1_000 - 25
+    assert POLICY.service_fee(10**30) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"fee_bps": 1_001}, "policy.fee_bps"),
+        ({"deposit_fee": 10_000}, "policy.minimum_deposit"),
+        ({"fee_floor": 9_000}, "policy.minimum_deposit"),
+        ({"minimum_withdrawal": 10, "fee_floor": 10}, "policy.minimum_withdrawal"),
+    ],
+)
+def test_a_policy_that_leaves_nothing_is_refused(changes, field):
+    """A policy by which the smallest deposit or withdrawal would give nothing is refused, and the member named."""
+    with pytest.raises(BadInput) as refusal:
+        replace(POLICY, **changes).check()
+    assert refusal.value.field == field
+    assert refusal.value.cure
+    replace(POLICY, fee_bps=1_000, minimum_withdrawal=TokenUnits(0), fee_floor=TokenUnits(8_999)).check()
+
+
+def test_an_asset_is_open_unless_paused_or_denied():
+    """Paused and denied are two reasons for the same refusal."""
+    assert POLICY.is_open
+    assert not replace(POLICY, paused=True).is_open
+    assert not replace(POLICY, denied=True).is_open
 
 
 def test_a_policy_has_no_negative_amounts():
