@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bridge.storage import Database, DatabaseNewer, DatabaseUnavailable, Moment, rows, tables
+from bridge.storage import Database, DatabaseNewer, DatabaseUnavailable, Moment, rows, tables, tables_evm
 from foundation.errors import BadInput
 
 
@@ -72,6 +72,9 @@ async def test_the_revisions_make_exactly_the_tables_that_the_code_uses(database
         (tables.promises, rows.PromiseRow),
         (tables.outbox, rows.OutboxRow),
         (tables.incidents, rows.IncidentRow),
+        (tables_evm.releases, rows.ReleaseRow),
+        (tables_evm.vault_signatures, rows.VaultSignatureRow),
+        (tables_evm.vault_assets, rows.VaultAssetRow),
     ],
 )
 def test_rows_have_their_tables_columns_in_order(table: Table[Any], row: type) -> None:

@@ -167,3 +167,18 @@ async def test_the_journal_does_what_its_port_says(database: Database) -> None:
         assert [row.status for row in await journal.by_nonce(account, 1)] == [TxStatus.LOST]
         assert await journal.pending(account) == ()
         assert len(await journal.pending(b"b" * 20)) == 1
+
+
+async def test_each_chain_has_a_journal_of_its_own(database: Database) -> None:
+    """One account's nonces, keys and even hashes on one chain say nothing about another's."""
+    account = b"a" * 20
+    native, one, two = (DatabaseJournal(database, lambda: UnixMs(1), chain) for chain in ("", "eip155:1", "eip155:2"))
+    for nonce in (0, 1):
+        await native.record(signed(nonce))
+    await one.record(signed(0))
+    assert [await journal.next_nonce(account) for journal in (native, one, two)] == [2, 1, 0]
+    assert [len(await journal.by_key(account, "k")) for journal in (native, one, two)] == [2, 1, 0]
+    assert [len(await journal.by_nonce(account, 0)) for journal in (native, one, two)] == [1, 1, 0]
+    await one.finish(account, 0, signed(0).hash, TxStatus.MINED)
+    await two.finish(account, 1, None, TxStatus.LOST)
+    assert [len(await journal.pending(account)) for journal in (native, one, two)] == [2, 0, 0]

@@ -21,6 +21,7 @@ from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, UnixMs
 
 DEPOSIT, WITHDRAWAL = TransferKind.DEPOSIT, TransferKind.WITHDRAWAL
+BITCOIN, ETHEREUM = b"B" * 32, b"E" * 32
 
 
 def transfer(
@@ -103,6 +104,43 @@ async def test_what_is_due_and_what_a_reorg_touches_is_found_by_height(unit: Uni
     assert [row.id for row in await unit.transfers.due(DEPOSIT, BlockHeight(12))] == [rows[0].id]
     assert await unit.transfers.due(DEPOSIT, BlockHeight(11)) == ()
     assert [row.id for row in await unit.transfers.from_height(DEPOSIT, BlockHeight(11))] == [rows[1].id]
+
+
+async def test_each_chain_finds_its_own_transfers(unit: UnitOfWork) -> None:
+    """By stage, by what is due and by what a reorg touches: heights of one chain say nothing about another's."""
+    rows = [
+        replace(transfer(n, height=10, due=12, at=n), chain=chain)
+        for n, chain in enumerate((BITCOIN, ETHEREUM, BITCOIN))
+    ]
+    await unit.transfers.save(*rows)
+    ids = [row.id for row in rows]
+    ten, twelve = BlockHeight(10), BlockHeight(12)
+    for chain, expected in ((BITCOIN, [ids[0], ids[2]]), (ETHEREUM, [ids[1]]), (b"?" * 32, []), (None, ids)):
+        assert [row.id for row in await unit.transfers.by_stage(DEPOSIT, "final", chain=chain)] == expected
+        assert [row.id for row in await unit.transfers.by_stage(DEPOSIT, chain=chain)] == expected
+        assert [row.id for row in await unit.transfers.due(DEPOSIT, twelve, chain)] == expected
+        assert [row.id for row in await unit.transfers.from_height(DEPOSIT, ten, chain)] == expected
+        assert await unit.transfers.by_stage(WITHDRAWAL, chain=chain) == ()
+
+
+async def test_each_chain_finds_its_own_payouts(unit: UnitOfWork) -> None:
+    """And every chain's are found where none is named."""
+    rows = [replace(payout(n, at=n), chain=chain) for n, chain in enumerate((BITCOIN, ETHEREUM))]
+    for row in rows:
+        await unit.payouts.save(row)
+    for chain, expected in ((BITCOIN, [rows[0].id]), (ETHEREUM, [rows[1].id]), (None, [row.id for row in rows])):
+        assert [row.id for row in await unit.payouts.by_stage("reserved", chain=chain)] == expected
+        assert [row.id for row in await unit.payouts.by_stage(chain=chain)] == expected
+
+
+async def test_a_chain_is_stored_once(unit: UnitOfWork) -> None:
+    """No later save moves a transfer or a payout to another chain."""
+    (first,) = await unit.transfers.save(replace(transfer(1), chain=BITCOIN))
+    await unit.transfers.save(replace(first, chain=ETHEREUM))
+    paying = await unit.payouts.save(replace(payout(1), chain=BITCOIN))
+    await unit.payouts.save(replace(paying, chain=ETHEREUM))
+    assert [row.chain for row in await unit.transfers.by_stage(DEPOSIT)] == [BITCOIN]
+    assert [row.chain for row in await unit.payouts.by_stage()] == [BITCOIN]
 
 
 async def test_pages_go_from_the_newest_without_gaps_or_repeats(unit: UnitOfWork) -> None:
