@@ -9,7 +9,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from bridge.settings import BitcoinSection, NativeSection, NodeSection, PolicySection
+from bridge.settings import BitcoinSection, EvmSection, NativeSection, NodeSection, PolicySection
 from cli.exits import EXPLAINED
 from cli.main import COMMANDS, app
 
@@ -40,7 +40,7 @@ def test_every_exit_status_is_in_the_page_of_commands() -> None:
         assert f"| {int(code)} | " in page
 
 
-@pytest.mark.parametrize("section", [NodeSection, BitcoinSection, NativeSection, PolicySection])
+@pytest.mark.parametrize("section", [NodeSection, BitcoinSection, NativeSection, EvmSection, PolicySection])
 def test_every_value_of_the_configuration_is_in_the_page_for_operators(section: type[BaseModel]) -> None:
     """docs/operators.md explains each value, with the default that it really has."""
     lines = [line for line in (DOCS / "operators.md").read_text().splitlines() if line.startswith("| `")]
