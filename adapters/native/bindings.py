@@ -152,6 +152,7 @@ class Hub:
     token_of = function("Hub", "token_of", "bytes32", "address")
     asset_of = function("Hub", "asset_of", "address", "bytes32")
     halted_until = function("Hub", "halted_until", "bytes32", "uint256")
+    pending_total = function("Hub", "pending_total", "bytes32", "uint256")
     pending_fees = function("Hub", "pending_fees", "bytes32, bytes32", "uint256")
 
     DepositAnnounced = event(

@@ -103,6 +103,13 @@ class AnchorNotSpent(ContractRefused):
     remedy = "spend the anchor in the replacement"
 
 
+class NoAnchor(ContractRefused):
+    """A release by a Lockbox stays good for ever: it cannot be voided."""
+
+    says = frozenset({"Hub: no anchor"})
+    remedy = "let the group cancel it at the Lockbox, and restore what is never paid"
+
+
 class OtherWithdrawals(ContractRefused):
     """A replacement is not of exactly the withdrawals, group and asset of its payout."""
 
@@ -125,9 +132,9 @@ class PayoutNotLive(ContractRefused):
 
 
 class NotSettled(ContractRefused):
-    """Tokens are given back only for a settled withdrawal, once."""
+    """Tokens are given back only for a settled withdrawal to an EVM chain, once."""
 
-    says = frozenset({"Hub: not settled"})
+    says = frozenset({"Hub: not settled", "Hub: not a release"})
     remedy = "look at where the withdrawal is: it may be restored already"
 
 
@@ -142,7 +149,13 @@ class FeeRefused(ContractRefused):
     """A fee is above what withdrawals allow, leaves only dust, or is not higher than the one before."""
 
     says = frozenset(
-        {"Hub: fee above the limits", "Hub: fee leaves only dust", "Hub: fee not raised", "Hub: relay fee too high"}
+        {
+            "Hub: fee above the limits",
+            "Hub: fee leaves only dust",
+            "Hub: fee not raised",
+            "Hub: relay fee too high",
+            "Hub: relay fee is fixed",
+        }
     )
     remedy = "choose a fee that leaves more to pay out"
 
@@ -169,10 +182,17 @@ class NoToken(ContractRefused):
 
 
 class BadHalt(ContractRefused):
-    """A halt ends in the past, too late, or before the one that holds; or a resume is of another halt."""
+    """A halt ends in the past, too late, or not after every halt of the asset before."""
 
     says = frozenset({"Hub: bad halt"})
-    remedy = "name a time within 7 days, later than the halt that holds; to resume, its very end"
+    remedy = "name a time within 7 days, later than the end of every halt before"
+
+
+class NotHalted(ContractRefused):
+    """There is no halt with that end to lift. Whoever wanted the same is done."""
+
+    says = frozenset({"Hub: not halted"})
+    remedy = "nothing is left to do, unless another halt holds: name its very end"
 
 
 class NothingPending(ContractRefused):

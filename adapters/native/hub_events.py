@@ -125,8 +125,8 @@ class PayoutVoided:
 class PayoutSettled:
     """The payout is final on its chain, and the tokens are burnt.
 
-    Fields: fee (of miners, or of carriers); burnt; service_fee (burnt besides `burnt`, and owed to storemen and to the
-    vouchers in the bitmap `attesters`).
+    Fields: fee (of miners, or of carriers); burnt (all, the service fees included); service_fee (of it, owed: half of
+    it, rounded down, to the storemen who signed, the rest to the vouchers in the bitmap `attesters`).
     """
 
     at: Position

@@ -117,6 +117,11 @@ class HubReads(ContractReads):
         (units,) = await self._one(call, Hub.pending_fees, at)
         return TokenUnits(units)
 
+    async def pending_total(self, asset: bytes, at: At = "finalized") -> TokenUnits:
+        """All service fees of an asset that wait: what the reserves have to cover besides the supply."""
+        (units,) = await self._one(self._hub(Hub.pending_total, asset), Hub.pending_total, at)
+        return TokenUnits(units)
+
 
 def _token(token: bytes, function: Function, *arguments: Any) -> Call:
     return Call(token, function.encode(*arguments), function.label)
