@@ -13,7 +13,7 @@ from adapters.bitcoin.primitives import BlockRef, OutPoint
 from adapters.native.eip712 import HubDigests, account_of_secret, sign_digest
 from adapters.native.types import Voucher, VoucherSet
 from bridge.agents.office import Office
-from bridge.codec import encode
+from bridge.codec import encode_state
 from bridge.deposits import Deposit, Stage
 from bridge.messages import Attestation, Claim, claim_digest
 from bridge.payouts import Confirmed, Payout, PayoutStage, Withdrawal, WithdrawalStage
@@ -23,7 +23,7 @@ from foundation.errors import CausewayError
 from foundation.quantities import BlockHeight, Satoshi, TokenUnits, UnixMs, Wei
 from mpc.identity import Identity
 from registry.groups import Member
-from registry.ids import deposit_id
+from registry.ids import deposit_id, withdrawal_id
 
 ASSET, GROUP, TXID = b"a" * 32, b"g" * 32, b"t" * 32
 RECIPIENT = b"r" * 20
@@ -98,12 +98,18 @@ class World:
             name_of=lambda key: key.hex()[:8],
             host_key_of=lambda account: {v.member.account: v.member.host_key for v in VOUCHERS}.get(account),
             asset=ASSET,
+            assets={ASSET: None},
+            origins={},
+            open_chains=frozenset(),
         )
         fake = SimpleNamespace(
             identity=me,
             account=account_of_secret(me.account_secret),
             database=database,
             directory=directory,
+            context=SimpleNamespace(
+                directory=directory, withdrawal_id=lambda number: withdrawal_id(31337, b"h" * 20, number)
+            ),
             intake=SimpleNamespace(tip=BlockRef(TIP, b"b" * 32)),
             policy=SimpleNamespace(settled_depth=2, slot_seconds=1.0),
             native=SimpleNamespace(hub_digests=HUB, calls=_Calls()),
@@ -124,7 +130,12 @@ class World:
                 if isinstance(state, Payout):
                     old = await uow.payouts.get(state.payout_id)
                     row = PayoutRow(
-                        state.payout_id, state.stage, encode(state), UnixMs(1), UnixMs(1), old.version if old else 0
+                        state.payout_id,
+                        state.stage,
+                        encode_state(state),
+                        UnixMs(1),
+                        UnixMs(1),
+                        old.version if old else 0,
                     )
                     await uow.payouts.save(row)
                     if old is None:
@@ -136,7 +147,7 @@ class World:
                 found = await uow.transfers.get(id_)
                 version = found.version if found else 0
                 await uow.transfers.save(
-                    TransferRow(id_, kind, state.stage, encode(state), UnixMs(1), UnixMs(1), version=version)
+                    TransferRow(id_, kind, state.stage, encode_state(state), UnixMs(1), UnixMs(1), version=version)
                 )
             await uow.commit()
 

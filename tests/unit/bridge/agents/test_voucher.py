@@ -13,7 +13,18 @@ from bridge.agents.attesting import deposit_claim
 from bridge.agents.voucher import Attest, Submit, TakeAttestations
 from bridge.codec import decode, encode
 from bridge.deposits import Stage
-from bridge.messages import AnchorSeen, Attestation, Attestations, Claim, DepositSeen, PayoutSeen, Taken, claim_digest
+from bridge.messages import (
+    AnchorSeen,
+    Attestation,
+    Attestations,
+    Claim,
+    DepositSeen,
+    PayoutSeen,
+    Taken,
+    amount_bytes,
+    amount_of,
+    claim_digest,
+)
 from bridge.payouts import Confirmed, PayoutStage
 from bridge.storage import CoinKind, CoinRow, CoinSpend, IncidentKind
 from foundation.errors import BadInput
@@ -71,8 +82,8 @@ async def test_a_broken_promise_is_refused_and_stops_no_other_attestation(world:
     version = world.office.changed.version
     for _ in range(3):
         await attest.run()
-    assert await signers(world, PayoutSeen(payout.payout_id, b"x" * 32, 300)) == set(accounts([1]))
-    assert await signers(world, PayoutSeen(payout.payout_id, b"y" * 32, 400)) == set()
+    assert await signers(world, PayoutSeen(payout.payout_id, b"x" * 32, amount_bytes(300))) == set(accounts([1]))
+    assert await signers(world, PayoutSeen(payout.payout_id, b"y" * 32, amount_bytes(400))) == set()
     assert await signers(world, deposit_claim(deposit(7))) == set(accounts([1]))
     assert await incidents(world) == {(IncidentKind.ALARM, "PromiseConflict", b"")}
     assert world.office.changed.version == version + 1, "it does not wake itself for ever"
@@ -130,7 +141,7 @@ async def test_a_false_claim_is_not_stored_and_its_signer_is_named(world: World)
     truth = deposit_claim(deposit(0))
     d = truth
     lies = [
-        DepositSeen(d.asset, d.txid, d.vout, d.amount + 1, d.recipient, d.group),
+        DepositSeen(d.asset, d.txid, d.vout, amount_bytes(amount_of(d.amount) + 1), d.recipient, d.group),
         DepositSeen(d.asset, d.txid, d.vout, d.amount, b"z" * 20, d.group),
         DepositSeen(d.asset, d.txid, d.vout, d.amount, d.recipient, b"z" * 32),
     ]
@@ -143,7 +154,7 @@ async def test_a_false_claim_is_not_stored_and_its_signer_is_named(world: World)
 async def test_a_voucher_cannot_fill_the_disk_with_claims_about_one_payout(world: World) -> None:
     """Of contradictory claims about a payout only a few are kept of one signer; another's are not touched by that."""
     await world.store(*paid_payout())
-    claims = [PayoutSeen(b"p" * 32, bytes([n]) * 32, 300) for n in range(20)]
+    claims = [PayoutSeen(b"p" * 32, bytes([n]) * 32, amount_bytes(300)) for n in range(20)]
     assert all(await take(world, *(attested(claim, 4) for claim in claims)))
     await take(world, attested(claims[19], 3))
     async with world.database.view() as view:
