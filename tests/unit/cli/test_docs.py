@@ -49,4 +49,5 @@ def test_every_value_of_the_configuration_is_in_the_page_for_operators(section: 
         assert line is not None, f"{name} is not explained"
         if isinstance(field.default, int | float):
             defaults = [cells.split(" | ")[1] for cells in lines if f"`{name}`" in cells.split(" | ")[0]]
-            assert f"{field.default:g}" in defaults, f"{name} is {field.default}, the page says {defaults}"
+            shown = str(field.default).lower() if isinstance(field.default, bool) else f"{field.default:g}"
+            assert shown in defaults, f"{name} is {field.default}, the page says {defaults}"
