@@ -17,6 +17,8 @@ from boa.contracts.abi.abi_contract import ABIContract, ABIContractFactory
 from coincurve import PublicKeyXOnly
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
+from vyper.compiler.output import build_abi_output
+from vyper.compiler.phases import CompilerData
 
 from contracts.build import compile_contract
 from tests.support.native_contracts import ZERO, account, deploy_code, event, events, schnorr_proof
@@ -54,9 +56,16 @@ def compiled() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def helper(name: str) -> Any:
+def helper(name: str) -> CompilerData:
     """A compiled test contract."""
-    return boa.load_partial(str(SOURCES / f"{name}.vy"))
+    data: CompilerData = boa.load_partial(str(SOURCES / f"{name}.vy")).compiler_data
+    return data
+
+
+def deploy_helper(name: str, arguments: bytes = b"") -> ABIContract:
+    """A new test contract. Not boa's own object for Vyper contracts, whose making takes as long as a whole test."""
+    address = deploy_code(helper(name).bytecode + arguments)
+    return ABIContractFactory(name, build_abi_output(helper(name))).at(address)
 
 
 def at(contract: Any) -> str:
@@ -64,16 +73,16 @@ def at(contract: Any) -> str:
     return str(contract.address)
 
 
-def odd_token(holder: str, amount: int, decimals: int = 18) -> Any:
+def odd_token(holder: str, amount: int, decimals: int = 18) -> ABIContract:
     """A token that behaves well until it is told otherwise; `holder` has some."""
-    token = helper("odd_token").deploy(decimals)
+    token = deploy_helper("odd_token", encode(["uint8"], [decimals]))
     token.give(holder, amount)
     return token
 
 
-def actor() -> Any:
+def actor() -> ABIContract:
     """A contract that does what it is told: a payee or a carrier."""
-    return helper("actor").deploy()
+    return deploy_helper("actor")
 
 
 def deploy_lockbox(key: bytes, guardian: str = GUARDIAN, window_seconds: int = WINDOW_SECONDS) -> ABIContract:

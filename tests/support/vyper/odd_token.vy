@@ -139,6 +139,15 @@ def hooks_into(target: address, data: Bytes[4096]):
     self.hook_data = data
 
 
+@external
+@view
+def held(holder: address) -> uint256:
+    """
+    @notice A balance, always true.
+    """
+    return self._part(self.shares[holder], self.scale)
+
+
 # --- ERC-20 ---
 
 
@@ -176,7 +185,7 @@ def balanceOf(holder: address) -> uint256:
         return 0
     if self.report == COUNTS_DOWN:
         return msg.gas
-    return self.shares[holder] * self.scale // 10_000
+    return self._part(self.shares[holder], self.scale)
 
 
 @external
@@ -231,13 +240,14 @@ def _move(owner: address, to: address, amount: uint256):
     assert self.conduct != REVERTS, "OddToken: paused"
     assert self.conduct != BURNS_ALL_GAS, UNREACHABLE
     assert not self.is_frozen[owner] and not self.is_frozen[to], "OddToken: frozen"
-    self.shares[owner] -= self._part(amount, self.loses_bps)
+    moved: uint256 = amount if self.scale == 10_000 else amount * 10_000 // self.scale
+    self.shares[owner] -= self._part(moved, self.loses_bps)
     if self.hook != empty(address):
         success: bool = raw_call(self.hook, self.hook_data, revert_on_failure=False)
         self.hooks += 1
         if success:
             self.hooks_succeeded += 1
-    self.shares[to] += self._part(amount, self.gets_bps)
+    self.shares[to] += self._part(moved, self.gets_bps)
 
 
 @internal
