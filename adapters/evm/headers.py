@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import rlp
 from eth_utils.crypto import keccak
 
 from adapters.evm.errors import FalseHeader
 from adapters.evm.hexes import read_data, read_field, read_quantity
+from adapters.evm.rlp import encode, scalar
 from adapters.evm.transport import Json
 from adapters.evm.types import BlockRef
 from foundation.quantities import BlockHeight
@@ -60,8 +60,8 @@ _LATER_FIELDS: Final = (
 class Header:
     """A header whose hash was computed from its contents.
 
-    Fields: number; hash, parent, transactions_root, receipts_root (32 bytes each); timestamp (seconds since 1970); bloom
-    (the filter as a number); transactions (how many the endpoint says that there are: a hint for sizes, not proved).
+    Fields: number; hash, parent, transactions_root, receipts_root (32 bytes each); timestamp (seconds since 1970);
+    bloom (the filter as a number); transactions (how many the endpoint says that there are: only a hint for sizes).
     """
 
     number: BlockHeight
@@ -102,7 +102,7 @@ def read_header(answer: Json, endpoint: str, number: BlockHeight | None = None) 
     parent, _, _, _, transactions_root, receipts_root, bloom, _, height, _, _, timestamp, *_ = values
     found = BlockHeight(int.from_bytes(height, "big"))
     claimed = read_data(read_field(answer, _METHOD, "hash"), _METHOD, "hash", 32)
-    if keccak(rlp.encode(values)) != claimed:
+    if keccak(encode(values)) != claimed:
         raise FalseHeader(endpoint, found, "its contents do not hash to its hash")
     if number is not None and found != number:
         raise FalseHeader(endpoint, number, f"block {found:,} was given for it")
@@ -139,6 +139,5 @@ def _value(answer: Json, name: str, length: int | None) -> bytes:
     """A field as RLP takes it: numbers without leading zeros."""
     value = read_field(answer, _METHOD, name)
     if length == _QUANTITY:
-        number = read_quantity(value, _METHOD, name)
-        return number.to_bytes((number.bit_length() + 7) // 8, "big")
+        return scalar(read_quantity(value, _METHOD, name))
     return read_data(value, _METHOD, name, length)

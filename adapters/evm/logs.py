@@ -62,7 +62,7 @@ async def read_logs(
         try:
             found += await source.logs(addresses, start, end, topics)
         except RpcRefused as error:
-            if not _over_limit(error):
+            if not is_over_limit(error):
                 raise
             if start == end:
                 raise TooManyLogs(start, error.message) from error
@@ -127,7 +127,7 @@ class LogFollower:
             try:
                 batch = await self._range_of(first, last, tip)
             except RpcRefused as error:
-                if not _over_limit(error):
+                if not is_over_limit(error):
                     raise
                 if last == first:
                     raise TooManyLogs(first, error.message) from error
@@ -177,7 +177,7 @@ class LogFollower:
         return LogBatch(first, header.ref, tuple(logs))
 
 
-def _over_limit(error: RpcRefused) -> bool:
+def is_over_limit(error: RpcRefused) -> bool:
     """Whether a provider refused a range because of its size. Providers share no code for it, so words count too."""
     words = error.message.lower()
     return error.code in _OVER_LIMIT_CODES or any(word in words for word in _OVER_LIMIT_WORDS)

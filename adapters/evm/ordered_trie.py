@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final, TypeAlias
 
-import rlp
 from eth_utils.crypto import keccak
+
+from adapters.evm.rlp import encode
 
 Node: TypeAlias = "list[bytes | Node]"
 """A leaf, an extension or a branch, before its encoding; a short child stands in its parent as it is."""
@@ -29,8 +30,8 @@ def ordered_root(items: Sequence[bytes]) -> bytes:
     """The root (32 bytes) of the trie that has each item at the RLP of its index."""
     if not items:
         return EMPTY_ROOT
-    entries = sorted((_nibbles(rlp.encode(index)), item) for index, item in enumerate(items))
-    return keccak(rlp.encode(_node(entries, 0)))
+    entries = sorted((_nibbles(encode(index)), item) for index, item in enumerate(items))
+    return keccak(encode(_node(entries, 0)))
 
 
 def _node(entries: Sequence[Entry], depth: int) -> Node:
@@ -52,7 +53,7 @@ def _node(entries: Sequence[Entry], depth: int) -> Node:
 
 def _reference(node: Node) -> bytes | Node:
     """How a parent names its child: by hash, or whole where it is shorter than a hash."""
-    encoded = rlp.encode(node)
+    encoded = encode(node)
     return keccak(encoded) if len(encoded) >= _HASH_BYTES else node
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import rlp
-
 from adapters.evm.errors import BadAnswer, FalseReceipts
 from adapters.evm.headers import BLOOM_BYTES, Header
 from adapters.evm.hexes import read_data, read_field, read_quantity
 from adapters.evm.ordered_trie import ordered_root
+from adapters.evm.rlp import encode, scalar
 from adapters.evm.transport import Json
 
 METHOD: Final = "eth_getBlockReceipts"
@@ -30,7 +29,7 @@ def encoded_receipt(answer: Json) -> bytes:
     status = answer.get("status") if isinstance(answer, dict) else None
     # Before Byzantium a receipt had the state's root in the place of the status.
     outcome = _root(answer) if status is None else _number(answer, "status")
-    content = rlp.encode(
+    content = encode(
         [
             outcome,
             _number(answer, "cumulativeGasUsed"),
@@ -75,8 +74,7 @@ def typed(kind: Json, method: str) -> bytes:
 
 
 def _number(answer: Json, name: str) -> bytes:
-    number = read_quantity(read_field(answer, METHOD, name), METHOD, name)
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return scalar(read_quantity(read_field(answer, METHOD, name), METHOD, name))
 
 
 def _root(answer: Json) -> bytes:

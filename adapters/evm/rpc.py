@@ -8,7 +8,7 @@ from typing import Final, Self
 from adapters.evm.errors import BadAnswer, InsufficientBalance, Reverted, WrongChain
 from adapters.evm.hexes import data, quantity, read_data, read_field, read_quantity
 from adapters.evm.reverts import RevertMaker, revert_data, revert_reason
-from adapters.evm.transport import Json, NodeError, Request, Transport
+from adapters.evm.transport import Json, NodeError, Request, RpcTransport, Transport
 from adapters.evm.types import BlockHeader, BlockRef, BlockTag, Call, Log, Receipt, Simulation
 from foundation.quantities import BlockHeight, Wei
 
@@ -23,10 +23,24 @@ class EvmRpc:
     """
 
     def __init__(
-        self, url: str, *, timeout_seconds: float = 10, connections: int = 16, reverted: RevertMaker = Reverted
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 10,
+        connections: int = 16,
+        reverted: RevertMaker = Reverted,
+        transport: RpcTransport | None = None,
     ) -> None:
-        """Describe the node; nothing is opened yet. `reverted` makes the error for what a contract refuses."""
-        self._transport = Transport(url, timeout_seconds=timeout_seconds, connections=connections)
+        """Describe the node; nothing is opened yet.
+
+        Args:
+            url, timeout_seconds, connections: see `Transport`.
+            reverted: makes the error for what a contract refuses.
+            transport: what speaks to the node, where one is there already; the arguments before are not used then.
+        """
+        self._transport: RpcTransport = transport or Transport(
+            url, timeout_seconds=timeout_seconds, connections=connections
+        )
         self._reverted = reverted
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """A block's transactions, proved against the root in its header: receipts do not say whose they are. Pure.
 
-Sources: the Ethereum yellow paper, 4.3 (the transactions' trie) and 4.2; EIP-2718, EIP-2930, EIP-1559, EIP-4844 (the form
-without blobs, which is that of blocks) and EIP-7702.
+Sources: the Ethereum yellow paper, 4.2 and 4.3 (the transactions' trie); EIP-2718, EIP-2930, EIP-1559, EIP-4844 (the
+form without blobs, which is that of blocks) and EIP-7702.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import rlp
 from eth_utils.crypto import keccak
 
 from adapters.evm.errors import BadAnswer, FalseTransactions
@@ -17,6 +16,7 @@ from adapters.evm.headers import Header
 from adapters.evm.hexes import read_data, read_field, read_quantity
 from adapters.evm.ordered_trie import ordered_root
 from adapters.evm.receipts import typed
+from adapters.evm.rlp import encode, scalar
 from adapters.evm.transport import Json
 
 _METHOD: Final = "eth_getBlockByHash"
@@ -41,7 +41,7 @@ def encoded_transaction(answer: Json) -> bytes:
     fields = _FIELDS.get(prefix[0] if prefix else 0)
     if fields is None:
         raise BadAnswer(_METHOD, "type", f"{prefix[0]:#x} is a type that we do not know")
-    return prefix + rlp.encode([_value(answer, name) for name in (*fields, "r", "s")])
+    return prefix + encode([_value(answer, name) for name in (*fields, "r", "s")])
 
 
 def proved_hashes(answer: Json, header: Header, endpoint: str) -> list[bytes]:
@@ -93,8 +93,7 @@ def _authorization(item: Json) -> list[bytes]:
 
 
 def _number(answer: Json, name: str) -> bytes:
-    number = read_quantity(read_field(answer, _METHOD, name), _METHOD, name)
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return scalar(read_quantity(read_field(answer, _METHOD, name), _METHOD, name))
 
 
 def _list(answer: Json, name: str) -> Sequence[Json]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Protocol, Self, TypeAlias, cast
 
+import msgspec
 from aiohttp import (
     ClientError,
     ClientResponseError,
@@ -43,6 +43,22 @@ class NodeError(RpcRefused):
     def passes_by(self) -> bool:
         """The node was busy, or has not got there yet: the same call may succeed soon."""
         return self.code in _BUSY and any(word in self.message.lower() for word in _BUSY_WORDS)
+
+
+class RpcTransport(Protocol):
+    """What speaks JSON-RPC to one endpoint; `Transport` does."""
+
+    async def call(self, method: str, *params: Json) -> Json:
+        """Call one method."""
+        ...
+
+    async def batch(self, requests: Sequence[Request]) -> list[Json]:
+        """Call several methods in one exchange; the results are in the order of `requests`."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
 
 
 class Transport:
@@ -119,7 +135,7 @@ class Transport:
         ]
         try:
             async with self._open().post(self._url, json=calls if isinstance(request, list) else calls[0]) as response:
-                answer = json.loads(await response.read())
+                answer = msgspec.json.decode(await response.read())
             if isinstance(request, list) and isinstance(answer, list):
                 # A node may answer in any order.
                 by_id = {single["id"]: single for single in answer}
@@ -135,7 +151,7 @@ class Transport:
             raise NodeUnavailable(name, "no answer in time") from error
         except (ClientError, OSError) as error:
             raise NodeUnavailable(name, type(error).__name__) from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError) as error:
             # What is not JSON (or nests too deep), or has not the form of JSON-RPC, is a proxy's page or a node that
             # is going down.
             raise NodeUnavailable(name, "the answer is not JSON-RPC") from error

@@ -70,7 +70,7 @@ class OverTheLimit(LockboxRefused):
 
 
 class BadLock(LockboxRefused):
-    """The lock is not possible: coin and amount differ, no contract is at the token's address, or nobody would receive it."""
+    """Coin and amount differ, no contract is at the token's address, or nobody would receive anything."""
 
     says = frozenset(
         {

@@ -19,7 +19,7 @@ class Locked:
     """`amount` of an asset arrived for `recipient` on the native chain. `number` counts the Lockbox's locks from 1."""
 
     at: Position
-    id: bytes  # 32 bytes: `lock_id`
+    id: bytes  # 32 bytes: `registry.ids.lock_id`
     asset: bytes
     sender: bytes
     number: int

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
-
 from adapters.evm.types import BlockRef
 from foundation.errors import BadInput
 from foundation.quantities import TokenUnits
@@ -67,14 +64,6 @@ def return_number(lock_number: int) -> int:
     if not 0 < lock_number < RETURN:
         raise BadInput("lock number", f"{lock_number} is not possible", "1 to 2**255 - 1")
     return RETURN | lock_number
-
-
-def lock_id(chain_id: int, lockbox: bytes, number: int) -> bytes:
-    """The id of a Lockbox's lock `number`, 32 bytes, as the contract computes it. Raises `BadInput`."""
-    check_word(chain_id, "chain id")
-    check_address(lockbox, "lockbox")
-    check_word(number, "lock number")
-    return keccak(encode(("uint256", "address", "uint256"), (chain_id, lockbox, number)))
 
 
 def check_address(value: bytes, field: str, *, zero_allowed: bool = True) -> None:
