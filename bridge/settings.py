@@ -188,24 +188,9 @@ class EvmSection(_Section):
         return self
 
     @property
-    def caip2(self) -> ChainId:
-        """The chain as CAIP-2 names it."""
-        return ChainId.parse(self.chain)
-
-    @property
     def id(self) -> bytes:
         """The chain's id in contracts, 32 bytes."""
-        return self.caip2.id
-
-    @property
-    def chain_number(self) -> int:
-        """The chain's id in its own transactions (EIP-155)."""
-        return int(self.caip2.reference)
-
-    @property
-    def must_agree(self) -> int:
-        """How many of the endpoints must give one answer."""
-        return len(self.urls) if self.quorum is None else self.quorum
+        return ChainId.parse(self.chain).id
 
     @property
     def max_fee(self) -> Wei:
@@ -242,6 +227,8 @@ class PolicySection(_Section):
     sweep_after_seconds: float = Field(default=3600.0, ge=0)
     bump_after_seconds: float = Field(default=1800.0, gt=0)
     rescan_limit: int = Field(default=144, ge=0)
+    alarm_after_seconds: float = Field(default=60.0, ge=0)
+    distribute_after_seconds: float = Field(default=3600.0, gt=0)
 
     @model_validator(mode="after")
     def _checked(self) -> PolicySection:
