@@ -85,6 +85,11 @@ class NativeBridge:
         await self.anvil.mine(2)
         return (await self.chain.finalized_block()).number
 
+    async def pass_time(self, seconds: int) -> None:
+        """Let the chain's clock run ahead; the next blocks are so much later."""
+        await self.anvil.rpc.call("evm_increaseTime", seconds)
+        await self.anvil.mine()
+
     def signed(self, digest: bytes, keys: Iterable[bytes]) -> tuple[bytes, ...]:
         """The signatures of several keys over a digest, in the contracts' order."""
         return by_signer({account_of_secret(key): sign_digest(key, digest) for key in keys})
@@ -94,26 +99,32 @@ class NativeBridge:
         calls = self.chain.calls
         await self.send(calls.register_chain(CHAIN))
         await self.send(calls.register_asset(ASSET))
-        members = [member(secret, 7_000 + index) for index, secret in enumerate(self.storemen)]
-        (proposed,) = await self.events_of(calls.propose_group(ASSET.chain, len(members) // 2 + 1, members))
-        assert isinstance(proposed, GroupProposed)
-        self.group = proposed.id
-        await self.send(self.activation())
+        self.group = await self.found_group(ASSET.chain)
         for index, secret in enumerate(self.vouchers):
             await self.send(calls.admit_voucher(account_of_secret(secret)))
             named = member(secret, 8_000 + index)
             join = calls.join_vouchers(named.host_key, named.transport_key, named.endpoint, STAKE)
             await self.send(join, await self.account(secret))
 
-    def activation(self, key: PrivateKey = GROUP_KEY) -> Call:
-        """The call that gives the group its key."""
+    async def found_group(self, chain: bytes, key: PrivateKey = GROUP_KEY) -> bytes:
+        """Propose the storemen as the group of a chain, and activate it with a key."""
+        members = [member(secret, 7_000 + index) for index, secret in enumerate(self.storemen)]
+        proposal = self.chain.calls.propose_group(chain, len(members) // 2 + 1, members)
+        (proposed,) = await self.events_of(proposal)
+        assert isinstance(proposed, GroupProposed)
+        await self.send(self.activation(key, proposed.id))
+        return proposed.id
+
+    def activation(self, key: PrivateKey = GROUP_KEY, group: bytes | None = None) -> Call:
+        """The call that gives a group, the bitcoin chain's if none is named, its key."""
+        group = group or self.group
         x_only = key.public_key.format()[1:]
-        message = self.chain.group_proof_message(self.group, 0, x_only)
-        digest = self.chain.registry_digests.group_key(self.group, 0, x_only)
+        message = self.chain.group_proof_message(group, 0, x_only)
+        digest = self.chain.registry_digests.group_key(group, 0, x_only)
         order = sorted(range(len(self.storemen)), key=lambda index: account_of_secret(self.storemen[index]))
         confirmations = [(index, sign_digest(self.storemen[index], digest)) for index in order]
         proof = group_proof(key.sign_schnorr(message), x_only, message)
-        return self.chain.calls.activate_group(self.group, x_only, proof, confirmations)
+        return self.chain.calls.activate_group(group, x_only, proof, confirmations)
 
 
 @asynccontextmanager

@@ -48,7 +48,17 @@ from foundation.quantities import BlockHeight, TokenUnits, Wei
 from infra.anvil import Anvil
 from registry.groups import GroupStatus
 from registry.ids import announcement_id, deposit_id, outpoint_id, payout_id, withdrawal_id
-from tests.support.native_bridge import ASSET, ETHER, GENESIS, GROUP_KEY, POLICY, STAKE, NativeBridge, native_bridge
+from tests.support.native_bridge import (
+    ASSET,
+    CHAIN,
+    ETHER,
+    GROUP_KEY,
+    POLICY,
+    STAKE,
+    TERMS,
+    NativeBridge,
+    native_bridge,
+)
 
 USER = b"\x0d" * 31 + b"\x01"
 P2WPKH = b"\x00\x14" + b"\x99" * 20
@@ -105,7 +115,11 @@ async def test_the_registry_and_the_committee(bridge: NativeBridge) -> None:
     chain = bridge.chain
     await bridge.finality()
     await chain.check()
-    assert await chain.chain_info(ASSET.chain) == (ASSET.caip19.partition("/")[0], GENESIS)
+    assert await chain.chain_info(ASSET.chain) == CHAIN
+    assert await chain.chain_by_text(CHAIN.caip2) == CHAIN
+    assert await chain.chains() == (CHAIN,)
+    assert await chain.asset_by_text(ASSET.caip19) == ASSET
+    assert await chain.assets() == (ASSET,)
     assert await chain.asset(ASSET.id) == ASSET
     assert await chain.asset_policy(ASSET.id) == POLICY
     group = await chain.group(bridge.group)
@@ -119,9 +133,19 @@ async def test_the_registry_and_the_committee(bridge: NativeBridge) -> None:
     assert [v.member.account for v in committee.vouchers] == [account_of_secret(secret) for secret in bridge.vouchers]
     assert [v.weight for v in committee.vouchers] == [STAKE] * 3
     assert committee.total_weight == 3 * STAKE
+    assert [v.index for v in committee.vouchers] == [0, 1, 2]
     assert await chain.minimum_stake() == STAKE
-    joining = [e.VoucherAdmitted, e.VoucherJoined, e.WeightChanged] * 3
-    setting = [e.ChainRegistered, e.AssetRegistered, e.AssetPolicyChanged, e.GroupProposed, e.GroupActivated]
+    assert await chain.bond_terms() == TERMS
+    joining = [e.VoucherAdmitted, e.CommissionChanged, e.Bonded, e.WeightChanged, e.VoucherJoined] * 3
+    setting = [
+        e.CompanionsBound,
+        e.RegistrarSet,
+        e.ChainRegistered,
+        e.AssetRegistered,
+        e.AssetPolicyChanged,
+        e.GroupProposed,
+        e.GroupActivated,
+    ]
     found = await everything(chain)
     assert [type(event) for event in found] == setting + joining
     assert found == sorted(found, key=lambda event: (event.at.block.number, event.at.index))
@@ -135,6 +159,14 @@ async def test_what_is_not_there_is_none(bridge: NativeBridge) -> None:
     await bridge.finality()
     for read in (chain.chain_info, chain.asset, chain.group, chain.active_group, chain.withdrawal, chain.payout):
         assert await read(nothing) is None
+    assert await chain.vault(nothing) is None
+    assert await chain.chain_policy(nothing) is None
+    assert await chain.chain_by_text("eip155:5") is None
+    assert await chain.asset_by_text("eip155:5/slip44:60") is None
+    assert await chain.asset_of(b"\x66" * 20) is None
+    assert await chain.operator(b"\x66" * 20) is None
+    assert await chain.bond_position(10**6) is None
+    assert await chain.halted_until(nothing) == await chain.pending_total(nothing) == 0
     assert await chain.token_of(ASSET.id) is None
     assert await chain.announcement(nothing) is None
     assert await chain.members(nothing) == ()
@@ -308,7 +340,7 @@ async def test_refusals_are_typed(bridge: NativeBridge) -> None:
     balance = await bridge.chain.balance(stranger.account)
     voucher = account_of_secret(bridge.vouchers[0])
     for call, kind in (
-        (calls.register_chain(ASSET.caip19.partition("/")[0], GENESIS), AlreadyRegistered),
+        (calls.register_chain(CHAIN), AlreadyRegistered),
         (calls.register_asset(ASSET), AlreadyRegistered),
         (bridge.activation(), AlreadyActivated),
         (calls.admit_voucher(voucher), AlreadyAVoucher),
