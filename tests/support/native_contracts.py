@@ -34,10 +34,20 @@ NOBODY = bytes(32)
 CAIP2 = "bip122:0f9188f13cb7b2c71f2a335e3a4fc328"
 CAIP19 = CAIP2 + "/slip44:1"
 GENESIS = hashlib.sha256(b"genesis").digest()
-POLICY = (20_000, 1_000, 10_000, False)
-"""minimum_deposit, deposit_fee, minimum_withdrawal, paused."""
+POLICY = (20_000, 1_000, 10_000, False, False, 0, 0, 0, 0)
+"""minimum_deposit, deposit_fee, minimum_withdrawal, paused, denied, fee_bps, fee_floor, both limits: no service fee."""
+
+EVM_CAIP2 = "eip155:31337"
+EVM_COIN = EVM_CAIP2 + "/slip44:60"
+LOCKBOX = "0x" + "b0" * 20
+COIN_POLICY = (1_000, 0, 500, False, False, 0, 0, 0, 0)
+"""The policy of the EVM chain's coin: nothing is swept there, so there is no deposit fee."""
 
 STAKE = 10**18
+UNBONDING_SECONDS = 7 * 86_400
+SLASH_BPS = 5_000
+REWARD_BPS = 1_000
+COMMISSION_BPS = 1_000
 P2TR = b"\x51\x20" + bytes(range(32))
 
 TYPES = {
@@ -47,6 +57,10 @@ TYPES = {
     "PayoutReservation": "bytes32 group,bytes32 asset,bytes32[] withdrawals,bytes32[] inputs",
     "AnchorSpent": "bytes32 payout,bytes32 spender",
     "PayoutSettlement": "bytes32 payout,bytes32 txid,uint256 fee",
+    "AssetIntroduction": "bytes32 chain,string caip19,string name,string symbol,uint256 decimals",
+    "ReleaseCancelled": "bytes32 withdrawal,uint256 amount",
+    "Halt": "bytes32 asset,uint256 until",
+    "Resume": "bytes32 asset,uint256 until",
 }
 
 
@@ -212,6 +226,27 @@ def deposit_id(asset: bytes, txid: bytes, vout: int) -> bytes:
     return keccak(encode(["bytes32", "bytes32", "uint256"], (asset, txid, vout)))
 
 
+def policy_with(base: tuple[Any, ...] = POLICY, **changes: object) -> tuple[Any, ...]:
+    """A policy with some of its fields changed, by name."""
+    names = (
+        "minimum_deposit", "deposit_fee", "minimum_withdrawal", "paused", "denied",
+        "fee_bps", "fee_floor", "deposit_limit", "withdrawal_limit",
+    )  # fmt: skip
+    fields = dict(zip(names, base, strict=True))
+    assert not changes.keys() - fields.keys()
+    return tuple((fields | changes).values())
+
+
+def service_fee(policy: tuple[Any, ...], amount: int) -> int:
+    """What vouchers and storemen earn by an amount: the rule of the specification, in one line."""
+    return int(max(policy[6], amount * policy[5] // 10_000))
+
+
+def fee_key(group: bytes, signers: int) -> bytes:
+    """keccak256(abi.encode(group, bitmap)): where a pending fee is kept."""
+    return keccak(encode(["bytes32", "uint256"], (group, signers)))
+
+
 # --- The world --------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +324,30 @@ class World:
         spender = outpoint(label)[0]
         self.hub.void_payout(payout, spender, self.attest("AnchorSpent", payout, spender))
 
+    def set_policy(self, **changes: object) -> tuple[Any, ...]:
+        """Give the asset its first policy with some fields changed; the policy."""
+        policy = policy_with(**changes)
+        self.registry.set_asset_policy(self.asset, policy, sender=self.owner)
+        return policy
+
+    def bitmap(self, people: Sequence[LocalAccount]) -> int:
+        """The bitmap by which the Hub knows vouchers: the tests' vouchers joined in the order of the list."""
+        return sum(1 << self.vouchers.index(one) for one in people)
+
+    def halt(self, until: int, asset: bytes | None = None, by: Sequence[LocalAccount] | None = None) -> None:
+        """Bring the votes for a halt; two of the four vouchers where nobody is named."""
+        asset = self.asset if asset is None else asset
+        self.hub.halt(asset, until, self.attest("Halt", asset, until, by=self.vouchers[:2] if by is None else by))
+
+    def resume(self, until: int, asset: bytes | None = None, by: Sequence[LocalAccount] | None = None) -> None:
+        """Bring the votes that lift a halt."""
+        asset = self.asset if asset is None else asset
+        self.hub.resume(asset, until, self.attest("Resume", asset, until, by=by))
+
+    def restore(self, withdrawal: bytes, amount: int, by: Sequence[LocalAccount] | None = None) -> None:
+        """Bring the attestations that a release was cancelled."""
+        self.hub.restore(withdrawal, amount, self.attest("ReleaseCancelled", withdrawal, amount, by=by))
+
     def propose(self, storemen: Sequence[LocalAccount], threshold: int) -> bytes:
         """Propose a group; its id."""
         people = [member(one, number) for number, one in enumerate(storemen)]
@@ -315,10 +374,12 @@ def build_world() -> World:
     build_all()
     owner = account("owner").address
     with boa.env.prank(owner):
-        registry, bonds = deploy("Registry"), deploy("Bonds", STAKE)
+        registry, bonds = deploy("Registry"), deploy("Bonds", STAKE, UNBONDING_SECONDS, SLASH_BPS, REWARD_BPS)
         blueprint = deploy_code(artifacts.load("MappingToken").blueprint_bytecode)
         hub = deploy("Hub", str(registry.address), str(bonds.address), blueprint)
-        chain = bytes(registry.register_chain(CAIP2, GENESIS))
+        bonds.bind(registry.address, hub.address)
+        registry.set_registrar(hub.address)
+        chain = bytes(registry.register_chain(CAIP2, GENESIS, 6))
         asset = bytes(registry.register_asset(CAIP19, chain, "Bitcoin", "BTC", 8, POLICY))
     storemen, vouchers = accounts("storeman", 5), accounts("voucher", 4)
     world = World(owner, registry, bonds, hub, blueprint, chain, asset, NOBODY, storemen, vouchers)
@@ -334,4 +395,4 @@ def join(world: World, one: LocalAccount, stake: int = STAKE) -> None:
     _, host_key, transport_key, endpoint = member(one, 0)
     boa.env.set_balance(one.address, stake)
     world.bonds.admit(one.address, sender=world.owner)
-    world.bonds.join(host_key, transport_key, endpoint, value=stake, sender=one.address)
+    world.bonds.join(host_key, transport_key, endpoint, COMMISSION_BPS, value=stake, sender=one.address)
