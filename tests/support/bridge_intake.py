@@ -1,4 +1,4 @@
-"""The two intakes on made-up chains: bitcoin blocks in memory, and native events that a test writes itself."""
+"""The intakes on made-up chains: bitcoin blocks in memory, and events of other chains that a test writes itself."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from coincurve import PublicKeyXOnly
 
 from adapters.bitcoin.primitives import OutPoint
 from adapters.bitcoin.scripts import deposit_script, vault_script
+from adapters.evm.lockbox.events import LockboxEvent
+from adapters.evm.lockbox.types import NATIVE_COIN
 from adapters.evm.types import BlockRef
 from adapters.native import events as e
 from adapters.native.deployment import Deployment
@@ -31,6 +33,7 @@ from registry.chains import Chain, Vault
 from registry.groups import Group, GroupStatus, Member
 from registry.ids import deposit_id
 from tests.support.bitcoin_chain import FakeChain, transaction
+from tests.support.bridge_evm import EVM_GROUP, RECIPIENT, Asked, EvmSide
 
 ASSET, CHAIN, GROUP = b"a" * 32, b"c" * 32, b"g" * 32
 KEY = PublicKeyXOnly.from_secret(b"k" * 32).format()
@@ -94,6 +97,7 @@ class Chains:
     intake: Intake
     context: Context
     block: int = 0
+    ethereum: EvmSide = field(default_factory=lambda: EvmSide(1))
 
     @classmethod
     async def open(cls, folder: Path, **policy: Any) -> Chains:
@@ -122,7 +126,7 @@ class Chains:
         intake = Intake(self.database, self.bitcoin, context, Signal())
         await intake.load()
         await intake.start_at(await self.bitcoin.tip())
-        return Chains(self.database, self.bitcoin, self.native, intake, context, self.block)
+        return Chains(self.database, self.bitcoin, self.native, intake, context, self.block, self.ethereum)
 
     def at(self) -> e.Position:
         return e.Position(BlockRef(BlockHeight(self.block), b"b" * 32), 0, bytes([self.block]) * 32)
@@ -132,6 +136,90 @@ class Chains:
         self.block += 1
         last = BlockRef(BlockHeight(self.block), bytes([self.block]) * 32)
         await self.intake.native(e.EventBatch(BlockHeight(self.block), last, tuple(events)))
+
+    async def serve(self, *sides: EvmSide, assets: Sequence[Asset] = ()) -> None:
+        """Register EVM chains with their vaults and their coins, and `assets` besides."""
+        for side in sides:
+            self.native.others.append(side.chain)
+            self.native.vaults[side.chain.id] = side.vault
+            self.native.foreign.append(side.coin)
+            self.native.groups[EVM_GROUP] = side.group
+            await self.say(
+                e.ChainRegistered(self.at(), side.chain.id, side.chain.caip2, side.chain.genesis, 2, 0),
+                e.GroupProposed(self.at(), EVM_GROUP, side.chain.id, 1, 1),
+                e.VaultRegistered(self.at(), side.chain.id, side.vault.lockbox, side.vault.start_block, EVM_GROUP),
+                self.registers(side.coin),
+            )
+        for asset in assets:
+            await self.register(asset)
+
+    async def register(self, asset: Asset) -> None:
+        """One native block that registers an asset of an EVM chain."""
+        self.native.foreign.append(asset)
+        await self.say(self.registers(asset))
+
+    def registers(self, asset: Asset) -> e.AssetRegistered:
+        a = asset
+        return e.AssetRegistered(self.at(), a.id, a.chain, a.caip19, a.name, a.symbol, a.decimals)
+
+    async def evm(self, *events: LockboxEvent, side: EvmSide | None = None) -> None:
+        """One block of an EVM chain with these events of its vault."""
+        side = side or self.ethereum
+        await self.intake.evm(side.chain.id, side.batch(events))
+
+    async def held(self, token: bytes = NATIVE_COIN, side: EvmSide | None = None) -> int:
+        """What the vault holds, as this node counts it."""
+        async with self.database.view() as view:
+            row = await view.vault_assets.get((side or self.ethereum).chain.id, token)
+        return 0 if row is None else row.held
+
+    async def fact(self, name: str) -> bytes | None:
+        """What this node knows under a name."""
+        async with self.database.view() as view:
+            return await view.node_meta.get(name)
+
+    async def locked(self, number: int, token: bytes = NATIVE_COIN, side: EvmSide | None = None) -> Deposit | None:
+        """The deposit of a lock."""
+        async with self.database.view() as view:
+            row = await view.transfers.get((side or self.ethereum).deposit_id(number, token))
+        return None if row is None else decode_deposit(row)
+
+    def mints(
+        self, number: int, amount: int, token: bytes = NATIVE_COIN, side: EvmSide | None = None
+    ) -> e.DepositMinted:
+        """The Hub mints all of a locked deposit."""
+        side, units = side or self.ethereum, TokenUnits(amount)
+        id_, asset = side.deposit_id(number, token), side.asset_id(token)
+        return e.DepositMinted(self.at(), id_, asset, RECIPIENT, units, units, side.lock_id(number), 0, EVM_GROUP)
+
+    def bars(self, number: int, amount: int, side: EvmSide | None = None) -> e.DepositReturned:
+        """The Hub bars a locked deposit of the chain's coin."""
+        side = side or self.ethereum
+        id_, name = side.deposit_id(number), side.lock_id(number)
+        return e.DepositReturned(self.at(), id_, side.coin.id, name, 0, TokenUnits(amount), EVM_GROUP, 2)
+
+    def asks(self, asked: Asked, asset: bytes | None = None) -> e.WithdrawalRequested:
+        """A withdrawal of the EVM chain's coin, or of another asset."""
+        a, id_ = asked, self.context.withdrawal_id(asked.number)
+        units = TokenUnits(a.amount), TokenUnits(a.max_fee)
+        asset = self.ethereum.coin.id if asset is None else asset
+        return e.WithdrawalRequested(
+            self.at(), id_, asset, b"o" * 20, *units, a.destination, a.number, TokenUnits(a.service_fee)
+        )
+
+    def reserves(self, payout: bytes, *asked: Asked, asset: bytes | None = None) -> e.PayoutReserved:
+        """A payout of withdrawals to the EVM chain: it binds no coins."""
+        ids = tuple(self.context.withdrawal_id(a.number) for a in asked)
+        return e.PayoutReserved(self.at(), payout, EVM_GROUP, asset or self.ethereum.coin.id, 1, ids, ())
+
+    def settles(self, payout: bytes, txid: bytes, *asked: Asked) -> e.PayoutSettled:
+        """The Hub burns the tokens of a payout, the service fees too."""
+        fee = TokenUnits(sum(a.max_fee for a in asked))
+        burnt = TokenUnits(sum(a.amount + a.service_fee for a in asked))
+        return e.PayoutSettled(self.at(), payout, txid, fee, burnt, TokenUnits(sum(a.service_fee for a in asked)))
+
+    async def asked(self, asked: Asked) -> Withdrawal | None:
+        return await self.withdrawal(self.context.withdrawal_id(asked.number))
 
     async def mine(self, *transactions: CTransaction) -> int:
         """One bitcoin block, applied; its height."""
