@@ -69,6 +69,7 @@ class Endpoints:
         self.chain = chain
         self._preferred = 0
         self._faults: dict[str, CausewayError] = {}
+        self._lies: dict[str, EndpointLied] = {}
         self._heights: dict[str, BlockHeight] = {}
 
     @classmethod
@@ -105,6 +106,11 @@ class Endpoints:
     def faults(self) -> Mapping[str, CausewayError]:
         """Why endpoints failed when they were last asked, by name; those that answered well are not in it."""
         return MappingProxyType(self._faults)
+
+    @property
+    def lies(self) -> Mapping[str, EndpointLied]:
+        """The last lie of each endpoint that ever told one, by name. Honest answers do not make up for it."""
+        return MappingProxyType(self._lies)
 
     @property
     def heights(self) -> Mapping[str, BlockHeight]:
@@ -256,6 +262,8 @@ class Endpoints:
                     problem=str(error),
                 )
             self._faults[endpoint.name] = error
+            if isinstance(error, EndpointLied):
+                self._lies[endpoint.name] = error
             raise
         if self._faults.pop(endpoint.name, None) is not None:
             _log.info("endpoint serves again", chain=self.chain.caip2, endpoint=endpoint.name)

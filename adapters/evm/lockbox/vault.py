@@ -129,7 +129,7 @@ def runtime_code(artifact: Artifact) -> bytes:
     """The code that a contract's creation code deploys, without its immutables.
 
     Creation code is the deployer, the runtime code, and metadata whose length its last two bytes say. The metadata is a
-    CBOR list: a hash of 32 bytes, the runtime code's size, and more. Source: Vyper 0.4.3 (`generate_bytecode`), RFC 8949.
+    CBOR list: a hash of 32 bytes, the runtime code's size, and more. Source: Vyper 0.4.3 (`compile_ir.py`), RFC 8949.
     """
     creation = artifact.bytecode
     metadata = creation[len(creation) - int.from_bytes(creation[-2:], "big") :]
