@@ -16,6 +16,7 @@ import boa
 from boa.contracts.abi.abi_contract import ABIContract
 from boa.environment import Env
 from coincurve import PublicKeyXOnly
+from eth_account.signers.local import LocalAccount
 
 from tests.support.native_contracts import STAKE, World, account, accounts, build_world, member, outpoint, schnorr_proof
 
@@ -137,15 +138,58 @@ def groups(world: World) -> list[dict[str, object]]:
     return rows
 
 
-def joining(world: World) -> list[dict[str, object]]:
-    one = account("newcomer")
+def bonds(world: World) -> list[dict[str, object]]:
+    contract, one, holder = world.bonds, account("newcomer"), account("holder").address
     _, host_key, transport_key, endpoint = member(one, 0)
-    boa.env.set_balance(one.address, STAKE)
-    world.bonds.admit(one.address, sender=world.owner)
-    gas = transaction_gas(
-        world.bonds, lambda: world.bonds.join(host_key, transport_key, endpoint, value=STAKE, sender=one.address)
+    for who in (one.address, holder):
+        boa.env.set_balance(who, 10 * STAKE)
+    contract.admit(one.address, sender=world.owner)
+    joined = transaction_gas(
+        contract, lambda: contract.join(host_key, transport_key, endpoint, 500, value=STAKE, sender=one.address)
     )
-    return [figure("join as a voucher", gas)]
+    deposited = transaction_gas(contract, lambda: contract.deposit(value=1, sender=one.address))
+    delegated = transaction_gas(contract, lambda: contract.delegate(one.address, value=STAKE, sender=holder))
+    position = contract.position_count()
+    fees = fee_rows(world, position, [*(each.address for each in world.vouchers[:3]), one.address])
+    unbonded = transaction_gas(contract, lambda: contract.unbond(position, STAKE // 2, sender=holder))
+    boa.env.time_travel(seconds=contract.unbonding_seconds())
+    withdrawn = transaction_gas(contract, lambda: contract.withdraw(1))
+    statements = [evidence(world, one, amount) for amount in (1, 2)]
+    reported = transaction_gas(contract, lambda: contract.report(*statements, sender=holder))
+    return [
+        figure("join as a voucher", joined),
+        figure("deposit", deposited),
+        figure("delegate", delegated),
+        figure("unbond a part", unbonded),
+        figure("withdraw", withdrawn, None, "from Bonds"),
+        figure("report, two attestations of one deposit", reported),
+        *fees,
+    ]
+
+
+def fee_rows(world: World, position: int, operators: list[str]) -> list[dict[str, object]]:
+    """Crediting to operators, the last of whom holds a position, and claiming what that earned."""
+    contract, hub, token = world.bonds, str(world.hub.address), world.token
+    token.mint(contract.address, 2 * STAKE, sender=hub)
+    gas = [
+        transaction_gas(contract, lambda: contract.credit(token.address, operators, STAKE, sender=hub))
+        for _ in range(2)
+    ]
+    claimed = transaction_gas(contract, lambda: contract.claim(position, token.address))
+    commission = transaction_gas(contract, lambda: contract.claim_commission(token.address, sender=operators[-1]))
+    return [
+        figure("credit fees to 4 operators, first of a token", gas[0], None, "Hub.distribute calls it"),
+        figure("credit fees to 4 operators", gas[1], None, "Hub.distribute calls it"),
+        figure("claim a position's fees", claimed),
+        figure("claim_commission", commission),
+    ]
+
+
+def evidence(world: World, by: LocalAccount, amount: int) -> tuple[int, list[bytes], bytes]:
+    """An attestation of one deposit, as `report` takes it."""
+    values = world.deposit("evidence", amount)
+    words = [value if isinstance(value, bytes) else int(str(value), 0).to_bytes(32, "big") for value in values]
+    return 1, words, world.attest("DepositAttestation", *values, by=[by])[0]
 
 
 def run() -> list[dict[str, object]]:
@@ -157,7 +201,7 @@ def run() -> list[dict[str, object]]:
             *deposits(world),
             *payouts(world),
             *groups(world),
-            *joining(world),
+            *bonds(world),
         ]
 
 
