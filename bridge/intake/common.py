@@ -160,7 +160,7 @@ def is_placeholder(deposit: Deposit) -> bool:
 
 def completed(deposit: Deposit, row: DepositTermsRow, amount: Satoshi) -> Deposit:
     """A placeholder with what the coin and its terms say."""
-    return replace(deposit, script=row.script, delay=row.delay, amount=amount)
+    return replace(deposit, script=row.script, delay=row.delay, amount=amount, recipient=row.recipient)
 
 
 def placeholder(

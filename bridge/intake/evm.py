@@ -50,7 +50,7 @@ class EvmIntake:
                     await uow.node_meta.put(epoch_fact(origin.chain.id), str(event.epoch).encode())
                 case _:
                     pass
-        self._advance(steps, batch.last.number)
+        self._advance(steps, origin.chain.id, batch.last.number)
         await uow.cursors.put(evm_cursor(origin.chain.id), cursor_of(batch.last))
         await steps.save()
 
@@ -58,12 +58,15 @@ class EvmIntake:
         """The policy of an asset changed, or an asset became known: look again at each deposit that is undecided."""
         for row in await uow.transfers.by_stage(TransferKind.DEPOSIT, *_UNDECIDED, chain=chain):
             steps.adopt(row)
-        self._advance(steps, tip)
+        self._advance(steps, chain, tip)
 
-    def _advance(self, steps: Steps, tip: BlockHeight) -> None:
-        """All that a vault's contract tells here is final: a deposit is decided as soon as its asset is known."""
+    def _advance(self, steps: Steps, chain: bytes, tip: BlockHeight) -> None:
+        """All that a vault's contract tells here is final: a deposit is decided as soon as its asset is known.
+
+        `tip`: of `chain`; it says nothing about the deposits of other chains that the steps hold.
+        """
         for id_, deposit in list(steps.deposits.items()):
-            if deposit.lock is not None:
+            if deposit.lock is not None and self._context.chain_of(deposit) == chain:
                 steps.step_deposit(id_, deposits.Tip(tip, self._context.evm_terms(deposit.asset)))
 
     async def _load(self, steps: Steps, origin: EvmOrigin, events: Sequence[e.LockboxEvent]) -> None:
@@ -103,7 +106,8 @@ class EvmIntake:
             steps.add_deposit(deposit, Note(f"lock seen in block {height}", event.at.transaction, origin.chain.caip2))
             return
         if is_placeholder(known):
-            whole = replace(known, script=deposit.script, amount=deposit.amount, lock=deposit.lock)
+            d = deposit  # the Hub's bar does not name the recipient
+            whole = replace(known, script=d.script, amount=d.amount, recipient=d.recipient, lock=d.lock)
             steps.replace_deposit(whole)
         steps.step_deposit(id_, Seen(height))
 
@@ -175,7 +179,8 @@ class EvmIntake:
             steps.alarm(id_, f"the vault of {origin.chain.caip2} sent back a deposit that it never had")
             return
         deposit = steps.deposits[id_]
-        if deposit.lock is not None and (event.payee, event.amount) != (deposit.lock.sender, deposit.amount):
+        due = (None if deposit.lock is None else deposit.lock.sender, deposit.amount, 0)
+        if (event.payee, event.amount, event.fee) != due:
             steps.alarm(id_, f"the vault of {origin.chain.caip2} sent a deposit back otherwise than it came")
         spend = Spend(event.at.transaction, event.at.block.number, Purpose.RETURN)
         steps.step_deposit(id_, deposits.Spent(spend))

@@ -80,6 +80,9 @@ class Intake:
         self._tail = None if stored is None else Tail.decode(stored)
         await self._context.directory.refresh(groups)
         self._watched.add_scripts(self._context.directory.vault_scripts)
+        for chain in self._context.directory.origins:
+            # What waits for its asset is looked at again with these when the native chain registers it.
+            await self.evm_cursor(chain)
 
     async def start_at(self, block: BlockRef) -> None:
         """Begin to follow bitcoin after `block`, unless the database knows better.
@@ -148,6 +151,7 @@ class Intake:
                 if stored is not None and stored.number >= batch.first:
                     # A commit took effect whose answer was lost: to apply it again would count what is held again.
                     self.evm_cursors[chain] = stored
+                    self.changed.set()
                     return
                 await self._evm.apply(uow, self._context.directory.origins[chain], batch)
                 await uow.commit()
