@@ -87,6 +87,7 @@ async def test_a_bar_that_comes_before_its_coin_waits_for_it_too(chains: Chains)
     deposit = await chains.deposit(txid)
     assert deposit is not None
     assert (deposit.stage, deposit.minted) == (Stage.RETURNING, None)
+    assert deposit.recipient == terms.recipient, "the Hub's bar does not name it: the deposit's terms do"
 
 
 async def test_a_late_announcement_is_searched_for_in_the_blocks_that_were_read(chains: Chains) -> None:
