@@ -18,6 +18,7 @@ from adapters.bitcoin.taproot import tap_tweak
 from adapters.bitcoin.transactions import UnsignedTx, parse_transaction
 from bridge import policy
 from bridge.codec import decode, decode_deposit, decode_payout
+from bridge.halts import check_not_halted
 from bridge.intake.common import Context
 from bridge.intake.intake import Intake
 from bridge.ledger import coins_of, deposits_of, withdrawals_of
@@ -27,6 +28,8 @@ from bridge.promised_fees import funds, promise_fee
 from bridge.refusals import InputNotOurs, MalformedProposal, NotYet
 from bridge.storage import Database, TransactionPurpose, TransferKind, View
 from bridge.sweep_claims import SweepClaims
+from bridge.vault_authorizer import VaultAuthorizer
+from bridge.vault_requests import VAULT_KINDS
 from foundation.errors import BadInput, CausewayError
 from foundation.quantities import BlockHeight, Satoshi
 from mpc.ports import SigningItem, Tweak
@@ -46,21 +49,27 @@ class Checked:
 class StoremanAuthorizer:
     """Checks what coordinators propose; this node's own proposals too."""
 
-    def __init__(self, database: Database, context: Context, intake: Intake) -> None:
+    def __init__(self, database: Database, context: Context, intake: Intake, vaults: VaultAuthorizer) -> None:
+        """`vaults`: who checks what is proposed for vaults on EVM chains."""
         self._database = database
         self._context = context
         self._intake = intake
+        self._vaults = vaults
         self._claims = SweepClaims()
         self._one_at_a_time = asyncio.Lock()
 
     async def authorize(self, proposer: bytes, group: bytes, kind: str, body: bytes) -> tuple[SigningItem, ...]:
-        """The items to sign for a proposal; `kind` is its purpose, `body` a `TransactionProposal`.
+        """The items to sign for a proposal; `kind` is its purpose.
+
+        `body`: a `TransactionProposal`; a `VaultRequest`'s where the kind is one of `VAULT_KINDS`.
 
         Raises:
             Refused: a subclass says why. NotYet: this node has not seen what the proposal rests on.
             BadInput: it is malformed.
         """
         try:
+            if kind in VAULT_KINDS:
+                return await self._vaults.authorize(group, kind, body)
             checked = await self._check(proposer, group, kind, body)
         except CausewayError as error:
             name = self._context.directory.name_of(proposer)
@@ -114,6 +123,7 @@ class StoremanAuthorizer:
         payout = decode_payout(row)
         if payout.group != group:
             raise MalformedProposal("group", "did not reserve this payout")
+        await check_not_halted(view, payout.asset, self._context.clock())
         transaction = await _transaction(view, proposal)
         await self._payout_rules(view, transaction, payout, await self._signed_before(view, transaction, payout))
         return Checked(transaction, _vault_items(transaction, key))

@@ -9,10 +9,11 @@ import structlog
 from adapters.bitcoin.primitives import OutPoint
 from adapters.native.chain import NativeChain
 from adapters.native.eip712 import account_of_secret, sign_digest
-from bridge import policy
+from bridge import policy, vault_books
 from bridge.codec import decode, decode_deposit, decode_payout, decode_withdrawal, encode
 from bridge.coin_needs import check_needed
 from bridge.deposits import REFUSAL_CODES
+from bridge.halts import check_not_halted
 from bridge.intake.common import Clock, Context
 from bridge.intake.intake import Intake
 from bridge.ledger import balance, vault_view
@@ -105,8 +106,11 @@ class Cosigner:
 
     async def _check_reservation(self, view: View, proposer: bytes, proposal: ReserveProposal) -> tuple[bytes, bytes]:
         self._check_member(proposal.group, proposer)
-        if proposal.group != self._context.directory.active:
+        chain = self._context.directory.groups[proposal.group].chain
+        if proposal.group != self._context.directory.active_of(chain):
             raise MalformedProposal("group", "does not serve the chain")
+        if chain in self._context.directory.origins:
+            return await self._check_vault_reservation(view, chain, proposal)
         tip = self._intake.tip
         rows = await view.transfers.get_many(proposal.withdrawals)
         if tip is None or len(rows) != len(set(proposal.withdrawals)):
@@ -116,6 +120,7 @@ class Cosigner:
         withdrawals = [decode_withdrawal(rows[id_]) for id_ in proposal.withdrawals]
         if any(w.asset != self._context.directory.asset for w in withdrawals):
             raise MalformedProposal("withdrawals", "are of another asset")
+        await check_not_halted(view, self._context.directory.asset, self._clock())
         live = None
         if withdrawals[0].payout is not None:
             row = await view.payouts.get(withdrawals[0].payout)
@@ -133,6 +138,29 @@ class Cosigner:
         )
         subject = live.payout_id if live else payout_id(proposal.group, proposal.withdrawals, ids[0])
         return digest, subject
+
+    async def _check_vault_reservation(
+        self, view: View, chain: bytes, proposal: ReserveProposal
+    ) -> tuple[bytes, bytes]:
+        """On an EVM chain there are no coins to bind: the vault's contract pays each number once, whoever signs."""
+        if proposal.inputs:
+            raise MalformedProposal("inputs", "a vault's contract has no coins to bind")
+        ids = proposal.withdrawals
+        if not 1 <= len(set(ids)) == len(ids) <= self._context.policy.max_withdrawals:
+            raise MalformedProposal("withdrawals", f"1 to {self._context.policy.max_withdrawals} different ones")
+        withdrawals = [await vault_books.withdrawal_by_id(view, id_) for id_ in ids]
+        asset = withdrawals[0].asset
+        if any(withdrawal.asset != asset for withdrawal in withdrawals):
+            raise MalformedProposal("withdrawals", "are of different assets")
+        if self._context.directory.chain_of(asset) != chain:
+            raise MalformedProposal("withdrawals", "are of another chain")
+        policy.check_requested(withdrawals)
+        if self._context.directory.policy_of(asset).denied:
+            raise MalformedProposal("withdrawals", "their asset is denied: their owners can cancel them")
+        await check_not_halted(view, asset, self._clock())
+        (await vault_books.balance(view, self._context.directory, asset)).check()
+        digest = self._native.hub_digests.payout_reservation(proposal.group, asset, ids, [])
+        return digest, payout_id(proposal.group, ids, bytes(32))
 
     async def _check_bar(self, view: View, proposer: bytes, proposal: BarProposal) -> tuple[bytes, bytes]:
         row = await view.transfers.get(proposal.deposit)

@@ -106,6 +106,7 @@ class Payout:
     confirmed: Confirmed | None = None
     stranger: bytes | None = None  # the transaction that spends the anchor and is no version of this payout
     settled: bytes | None = None  # the txid for which the Hub burnt the tokens
+    signers: int = 0  # bitmap of the group's members who co-signed the reservation
 
     @property
     def anchor(self) -> OutPoint:
@@ -124,6 +125,7 @@ class Replaced:
 
     inputs: tuple[OutPoint, ...]
     version: int
+    signers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +238,8 @@ def step(payout: Payout, change: Change) -> tuple[Payout, tuple[Effect, ...]]:
 
 def _apply(payout: Payout, change: Change) -> tuple[Payout, tuple[Effect, ...]]:
     match change:
-        case Replaced(inputs, version):
-            return _replaced(payout, inputs, version)
+        case Replaced():
+            return _replaced(payout, change)
         case InChain(confirmed):
             return _in_chain(payout, confirmed)
         case OutOfChain():
@@ -260,13 +262,15 @@ def _spent_by(payout: Payout, confirmed: Confirmed | None, stranger: bytes | Non
     return replace(payout, stage=stage, confirmed=confirmed, stranger=stranger)
 
 
-def _replaced(payout: Payout, inputs: tuple[OutPoint, ...], version: int) -> tuple[Payout, tuple[Effect, ...]]:
+def _replaced(payout: Payout, change: Replaced) -> tuple[Payout, tuple[Effect, ...]]:
+    inputs, version = change.inputs, change.version
     if version <= payout.version:
         return payout, ()
     if not payout.is_bound or payout.anchor not in inputs:
         raise AnchorChanged(payout.payout_id)
     ordered = (payout.anchor, *(coin for coin in inputs if coin != payout.anchor))
-    return replace(payout, inputs=ordered, version=version), (Note(f"reserved anew, version {version}"),)
+    after = replace(payout, inputs=ordered, version=version, signers=change.signers)
+    return after, (Note(f"reserved anew, version {version}"),)
 
 
 def _in_chain(payout: Payout, confirmed: Confirmed) -> tuple[Payout, tuple[Effect, ...]]:

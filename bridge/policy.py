@@ -187,7 +187,7 @@ def check_reservation(
     if len({withdrawal.asset for withdrawal in withdrawals}) != 1:
         raise MalformedProposal("withdrawals", "are of different assets")
     if live is None:
-        _check_requested(withdrawals)
+        check_requested(withdrawals)
     else:
         _check_replacement(live, withdrawals, inputs)
     own = None if live is None else live.payout_id
@@ -216,7 +216,8 @@ def _check_payable(withdrawals: Sequence[Withdrawal], inputs: int, limits: Limit
             raise FeeAboveMaximum(withdrawal.withdrawal_id, share, withdrawal.max_fee)
 
 
-def _check_requested(withdrawals: Sequence[Withdrawal]) -> None:
+def check_requested(withdrawals: Sequence[Withdrawal]) -> None:
+    """Raises `NotPayable` for a withdrawal that is bound to a payout already, or over."""
     for withdrawal in withdrawals:
         if withdrawal.stage is not WithdrawalStage.REQUESTED:
             raise NotPayable(withdrawal.withdrawal_id, withdrawal.stage)

@@ -179,3 +179,46 @@ class DepositNotRefused(Refused):
         self.deposit_id = deposit_id
         self.stage = stage
         super().__init__(f"deposit {deposit_id.hex()} is {stage}, not refused")
+
+
+class UnaskedPayment(Refused):
+    """A release pays what nobody asked for, or otherwise than it was asked for. Fields: number, problem."""
+
+    def __init__(self, number: int, problem: str) -> None:
+        self.number = number
+        self.problem = problem
+        super().__init__(f"payment {number}: {problem}")
+
+
+class WrongEpoch(Refused):
+    """The vault obeys the key of another epoch. Fields: proposed, present."""
+
+    def __init__(self, proposed: int, present: int) -> None:
+        self.proposed = proposed
+        self.present = present
+        super().__init__(f"the vault's key is of epoch {present}, the proposal is for {proposed}")
+
+
+class NotCancellable(Refused):
+    """A payment that may still be made, or was made, is to be cancelled. Fields: number, problem."""
+
+    def __init__(self, number: int, problem: str) -> None:
+        self.number = number
+        self.problem = problem
+        super().__init__(f"payment {number} is not to be cancelled: {problem}")
+
+
+class WrongConfiguration(Refused):
+    """An asset's configuration is not what the Registry says. Fields: problem."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"the Registry says otherwise: {problem}")
+
+
+class AssetHalted(Retryable):
+    """The vouchers have halted the asset: nothing of it is reserved or signed. Fields: until (seconds since 1970)."""
+
+    def __init__(self, until: int) -> None:
+        self.until = until
+        super().__init__(f"the vouchers have halted the asset until {until} (seconds since 1970)")

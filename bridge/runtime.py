@@ -29,6 +29,13 @@ from bridge.agents.storeman.payments import Pay, Sweep
 from bridge.agents.storeman.reservations import Reserve
 from bridge.agents.storeman.returns import BarMints, ReturnDeposits
 from bridge.agents.storeman.signing import Signing
+from bridge.agents.vaults.carrying import CarryToVaults
+from bridge.agents.vaults.describing import Describe
+from bridge.agents.vaults.distributing import Distribute
+from bridge.agents.vaults.following import follow_evm
+from bridge.agents.vaults.guarding import Guard
+from bridge.agents.vaults.reserving import ReserveOnVaults
+from bridge.agents.vaults.signing import SignForVaults
 from bridge.agents.voucher import Attest, Submit, TakeAttestations
 from bridge.authorizer import StoremanAuthorizer
 from bridge.beginning import first_block
@@ -37,11 +44,12 @@ from bridge.directory import Directory
 from bridge.incidents import DatabaseIncidents
 from bridge.intake.common import Context
 from bridge.intake.intake import Intake
-from bridge.messages import ATTESTATIONS, CONFIRM_KEY, COSIGN, TRANSACTION
+from bridge.messages import ATTESTATIONS, CONFIRM_KEY, COSIGN, SIGNATURE, TRANSACTION
 from bridge.settings import Role, Settings
 from bridge.signals import Signal
 from bridge.status import ChainStatus, Heartbeat
 from bridge.storage import CommitHook, Database, DatabaseJournal
+from bridge.vault_authorizer import VaultAuthorizer
 from foundation.errors import CausewayError, Retryable
 from foundation.quantities import BlockHeight
 from mpc.cluster import Cluster
@@ -86,11 +94,15 @@ async def run_node(
         native_read, in_step = asyncio.Event(), asyncio.Event()
         notices = BlockNotices(settings.bitcoin.zmq, settings.bitcoin.poll_seconds)
         stack.push_async_callback(notices.close)
-        heartbeat = Heartbeat(office, runners, bitcoin, native, office.peers.endpoint)
+        evm = {section.chain: ChainStatus("the native chain is read first") for section in settings.evm}
+        heartbeat = Heartbeat(office, runners, bitcoin, native, evm, office.peers.endpoint)
         _LOG.info("running", name=settings.node.name, role=settings.node.role, endpoint=office.peers.endpoint)
         async with asyncio.TaskGroup() as group:
             group.create_task(_follow_bitcoin(office, notices, bitcoin, native_read, in_step), name="bitcoin follower")
             group.create_task(_follow_native(office, native, native_read), name="native follower")
+            for section in settings.evm:
+                following = follow_evm(office, section, evm[section.chain], native_read)
+                group.create_task(following, name=f"follower of {section.chain}")
             group.create_task(heartbeat.run(), name="heartbeat")
             for runner in runners:
                 group.create_task(_run(runner, in_step), name=runner.duty.name)
@@ -106,7 +118,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, password: str, commit
     deployment = Deployment.load(settings.path(settings.native.deployment))
     database = await _until_up("database", lambda: Database.open(settings.database_url, commit_hook=commit_hook))
     stack.push_async_callback(database.close)
-    await _until_up("database", lambda: _claim(database, deployment.network, identity.host_key))
+    await _until_up("database", lambda: _claim(database, deployment.network, identity.host_key, settings.chain))
     bitcoin = _bitcoin_rpc(settings)
     stack.push_async_callback(bitcoin.close)
     rpc = EvmRpc(settings.native.url, reverted=typed_revert)
@@ -129,7 +141,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, password: str, commit
         identity,
         peers,
         keystore,
-        StoremanAuthorizer(database, context, intake),
+        StoremanAuthorizer(database, context, intake, VaultAuthorizer(database, context, _patience(settings))),
         directory,
         DatabaseIncidents(database),
         NonceJournal(settings.path(settings.node.keystore).with_name(_NONCES)),
@@ -162,11 +174,18 @@ def _bitcoin_rpc(settings: Settings) -> BitcoinRpc:
     return BitcoinRpc(section.url, section.user, section.password)
 
 
-async def _claim(database: Database, network: bytes, host_key: bytes) -> None:
+def _patience(settings: Settings) -> dict[bytes, int]:
+    """For each EVM chain that this node serves (id): how long a payment that fails waits to be claimed, in ms."""
+    return {section.id: int(section.give_back_after_seconds * 1000) for section in settings.evm}
+
+
+async def _claim(database: Database, network: bytes, host_key: bytes, chain: bytes) -> None:
     """Refuse a database of another network or another node. Raises `WrongDatabase`."""
     async with database.unit() as uow:
         await uow.node_meta.claim("network", network)
         await uow.node_meta.claim("host_key", host_key)
+        await uow.transfers.adopt_chain(chain)  # from before there were other chains than bitcoin
+        await uow.payouts.adopt_chain(chain)
         await uow.commit()
 
 
@@ -194,11 +213,19 @@ def _work(office: Office) -> tuple[list[Duty], dict[str, Callable[..., Awaitable
     """The duties of a node, and the requests that it answers, by its role."""
     post = Post(office)
     if office.settings.node.role is Role.VOUCHER:
-        return [post, Attest(office), Submit(office)], {ATTESTATIONS: TakeAttestations(office).on_attestations}
+        watching: list[Duty] = [
+            post,
+            Attest(office),
+            Submit(office),
+            Describe(office),
+            Guard(office),
+            Distribute(office),
+        ]
+        return watching, {ATTESTATIONS: TakeAttestations(office).on_attestations}
     o = office
     cosigner = Cosigner(o.identity, o.keystore, o.native, o.database, o.context, o.intake, o.clock)
     cosigning, signing = Cosigning(office, cosigner), Signing(office)
-    pay = Pay(office, signing)
+    pay, for_vaults = Pay(office, signing), SignForVaults(office)
     duties: list[Duty] = [
         post,
         CreateGroup(office, cosigning),
@@ -209,11 +236,15 @@ def _work(office: Office) -> tuple[list[Duty], dict[str, Callable[..., Awaitable
         Sweep(office, signing),
         Broadcast(office, signing),
         Bump(office, signing, pay),
+        ReserveOnVaults(office, cosigning),
+        for_vaults,
+        CarryToVaults(office),
     ]
     answers: dict[str, Callable[..., Awaitable[bytes | None]]] = {
         COSIGN: cosigner.on_cosign,
         CONFIRM_KEY: cosigner.on_confirm_key,
         TRANSACTION: signing.on_transaction,
+        SIGNATURE: for_vaults.on_signature,
     }
     return duties, answers
 

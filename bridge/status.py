@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
+from adapters.evm.endpoints import Endpoints
 from bridge.agents.duty import DutyStatus, Runner
 from bridge.agents.office import Office
 from bridge.incidents import is_excluded
 from bridge.ledger import balance
 from foundation.errors import CausewayError
 from foundation.quantities import UnixMs
+from registry.caip import ChainId
 from registry.groups import GroupStatus
 
 STATUS: Final = "status"
@@ -37,12 +39,20 @@ class Heartbeat:
     """Writes the status."""
 
     def __init__(
-        self, office: Office, runners: list[Runner], bitcoin: ChainStatus, native: ChainStatus, endpoint: str
+        self,
+        office: Office,
+        runners: list[Runner],
+        bitcoin: ChainStatus,
+        native: ChainStatus,
+        evm: Mapping[str, ChainStatus],
+        endpoint: str,
     ) -> None:
+        """`evm`: how following each EVM chain goes, by its CAIP-2 name."""
         self._office = office
         self._runners = runners
         self._bitcoin = bitcoin
         self._native = native
+        self._evm = evm
         self._endpoint = endpoint
         self._started_at = office.clock()
 
@@ -73,6 +83,7 @@ class Heartbeat:
             "endpoint": self._endpoint,
             "bitcoin": self._bitcoin_status(),
             "native": self._native_status(),
+            "evm": self._evm_status(),
             "groups": self._groups(),
             "peers": self._peers(),
             **await self._money(),
@@ -91,6 +102,22 @@ class Heartbeat:
         place = {"block": None, "hash": None} if at is None else {"block": at.number, "hash": at.hash.hex()}
         return {**self._native.as_json(), **place}
 
+    def _evm_status(self) -> list[dict[str, Any]]:
+        found = []
+        for name, status in self._evm.items():
+            chain = ChainId.parse(name).id
+            at, outpost = self._office.intake.evm_cursors.get(chain), self._office.outposts.get(chain)
+            found.append(
+                {
+                    "chain": name,
+                    **status.as_json(),
+                    "block": None if at is None else at.number,
+                    "hash": None if at is None else at.hash.hex(),
+                    "endpoints": {} if outpost is None else _endpoints(outpost.endpoints),
+                }
+            )
+        return found
+
     def _groups(self) -> list[dict[str, Any]]:
         return [
             {
@@ -102,7 +129,7 @@ class Heartbeat:
                 "size": len(group.members),
                 "epoch": group.epoch,
                 "status": "active" if group.status is GroupStatus.ACTIVE else "proposed",
-                "serves": group.id == self._office.directory.active,
+                "serves": group.id == self._office.directory.active_of(group.chain),
             }
             for group in self._office.directory.groups.values()
         ]
@@ -143,3 +170,8 @@ class Heartbeat:
 
 def _duty(status: DutyStatus) -> dict[str, Any]:
     return {"state": status.state, "problem": status.problem, "at_ms": status.at}
+
+
+def _endpoints(endpoints: Endpoints) -> dict[str, str]:
+    """What is wrong with each endpoint, by name; nothing where it answers well."""
+    return {name: str(endpoints.faults.get(name, "")) for name in endpoints.names}

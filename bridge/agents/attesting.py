@@ -11,7 +11,7 @@ from adapters.bitcoin.primitives import OutPoint
 from bridge.codec import decode, decode_deposit, decode_payout, decode_withdrawal
 from bridge.deposits import Deposit, Stage
 from bridge.directory import Directory
-from bridge.intake.common import WANTED_ENDS, WANTED_HALTS, Context, described_fact, maker_fact
+from bridge.intake.common import EVERYTHING, WANTED_ENDS, WANTED_HALTS, Context, described_fact, maker_fact
 from bridge.intake.releases import given_back
 from bridge.messages import (
     AnchorSeen,
@@ -46,8 +46,11 @@ async def claims_due(view: View, tip: BlockHeight, settled_depth: int, context: 
     `tip`: of bitcoin.
     """
     due = [*await _halts(view), *await _introductions(view, context.directory), *await _cancellations(view, context)]
+    halts = await wanted(view, WANTED_HALTS)
     for row in await view.transfers.by_stage(TransferKind.DEPOSIT, Stage.FINAL):
         deposit = decode_deposit(row)
+        if deposit.asset in halts or EVERYTHING in halts:
+            continue  # this voucher doubts that it is backed: it says no more of it until a person has looked
         due.append(Due(deposit.deposit_id, deposit_claim(deposit), (deposit.deposit_id,)))
     for payout_row in await view.payouts.by_stage(PayoutStage.PAID, PayoutStage.RESERVED):
         payout = decode_payout(payout_row)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -17,6 +17,7 @@ from adapters.evm.sender import TxSender
 from adapters.native.calls import NativeCall
 from adapters.native.chain import NativeChain
 from bridge import rota
+from bridge.agents.vaults.outpost import Outpost
 from bridge.directory import Directory
 from bridge.intake.common import Clock, Context
 from bridge.intake.intake import Intake
@@ -93,6 +94,8 @@ class Office:
     cluster: Cluster
     clock: Clock
     changed: Signal
+    outposts: dict[bytes, Outpost] = field(default_factory=dict)
+    """The EVM chains that this node serves and that have a vault, by their ids."""
 
     @property
     def directory(self) -> Directory:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bridge.agents.office import Office
 from bridge.codec import decode, encode
-from bridge.messages import ATTESTATIONS, MAX_BATCH, TRANSACTION, Attestation, Attestations, SharedTransaction, Taken
+from bridge.messages import ATTESTATIONS, MAX_BATCH, SIGNATURE, TRANSACTION, Attestation, Attestations, Taken
 from bridge.storage import OutboxRow, UnitOfWork
 from foundation.errors import BadInput, CausewayError
 from foundation.quantities import UnixMs
@@ -21,6 +21,9 @@ from mpc.cluster_errors import PeerSilent
 _LOG: Final = structlog.get_logger(__name__)
 ATTESTATION: Final = "attestation"
 SIGNED_TRANSACTION: Final = "transaction"
+SIGNED_FOR_VAULT: Final = "signature"
+_REQUESTS: Final = {SIGNED_TRANSACTION: TRANSACTION, SIGNED_FOR_VAULT: SIGNATURE}
+"""What a kind of delivery asks the peer."""
 _ANSWER_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 0.25
 _FIRST_PAUSE_MS: Final = 100
@@ -98,9 +101,8 @@ class Post:
                 for row, _ in batch:
                     del left[row.id]
             for row, body in items:
-                if row.kind == SIGNED_TRANSACTION:
-                    decode(body, SharedTransaction, "outbox")
-                    await self._done([row], [await self._ask(peer, TRANSACTION, body) is not None])
+                if row.kind in _REQUESTS:
+                    await self._done([row], [await self._ask(peer, _REQUESTS[row.kind], body) is not None])
                     del left[row.id]
         except PeerSilent as error:
             _LOG.debug("not delivered", peer=self._office.directory.name_of(peer), problem=str(error))

@@ -44,6 +44,11 @@ def epoch_fact(chain: bytes) -> str:
     return f"epoch:{chain.hex()}"
 
 
+def failed_fact(chain: bytes, number: int) -> str:
+    """Node fact: when this node saw that a vault's payment failed, in milliseconds since 1970, in decimal."""
+    return f"failed:{chain.hex()}:{number}"
+
+
 def supply_fact(asset: bytes) -> str:
     """As `SUPPLY`, of an asset of an EVM chain."""
     return f"supply:{asset.hex()}"

@@ -13,7 +13,7 @@ from bridge import deposits
 from bridge.codec import encode
 from bridge.deposits import Deposit, Lock, Note, Purpose, Seen, Spend, Stage
 from bridge.directory import EvmOrigin
-from bridge.intake.common import Context, epoch_fact, evm_cursor, is_placeholder
+from bridge.intake.common import Context, epoch_fact, evm_cursor, failed_fact, is_placeholder
 from bridge.intake.releases import look_at_payout
 from bridge.intake.steps import Steps
 from bridge.storage import ReleaseOutcome, ReleaseRow, TransferKind, UnitOfWork, VaultAssetRow
@@ -130,6 +130,8 @@ class EvmIntake:
             event.at.block.number,
         )
         await uow.releases.put(row)
+        if failed:
+            await uow.node_meta.put(failed_fact(origin.chain.id, event.number), str(self._context.clock()).encode())
         # What waits for its payee's claim is still in the vault, but it is nobody else's: it backs no tokens.
         await self._hold(uow, origin, event.asset, -(event.amount + event.fee))
         if event.number >= RETURN:

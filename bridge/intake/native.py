@@ -18,6 +18,7 @@ from bridge import deposits, payouts
 from bridge.codec import encode
 from bridge.deposits import Note
 from bridge.directory import GroupUnknown
+from bridge.earned import VOUCHERS, note_distributed, note_earned
 from bridge.intake.bitcoin import BitcoinIntake
 from bridge.intake.common import (
     GROUPS,
@@ -108,8 +109,11 @@ class NativeIntake:
             case e.DepositMinted() if self._is_known(event.asset):
                 await self._minted(steps, event)
                 await self._supply(uow, event.asset, event.minted)
+                if event.fee:
+                    await note_earned(uow, event.asset, VOUCHERS, event.attesters)
             case e.FeesDistributed():
                 await self._supply(uow, event.asset, event.amount)
+                await note_distributed(uow, event.asset, event.group, event.signers)
             case e.DepositReturned() if self._is_known(event.asset):
                 await self._returned(steps, event)
             case e.WithdrawalRequested() if self._is_known(event.asset):
@@ -215,9 +219,11 @@ class NativeIntake:
     ) -> None:
         inputs = tuple(OutPoint(txid, vout) for txid, vout in event.inputs)
         if await steps.load_payout(event.id) is not None:
-            steps.step_payout(event.id, payouts.Replaced(inputs, event.version))
+            steps.step_payout(event.id, payouts.Replaced(inputs, event.version, event.signers))
             return
-        payout = Payout(event.id, event.group, event.asset, event.withdrawals, inputs, event.version)
+        payout = Payout(
+            event.id, event.group, event.asset, event.withdrawals, inputs, event.version, signers=event.signers
+        )
         await steps.load(event.withdrawals)
         steps.add_payout(payout)
         coins = f", {_count(len(inputs), 'coin')} for {_count(len(event.withdrawals), 'withdrawal')}" if inputs else ""
@@ -245,6 +251,9 @@ class NativeIntake:
         if payout is None:
             return
         await self._supply(uow, payout.asset, -event.burnt)
+        if event.service_fee:
+            await note_earned(uow, payout.asset, VOUCHERS, event.attesters)
+            await note_earned(uow, payout.asset, payout.group, payout.signers)
         steps.step_payout(event.id, payouts.Settled(event.txid, event.at.transaction))
         for withdrawal in payout.withdrawals:
             state = steps.withdrawals[withdrawal]

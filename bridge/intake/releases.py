@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from adapters.evm.lockbox.types import NATIVE_COIN
 from bridge import payouts
-from bridge.codec import decode_withdrawal
 from bridge.directory import Directory
 from bridge.intake.steps import Steps
-from bridge.payouts import Confirmed, InChain, Payout, PayoutStage, Withdrawal, WithdrawalStage
+from bridge.payouts import Confirmed, InChain, Payout, Withdrawal
 from bridge.storage import ReleaseOutcome, ReleaseRow, View
 from foundation.quantities import TokenUnits
 from registry.caip import AssetType, lockbox_asset
@@ -72,24 +71,3 @@ async def look_at_payout(view: View, steps: Steps, directory: Directory, payout:
     confirmed = Confirmed(last.transaction, last.height, fee, directory.shown(payout.asset, fee), text)
     steps.step_payout(payout.payout_id, InChain(confirmed))
     steps.step_payout(payout.payout_id, payouts.Tip(last.height, 1))
-
-
-async def unsettled(view: View, chain: bytes, asset: bytes) -> TokenUnits:
-    """What a vault has let go, or set aside, for withdrawals whose tokens are not burnt yet."""
-    total = 0
-    for row in await view.payouts.by_stage(*_LIVE, chain=chain):
-        for id_ in await view.payouts.withdrawals_of(row.id):
-            total += await _gone(view, chain, asset, id_)
-    return TokenUnits(total)
-
-
-_LIVE = (PayoutStage.RESERVED, PayoutStage.CONFIRMING, PayoutStage.PAID)
-
-
-async def _gone(view: View, chain: bytes, asset: bytes, withdrawal_id: bytes) -> int:
-    row = await view.transfers.get(withdrawal_id)
-    withdrawal = None if row is None else decode_withdrawal(row)
-    if withdrawal is None or withdrawal.asset != asset or withdrawal.stage is WithdrawalStage.SETTLED:
-        return 0
-    release = await view.releases.get(chain, withdrawal.number)
-    return 0 if release is None else release.amount + release.fee

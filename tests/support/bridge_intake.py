@@ -27,6 +27,7 @@ from bridge.payouts import Payout, Withdrawal
 from bridge.settings import PolicySection, TierSection
 from bridge.signals import Signal
 from bridge.storage import Database, DepositTermsRow
+from bridge.vault_authorizer import VaultAuthorizer
 from foundation.quantities import BlockHeight, TokenUnits, UnixMs, Wei
 from registry.assets import Asset, AssetPolicy
 from registry.chains import Chain, Vault
@@ -118,6 +119,11 @@ class Chains:
             e.GroupProposed(chains.at(), GROUP, CHAIN, 1, 1), e.GroupActivated(chains.at(), GROUP, CHAIN, 0, KEY)
         )
         return chains
+
+    def vaults(self) -> VaultAuthorizer:
+        """Who checks what is signed for vaults; a payment that fails waits a second."""
+        waits = dict.fromkeys(self.context.directory.origins, 1_000)
+        return VaultAuthorizer(self.database, self.context, waits)
 
     async def restarted(self) -> Chains:
         """The same database with nothing in memory."""

@@ -70,7 +70,7 @@ class Case:
     now: int = 0
 
     def authorizer(self) -> StoremanAuthorizer:
-        return StoremanAuthorizer(self.chains.database, self.chains.context, self.chains.intake)
+        return StoremanAuthorizer(self.chains.database, self.chains.context, self.chains.intake, self.chains.vaults())
 
     def proposal(self, fee: int) -> TransactionProposal:
         outputs = [PlainOutput(PAID - fee, PAYEE), PlainOutput(AMOUNT - PAID, VAULT)]

@@ -49,7 +49,9 @@ class Case:
 
     async def authorize(self, purpose: str, subject: bytes, coin: OutPoint, value: int) -> None:
         proposal = TransactionProposal(subject, [PlainOutpoint(coin.txid, coin.vout)], [PlainOutput(value, VAULT)])
-        authorizer = StoremanAuthorizer(self.chains.database, self.chains.context, self.chains.intake)
+        authorizer = StoremanAuthorizer(
+            self.chains.database, self.chains.context, self.chains.intake, self.chains.vaults()
+        )
         await authorizer.authorize(MEMBER.host_key, GROUP, purpose, encode(proposal))
 
 

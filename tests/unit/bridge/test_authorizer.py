@@ -31,7 +31,7 @@ class Case:
     coins: list[OutPoint]
 
     def authorizer(self) -> StoremanAuthorizer:
-        return StoremanAuthorizer(self.chains.database, self.chains.context, self.chains.intake)
+        return StoremanAuthorizer(self.chains.database, self.chains.context, self.chains.intake, self.chains.vaults())
 
     async def sweep(self, authorizer: StoremanAuthorizer, *coins: int, fee: int) -> None:
         inputs = [PlainOutpoint(self.coins[n].txid, self.coins[n].vout) for n in coins]

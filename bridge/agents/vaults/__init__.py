@@ -1,0 +1,1 @@
+"""The duties of storemen and vouchers that concern vaults on EVM chains."""
