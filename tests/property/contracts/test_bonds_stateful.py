@@ -29,8 +29,8 @@ from tests.support.bonds_contract import (
 )
 from tests.support.native_contracts import account
 
-EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "10"))
-STEPS = 25 if EXAMPLES <= 10 else 60
+EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "8"))
+STEPS = 25 if EXAMPLES <= 8 else 60
 
 LABELS = ("ann", "bea", "cem", "dan")
 PEOPLE = [account(label).address for label in LABELS]
@@ -357,8 +357,6 @@ class BondsMachine(RuleBasedStateMachine):
         total = sum(weights.values())
         assert tuple(self.bonds.weigh(PEOPLE)) == (total, total, bits)
         assert sorted(self.bonds.vouchers()) == sorted(active)
-        for one in PEOPLE:
-            assert self.bonds.weight_of(one) == weights.get(one, 0)
 
     @invariant()
     def nobody_owns_more_than_its_share(self) -> None:
