@@ -352,9 +352,8 @@ class BondsMachine(RuleBasedStateMachine):
     def weights_are_the_pools_of_active_vouchers(self) -> None:
         """Who is no voucher any more weighs nothing in the very next tally."""
         active = [one for one, its in self.model.operators.items() if its.voucher]
-        weights = {one: self.model.shares(one) for one in active}
         bits = sum(1 << (self.model.operators[one].index or 0) for one in active)
-        total = sum(weights.values())
+        total = sum(self.model.shares(one) for one in active)
         assert tuple(self.bonds.weigh(PEOPLE)) == (total, total, bits)
         assert sorted(self.bonds.vouchers()) == sorted(active)
 
