@@ -34,6 +34,7 @@ from registry.chains import Chain, Vault
 from registry.groups import Group, GroupStatus, Member
 from registry.ids import deposit_id
 from tests.support.bitcoin_chain import FakeChain, transaction
+from tests.support.bridge_database import fresh_database
 from tests.support.bridge_evm import EVM_GROUP, RECIPIENT, Asked, EvmSide
 
 ASSET, CHAIN, GROUP = b"a" * 32, b"c" * 32, b"g" * 32
@@ -103,7 +104,7 @@ class Chains:
     @classmethod
     async def open(cls, folder: Path, **policy: Any) -> Chains:
         """With an activated group, at bitcoin height 0; one confirmation is final."""
-        database = await Database.open(f"sqlite:///{folder / 'intake.db'}")
+        database = await fresh_database(folder / "intake.db")
         group = Group(GROUP, CHAIN, 1, (MEMBER,), 0, KEY, GroupStatus.ACTIVE)
         native = Native(groups={GROUP: group}, active=GROUP)
         directory = Directory(cast(Any, native), CHAIN, ASSET)

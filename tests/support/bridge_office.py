@@ -24,6 +24,7 @@ from foundation.quantities import BlockHeight, Satoshi, TokenUnits, UnixMs, Wei
 from mpc.identity import Identity
 from registry.groups import Member
 from registry.ids import deposit_id, withdrawal_id
+from tests.support.bridge_database import fresh_database
 
 ASSET, GROUP, TXID = b"a" * 32, b"g" * 32, b"t" * 32
 RECIPIENT = b"r" * 20
@@ -88,7 +89,7 @@ class World:
 
     @classmethod
     async def open(cls, folder: Path) -> World:
-        database = await Database.open(f"sqlite:///{folder / 'office.db'}")
+        database = await fresh_database(folder / "office.db")
         peers, sender = Peers(), Sender()
         me = identity(1)
         vouchers = VoucherSet(VOUCHERS, Wei(len(VOUCHERS)))
