@@ -21,6 +21,7 @@ from eth_abi.abi import decode, encode
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from contracts import artifacts
@@ -39,7 +40,7 @@ POLICY = (20_000, 1_000, 10_000, False, False, 0, 0, 0, 0)
 
 EVM_CAIP2 = "eip155:31337"
 EVM_COIN = EVM_CAIP2 + "/slip44:60"
-LOCKBOX = "0x" + "b0" * 20
+LOCKBOX = to_checksum_address("0x" + "b0" * 20)
 COIN_POLICY = (1_000, 0, 500, False, False, 0, 0, 0, 0)
 """The policy of the EVM chain's coin: nothing is swept there, so there is no deposit fee."""
 
@@ -226,7 +227,7 @@ def deposit_id(asset: bytes, txid: bytes, vout: int) -> bytes:
     return keccak(encode(["bytes32", "bytes32", "uint256"], (asset, txid, vout)))
 
 
-def policy_with(base: tuple[Any, ...] = POLICY, **changes: object) -> tuple[Any, ...]:
+def policy_with(base: tuple[Any, ...] = POLICY, **changes: Any) -> tuple[Any, ...]:
     """A policy with some of its fields changed, by name."""
     names = (
         "minimum_deposit", "deposit_fee", "minimum_withdrawal", "paused", "denied",
@@ -324,7 +325,7 @@ class World:
         spender = outpoint(label)[0]
         self.hub.void_payout(payout, spender, self.attest("AnchorSpent", payout, spender))
 
-    def set_policy(self, **changes: object) -> tuple[Any, ...]:
+    def set_policy(self, **changes: Any) -> tuple[Any, ...]:
         """Give the asset its first policy with some fields changed; the policy."""
         policy = policy_with(**changes)
         self.registry.set_asset_policy(self.asset, policy, sender=self.owner)

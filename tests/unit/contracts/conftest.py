@@ -9,6 +9,7 @@ import boa
 import pytest
 
 from tests.support.native_contracts import World, build_world
+from tests.support.native_vaults import EvmSide, add_evm_side
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,16 @@ def funded(world: World) -> World:
     """The same where account("user") holds 1,000,000 units and lets the Hub take them."""
     world.fund(1_000_000)
     return world
+
+
+@pytest.fixture
+def evm(world: World) -> EvmSide:
+    """The same world with an EVM chain: its coin, a group of its own (2 of 3), a vault, and no token yet."""
+    return add_evm_side(world)
+
+
+@pytest.fixture
+def rich(evm: EvmSide) -> EvmSide:
+    """The same where account("user") holds 10**18 units of the coin's token and lets the Hub take them."""
+    evm.fund(10**18)
+    return evm

@@ -93,7 +93,7 @@ def test_first_mint_deploys_the_token_and_pays_less_the_fee(world: World) -> Non
     minted = event(world.hub, "DepositMinted")
     assert minted == {
         "id": id_, "asset": world.asset, "recipient": USER, "amount": 100_000, "minted": 100_000 - FEE,
-        "txid": deposit[1], "vout": 0, "group": world.group,
+        "fee": 0, "attesters": 0b111, "txid": deposit[1], "vout": 0, "group": world.group,
     }  # fmt: skip
     assert world.hub.token_of(world.asset) == token
     assert world.hub.asset_of(token) == world.asset
@@ -105,7 +105,7 @@ def test_first_mint_deploys_the_token_and_pays_less_the_fee(world: World) -> Non
 
 def test_each_asset_has_a_token_of_its_own(world: World) -> None:
     """A second asset of the same chain gets another token; the same coin counts for each asset by itself."""
-    policy = (2, 1, 0, False)
+    policy = (2, 1, 0, *POLICY[3:])
     other = world.registry.register_asset(CAIP2 + "/x:1", world.chain, "X", "X", 2, policy, sender=world.owner)
     world.mint(world.deposit())
     world.mint(world.deposit(asset=other))
@@ -162,7 +162,7 @@ def test_smallest_deposit_mints_the_rest_after_the_fee(world: World) -> None:
 
 def test_group_of_another_chain_holds_nothing_of_this_asset(world: World) -> None:
     """An activated group of a different chain is no vault of the asset: no mint, no return, no announcement."""
-    chain = world.registry.register_chain("eip155:7", GENESIS, sender=world.owner)
+    chain = world.registry.register_chain("eip155:7", GENESIS, 0, sender=world.owner)
     fresh = accounts("fresh", 1)
     group = world.registry.propose_group(chain, 1, [member(fresh[0], 0)], sender=world.owner)
     world.activate(group, fresh, b"\x44" * 32)
@@ -183,10 +183,10 @@ def test_deposit_to_a_retired_group_is_still_minted(world: World) -> None:
 
 def test_paused_asset_mints_nothing_and_later_all(world: World) -> None:
     """A pause delays a mint; nothing is lost by it."""
-    world.registry.set_asset_policy(world.asset, (*POLICY[:3], True), sender=world.owner)
+    world.set_policy(paused=True)
     with refused("Hub: asset paused"):
         world.mint(world.deposit())
-    world.registry.set_asset_policy(world.asset, POLICY, sender=world.owner)
+    world.set_policy()
     world.mint(world.deposit())
 
 
@@ -220,7 +220,7 @@ def test_minted_deposit_is_never_returned(world: World) -> None:
 
 def test_return_works_while_paused_and_below_the_minimum(world: World) -> None:
     """What cannot be minted can be returned: too small, to the Hub itself, or while paused."""
-    world.registry.set_asset_policy(world.asset, (*POLICY[:3], True), sender=world.owner)
+    world.set_policy(paused=True)
     bring_return(world, amount=1)
 
 

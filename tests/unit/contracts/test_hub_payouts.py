@@ -46,13 +46,20 @@ def test_reservation_binds_withdrawals_to_coins(funded: World) -> None:
     ids = [funded.withdraw(), funded.withdraw()]
     made = funded.reserve(ids, [A, B])
     assert made == keccak(encode(["bytes32", "bytes32[]", "bytes32"], (funded.group, ids, outpoint_id(A))))
-    told = {"id": made, "group": funded.group, "asset": funded.asset, "version": 1, "withdrawals": ids}
+    told = {
+        "id": made,
+        "group": funded.group,
+        "asset": funded.asset,
+        "version": 1,
+        "withdrawals": ids,
+        "signers": 0b111,
+    }
     found = event(funded.hub, "PayoutReserved")
     assert [tuple(point) for point in found.pop("inputs")] == [A, B]
     assert found == told
     payout = funded.hub.payout(made)
     anchor = outpoint_id(A)
-    assert tuple(payout) == (funded.group, funded.asset, anchor, 1, 1, ids, [anchor, outpoint_id(B)])
+    assert tuple(payout) == (funded.group, funded.asset, anchor, 1, 1, ids, [anchor, outpoint_id(B)], 0b111)
     assert status(funded, *ids) == [2, 2]
     assert funded.hub.withdrawal(ids[1])[6] == made
     assert holder(funded, A, B, C) == [made, made, NOBODY]
@@ -214,7 +221,14 @@ def test_settlement_burns_and_ends(funded: World) -> None:
     made = funded.reserve(ids, [A, B])
     txid = outpoint("paid")[0]
     funded.settle(made, "paid", 900)
-    assert event(funded.hub, "PayoutSettled") == {"id": made, "txid": txid, "fee": 900, "burnt": 120_000}
+    assert event(funded.hub, "PayoutSettled") == {
+        "id": made,
+        "txid": txid,
+        "fee": 900,
+        "burnt": 120_000,
+        "service_fee": 0,
+        "attesters": 0b111,
+    }
     assert status(funded, *ids) == [3, 3]
     assert funded.hub.payout(made)[4] == 2
     assert funded.hub.supply(funded.asset) == 880_000
@@ -317,7 +331,7 @@ def test_unknown_payout_is_neither_voided_nor_settled(funded: World) -> None:
 def test_payouts_go_on_while_paused(funded: World) -> None:
     """A pause stops new requests, not the payment of those that were made."""
     id_ = funded.withdraw()
-    funded.registry.set_asset_policy(funded.asset, (*POLICY[:3], True), sender=funded.owner)
+    funded.set_policy(paused=True)
     made = funded.reserve([id_], [A])
     funded.void(made)
     funded.settle(funded.reserve([id_], [B]))

@@ -11,8 +11,12 @@ from eth_account.messages import encode_defunct
 from eth_utils.crypto import keccak
 
 from tests.support.native_contracts import (
+    COIN_POLICY,
+    REWARD_BPS,
+    SLASH_BPS,
     STAKE,
     TYPES,
+    UNBONDING_SECONDS,
     World,
     account,
     accounts,
@@ -26,6 +30,7 @@ from tests.support.native_contracts import (
     sign,
     typed,
 )
+from tests.support.native_vaults import ERC20, add_evm_side
 
 NO_WEIGHT = "Hub: not enough weight"
 NO_QUORUM = "Hub: no quorum of storemen"
@@ -39,7 +44,7 @@ def test_exactly_two_thirds_are_refused_and_one_wei_more_is_enough(world: World)
     with refused(NO_WEIGHT):
         world.mint(world.deposit(), by=four)
     boa.env.set_balance(four[0].address, 1)
-    world.bonds.top_up(value=1, sender=four[0].address)
+    world.bonds.deposit(value=1, sender=four[0].address)
     world.mint(world.deposit(), by=four)
 
 
@@ -62,7 +67,7 @@ def test_weight_is_counted_when_the_signatures_are_brought(world: World) -> None
 
 def test_without_vouchers_nothing_is_minted(world: World) -> None:
     """Zero of zero is not above two thirds."""
-    empty = deploy("Bonds", 1)
+    empty = deploy("Bonds", 1, UNBONDING_SECONDS, SLASH_BPS, REWARD_BPS)
     hub = deploy("Hub", str(world.registry.address), str(empty.address), world.blueprint)
     with refused(NO_WEIGHT):
         hub.mint(world.deposit(), [])
@@ -109,6 +114,13 @@ def acts(world: World) -> dict[str, tuple[tuple[Any, ...], Call, list[Any]]]:
     point = outpoint("free")
     reservation = (world.group, world.asset, [free], [point])
     spent, settled = (payout, b"\x01" * 32), (payout, b"\x02" * 32, 9)
+    evm = add_evm_side(world)
+    world.registry.set_chain_policy(evm.chain, COIN_POLICY, True, sender=world.owner)
+    evm.fund(10**10)
+    introduced, restored = (evm.chain, ERC20, "Gold", "GLD", 6), (evm.settled(), 10**6)
+    until = boa.env.timestamp + 3_600
+    world.halt(until, b"\x55" * 32)
+    halted, resumed = (world.asset, until), (b"\x55" * 32, until)
     return {
         "DepositAttestation": (deposit, lambda found: hub.mint(deposit, found), vouchers),
         "DepositReturn": (returned, lambda found: hub.return_deposit(*returned, found), storemen),
@@ -119,6 +131,10 @@ def acts(world: World) -> dict[str, tuple[tuple[Any, ...], Call, list[Any]]]:
         ),
         "AnchorSpent": (spent, lambda found: hub.void_payout(*spent, found), vouchers),
         "PayoutSettlement": (settled, lambda found: hub.settle(*settled, found), vouchers),
+        "AssetIntroduction": (introduced, lambda found: hub.introduce(*introduced, found), vouchers),
+        "ReleaseCancelled": (restored, lambda found: hub.restore(*restored, found), vouchers),
+        "Halt": (halted, lambda found: hub.halt(*halted, found), vouchers),
+        "Resume": (resumed, lambda found: hub.resume(*resumed, found), vouchers),
     }
 
 
@@ -158,6 +174,8 @@ def different(value: Any) -> Any:
         return value + 1
     if isinstance(value, bytes):
         return keccak(value)
+    if isinstance(value, str) and not value.startswith("0x"):
+        return value + "x"
     if isinstance(value, list):
         return [*value, value[0]]
     return account("somebody else").address

@@ -32,9 +32,10 @@ def test_withdrawal_locks_the_tokens_and_is_told(funded: World) -> None:
     """The whole amount moves to the Hub; the id comes from chain, Hub and count."""
     id_ = funded.withdraw(50_000, 2_000)
     told = {"id": id_, "asset": funded.asset, "owner": USER, "amount": 50_000, "max_fee": 2_000, "destination": P2TR}
+    told |= {"number": 1, "fee": 0}
     assert event(funded.hub, "WithdrawalRequested") == told
     assert id_ == keccak(encode(["uint256", "address", "uint256"], (1, str(funded.hub.address), 1)))
-    assert tuple(funded.hub.withdrawal(id_)) == (funded.asset, USER, 50_000, 2_000, P2TR, 1, NOBODY)
+    assert tuple(funded.hub.withdrawal(id_)) == (funded.asset, USER, 50_000, 2_000, P2TR, 1, NOBODY, 1, 0)
     assert funded.hub.withdrawal_count() == 1
     assert funded.token.balanceOf(str(funded.hub.address)) == 50_000
     assert funded.token.balanceOf(USER) == 950_000
@@ -114,8 +115,10 @@ def test_fee_may_leave_just_more_than_dust(funded: World) -> None:
 
 def test_dust_is_refused_whatever_the_policy_allows(funded: World) -> None:
     """With a minimum of zero, an amount of dust or nothing still does not underflow the check."""
-    funded.registry.set_asset_policy(funded.asset, (*POLICY[:2], 0, False), sender=funded.owner)
-    for amount in (0, 1, 546, 547):
+    funded.set_policy(minimum_withdrawal=0)
+    with refused("Hub: withdrawal too small"):
+        funded.withdraw(0, 0)
+    for amount in (1, 546, 547):
         with refused("Hub: fee leaves only dust"):
             funded.withdraw(amount, 1)
     funded.withdraw(547, 0)
@@ -130,10 +133,10 @@ def test_withdrawal_needs_token_allowance_and_no_pause(world: World) -> None:
     with refused("erc20: insufficient allowance"):
         world.withdraw(50_000)
     world.token.approve(str(world.hub.address), 50_000, sender=USER)
-    world.registry.set_asset_policy(world.asset, (*POLICY[:3], True), sender=world.owner)
+    world.set_policy(paused=True)
     with refused("Hub: asset paused"):
         world.withdraw()
-    world.registry.set_asset_policy(world.asset, POLICY, sender=world.owner)
+    world.set_policy()
     world.withdraw()
 
 
@@ -159,7 +162,7 @@ def test_owner_cancels_what_is_not_reserved(funded: World) -> None:
 def test_cancelling_works_while_paused(funded: World) -> None:
     """A pause keeps nobody's tokens."""
     id_ = funded.withdraw()
-    funded.registry.set_asset_policy(funded.asset, (*POLICY[:3], True), sender=funded.owner)
+    funded.set_policy(paused=True)
     funded.hub.cancel(id_, sender=USER)
 
 

@@ -19,20 +19,41 @@ from tests.support.native_contracts import (
 
 USER = account("user").address
 VIEWS = ("view", "pure")
+ABSURD = {
+    "minimum_deposit": 2**256 - 1, "deposit_fee": 2**256 - 2, "minimum_withdrawal": 2**256 - 1,
+    "paused": True, "denied": True, "deposit_limit": 1, "withdrawal_limit": 1,
+}  # fmt: skip
+"""A policy that lets nothing in or out."""
 
 OWNERS = {
-    "Registry": {"register_chain", "register_asset", "set_asset_policy", "propose_group", "transfer_ownership"},
-    "Bonds": {"admit", "transfer_ownership"},
+    "Registry": {
+        "register_chain",
+        "register_vault",
+        "register_asset",
+        "set_asset_policy",
+        "set_chain_policy",
+        "set_registrar",
+        "propose_group",
+        "transfer_ownership",
+    },
+    "Bonds": {"bind", "admit", "pay_insurance", "transfer_ownership"},
     "Hub": set(),
+    "Lockbox": set(),
     "MappingToken": set(),
     "Lockbox": set(),
 }
 EVERYBODYS = {
-    "Registry": {"activate_group"},
-    "Bonds": {"join", "top_up"},
+    "Registry": {"activate_group", "introduce_asset"},
+    "Bonds": {
+        "join", "join_as_storeman", "leave", "set_commission", "deposit", "delegate", "unbond", "withdraw",
+        "credit", "claim", "claim_commission", "report",
+    },
     "Hub": {
         "announce_deposit", "mint", "return_deposit", "withdraw", "cancel", "raise_max_fee",
-        "reserve", "void_payout", "settle",
+        "reserve", "void_payout", "settle", "introduce", "restore", "publish_release", "halt", "resume", "distribute",
+    },
+    "Lockbox": {
+        "lock", "lock_with_permit", "release", "claim", "cancel", "configure", "rotate", "pause", "unpause",
     },
     "MappingToken": {"transfer", "approve", "transferFrom", "permit", "mint", "burn"},
     "Lockbox": {
@@ -62,9 +83,10 @@ def test_owner_moves_no_tokens_with_any_of_its_functions(funded: World) -> None:
     registry, owner = funded.registry, funded.owner
     funded.withdraw()
     before = balances(funded)
-    chain = registry.register_chain("eip155:1", GENESIS, sender=owner)
+    chain = registry.register_chain("eip155:1", GENESIS, 0, sender=owner)
     registry.register_asset(CAIP2 + "/x:1", funded.chain, "X", "X", 8, POLICY, sender=owner)
-    registry.set_asset_policy(funded.asset, (2**256 - 1, 2**256 - 2, 2**256 - 1, True), sender=owner)
+    funded.set_policy(**ABSURD)
+    registry.set_chain_policy(chain, POLICY, True, sender=owner)
     registry.propose_group(chain, 1, [member(account("owner"), 0)], sender=owner)
     funded.bonds.admit(owner, sender=owner)
     funded.bonds.transfer_ownership(USER, sender=owner)
@@ -87,7 +109,7 @@ def test_owner_has_no_signature_of_its_own(funded: World) -> None:
 def test_owner_cannot_keep_what_is_locked(funded: World) -> None:
     """With the asset paused and the limits absurd, a withdrawal is still cancelled, or paid and settled."""
     cancelled, paid = funded.withdraw(), funded.withdraw()
-    funded.registry.set_asset_policy(funded.asset, (2**256 - 1, 2**256 - 2, 2**256 - 1, True), sender=funded.owner)
+    funded.set_policy(**ABSURD)
     funded.hub.cancel(cancelled, sender=USER)
     funded.settle(funded.reserve([paid], [outpoint(1)]))
     assert funded.token.transfer(account("friend").address, 1, sender=USER)

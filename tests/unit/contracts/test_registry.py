@@ -9,6 +9,7 @@ from tests.support.native_contracts import (
     CAIP2,
     CAIP19,
     GENESIS,
+    LOCKBOX,
     NOBODY,
     POLICY,
     ZERO,
@@ -16,6 +17,7 @@ from tests.support.native_contracts import (
     account,
     event,
     events,
+    policy_with,
     refused,
     refused_silently,
 )
@@ -24,32 +26,59 @@ NOT_OWNER = "ownable: caller is not the owner"
 OTHER = "eip155:1"
 
 
-def test_chain_is_registered_under_the_hash_of_its_text(world: World) -> None:
-    """A chain's id is keccak256 of its CAIP-2 text; it is stored and told."""
-    made = world.registry.register_chain(OTHER, GENESIS, sender=world.owner)
-    assert made == keccak(text=OTHER)
-    assert events(world.registry) == [("ChainRegistered", {"id": made, "caip2": OTHER, "genesis": GENESIS})]
-    assert tuple(world.registry.chain_info(made)) == (OTHER, GENESIS)
+@pytest.mark.parametrize(
+    ("text", "kind", "confirmations"), [(OTHER, 2, 0), (OTHER, 2, 12), ("bip122:" + "0f" * 16, 1, 6)]
+)
+def test_chain_is_registered_under_the_hash_of_its_text(world: World, text: str, kind: int, confirmations: int) -> None:
+    """A chain's id is keccak256 of its CAIP-2 text; its namespace says its kind; it is stored, told and found."""
+    made = world.registry.register_chain(text, GENESIS, confirmations, sender=world.owner)
+    assert made == keccak(text=text)
+    told = {"id": made, "caip2": text, "genesis": GENESIS, "kind": kind, "confirmations": confirmations}
+    assert events(world.registry) == [("ChainRegistered", told)]
+    assert tuple(world.registry.chain_info(made)) == (text, GENESIS, kind, confirmations)
+    found, chain = world.registry.chain_by_text(text)
+    assert (found, tuple(chain)) == (made, (text, GENESIS, kind, confirmations))
+    assert [world.registry.chain_at(n) for n in range(world.registry.chain_count())] == [world.chain, made]
 
 
 @pytest.mark.parametrize(
-    ("caip2", "genesis", "reason"),
+    ("caip2", "genesis", "confirmations", "reason"),
     [
-        ("", GENESIS, "Registry: empty CAIP text"),
-        (OTHER, NOBODY, "Registry: no genesis"),
-        (CAIP2, b"\x01" * 32, "Registry: chain exists"),
+        ("", GENESIS, 1, "Registry: empty CAIP text"),
+        (OTHER, NOBODY, 1, "Registry: no genesis"),
+        (CAIP2, b"\x01" * 32, 1, "Registry: chain exists"),
+        (CAIP2, GENESIS, 0, "Registry: bad finality"),
+        ("bip122:" + "11" * 16, GENESIS, 0, "Registry: bad finality"),
+        ("cosmos:hub-4", GENESIS, 1, "Registry: unknown namespace"),
+        ("eip155", GENESIS, 1, "Registry: unknown namespace"),
+        ("eip155:", GENESIS, 1, "Registry: unknown namespace"),
+        ("bip122:", GENESIS, 1, "Registry: unknown namespace"),
+        ("EIP155:1", GENESIS, 1, "Registry: unknown namespace"),
+        ("eip155:0", GENESIS, 0, "Registry: bad chain number"),
+        ("eip155:01", GENESIS, 0, "Registry: bad chain number"),
+        ("eip155:1a", GENESIS, 0, "Registry: bad chain number"),
+        ("eip155:0x1", GENESIS, 0, "Registry: bad chain number"),
+        ("eip155:1/", GENESIS, 0, "Registry: bad chain number"),
+        ("eip155:-1", GENESIS, 0, "Registry: bad chain number"),
     ],
 )
-def test_malformed_or_known_chain_is_refused(world: World, caip2: str, genesis: bytes, reason: str) -> None:
-    """A chain needs a text and a genesis hash, and is never overwritten."""
+def test_malformed_or_known_chain_is_refused(
+    world: World, caip2: str, genesis: bytes, confirmations: int, reason: str
+) -> None:
+    """A chain has a text of a namespace that we know, a genesis hash and a finality rule, and is never overwritten."""
     with refused(reason):
-        world.registry.register_chain(caip2, genesis, sender=world.owner)
+        world.registry.register_chain(caip2, genesis, confirmations, sender=world.owner)
+
+
+def test_longest_chain_number_is_taken(world: World) -> None:
+    """A text may have 64 bytes, all of them digits after the namespace."""
+    world.registry.register_chain("eip155:" + "9" * 57, GENESIS, 0, sender=world.owner)
 
 
 def test_text_that_is_too_long_is_refused(world: World) -> None:
     """A CAIP-2 text of more than 64 bytes does not get past the decoder."""
     with refused_silently():
-        world.registry.register_chain("x" * 65, GENESIS, sender=world.owner)
+        world.registry.register_chain("eip155:" + "9" * 58, GENESIS, 0, sender=world.owner)
 
 
 def test_asset_is_registered_under_the_hash_of_its_text(world: World) -> None:
@@ -64,6 +93,9 @@ def test_asset_is_registered_under_the_hash_of_its_text(world: World) -> None:
     }  # fmt: skip
     assert tuple(world.registry.asset(made)) == (world.chain, text, "Other", "OTH", 6)
     assert tuple(world.registry.asset_policy(made)) == POLICY
+    found, asset, policy = world.registry.asset_by_text(text)
+    assert (found, tuple(asset), tuple(policy)) == (made, (world.chain, text, "Other", "OTH", 6), POLICY)
+    assert [world.registry.asset_at(n) for n in range(world.registry.asset_count())] == [world.asset, made]
 
 
 @pytest.mark.parametrize(
@@ -75,9 +107,17 @@ def test_asset_is_registered_under_the_hash_of_its_text(world: World) -> None:
         ({"caip19": CAIP2}, "Registry: asset not of chain"),
         ({"caip19": CAIP2 + "/"}, "Registry: asset not of chain"),
         ({"caip19": CAIP2 + "0/slip44:1"}, "Registry: asset not of chain"),
-        ({"name": ""}, "Registry: empty name or symbol"),
-        ({"symbol": ""}, "Registry: empty name or symbol"),
-        ({"policy": (1_000, 1_000, 0, False)}, "Registry: fee above minimum"),
+        ({"name": ""}, "Registry: bad name"),
+        ({"name": " Ether"}, "Registry: bad name"),
+        ({"name": "Ether "}, "Registry: bad name"),
+        ({"name": "Eth\x1fer"}, "Registry: bad name"),
+        ({"name": "Eth\x7fer"}, "Registry: bad name"),
+        ({"name": "Eth\u0435r"}, "Registry: bad name"),  # a Cyrillic letter that looks like e
+        ({"symbol": ""}, "Registry: bad symbol"),
+        ({"symbol": "E T"}, "Registry: bad symbol"),
+        ({"symbol": "ETH\n"}, "Registry: bad symbol"),
+        ({"symbol": "\u0415TH"}, "Registry: bad symbol"),
+        ({"policy": policy_with(minimum_deposit=1_000)}, "Registry: fee above minimum"),
     ],
 )
 def test_malformed_asset_is_refused(world: World, change: dict[str, object], reason: str) -> None:
@@ -97,19 +137,43 @@ def test_name_or_symbol_that_is_too_long_for_the_token_is_refused(world: World, 
 
 def test_policy_changes_and_is_told(world: World) -> None:
     """The owner changes an asset's policy; the views and the event say the new one."""
-    policy = (5_000, 4_999, 7, True)
+    policy = (5_000, 4_000, 7_000, True, True, 25, 999, 10**9, 10**8)
     world.registry.set_asset_policy(world.asset, policy, sender=world.owner)
-    assert tuple(event(world.registry, "AssetPolicyChanged").values()) == (world.asset, *policy)
+    told = event(world.registry, "AssetPolicyChanged")
+    assert (told["asset"], tuple(told["policy"])) == (world.asset, policy)
     assert tuple(world.registry.asset_policy(world.asset)) == policy
-    assert (world.registry.deposit_terms(world.group, world.asset)[0]) is True
-    assert tuple(world.registry.deposit_terms(world.group, world.asset)[1]) == policy
+    is_vault, found = world.registry.deposit_terms(world.group, world.asset)
+    assert (is_vault, tuple(found)) == (True, policy)
+    kind, found = world.registry.withdrawal_terms(world.asset)
+    assert (kind, tuple(found)) == (1, policy)
+    assert tuple(world.registry.reservation_terms(world.group, world.asset)) == (True, 1)
 
 
-@pytest.mark.parametrize("fee", [20_000, 20_001, 2**256 - 1])
-def test_policy_that_could_mint_nothing_is_refused(world: World, fee: int) -> None:
-    """The deposit fee stays below the smallest deposit."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"deposit_fee": 20_000},
+        {"deposit_fee": 20_001},
+        {"deposit_fee": 2**256 - 1},
+        {"fee_floor": 19_000},  # all that the deposit fee leaves of the smallest deposit
+        {"fee_floor": 10_000},  # all of the smallest withdrawal
+        {"fee_floor": 2**256 - 1},
+        {"minimum_withdrawal": 1, "fee_floor": 1},
+    ],
+)
+def test_policy_that_could_mint_or_pay_nothing_is_refused(world: World, change: dict[str, int]) -> None:
+    """Something is left of the smallest deposit and of the smallest withdrawal after all fees."""
     with refused("Registry: fee above minimum"):
-        world.registry.set_asset_policy(world.asset, (20_000, fee, 0, False), sender=world.owner)
+        world.set_policy(**change)
+
+
+def test_policy_at_its_bounds_is_accepted(world: World) -> None:
+    """One unit may be all that is left; with no minimum the Hub looks at each withdrawal; a tenth is the highest fee."""
+    world.set_policy(fee_floor=9_999)
+    world.set_policy(fee_floor=18_999, minimum_withdrawal=0)
+    world.set_policy(fee_bps=1_000, minimum_deposit=2**256 - 1, minimum_withdrawal=2**256 - 1)
+    with refused("Registry: fee above a tenth"):
+        world.set_policy(fee_bps=1_001)
 
 
 def test_policy_of_an_unknown_asset_is_refused(world: World) -> None:
@@ -122,7 +186,10 @@ def test_only_the_owner_names_things(world: World) -> None:
     """A stranger can register no chain or asset, change no policy, propose no group, and take no ownership."""
     stranger = account("stranger").address
     calls = [
-        lambda: world.registry.register_chain(OTHER, GENESIS, sender=stranger),
+        lambda: world.registry.register_chain(OTHER, GENESIS, 0, sender=stranger),
+        lambda: world.registry.register_vault(world.chain, LOCKBOX, 0, world.group, sender=stranger),
+        lambda: world.registry.set_chain_policy(world.chain, POLICY, True, sender=stranger),
+        lambda: world.registry.set_registrar(stranger, sender=stranger),
         lambda: world.registry.register_asset(CAIP2 + "/x:1", world.chain, "N", "S", 8, POLICY, sender=stranger),
         lambda: world.registry.set_asset_policy(world.asset, POLICY, sender=stranger),
         lambda: world.registry.propose_group(world.chain, 1, [], sender=stranger),
@@ -141,8 +208,8 @@ def test_ownership_is_handed_on(world: World) -> None:
     world.registry.transfer_ownership(heir, sender=world.owner)
     assert world.registry.owner() == heir
     with refused(NOT_OWNER):
-        world.registry.register_chain(OTHER, GENESIS, sender=world.owner)
-    world.registry.register_chain(OTHER, GENESIS, sender=heir)
+        world.registry.register_chain(OTHER, GENESIS, 0, sender=world.owner)
+    world.registry.register_chain(OTHER, GENESIS, 0, sender=heir)
 
 
 @pytest.mark.parametrize("contract", ["registry", "hub"])
@@ -155,13 +222,18 @@ def test_domain_is_the_documented_one(world: World, contract: str) -> None:
 def test_unknown_ids_answer_empty(world: World) -> None:
     """What was never registered has empty fields, no vault and no quorum."""
     nothing = b"\x09" * 32
-    assert tuple(world.registry.chain_info(nothing)) == ("", NOBODY)
+    assert tuple(world.registry.chain_info(nothing)) == ("", NOBODY, 0, 0)
+    assert world.registry.chain_by_text(OTHER) == (NOBODY, ("", NOBODY, 0, 0))
+    assert world.registry.asset_by_text(OTHER)[0] == NOBODY
+    assert world.registry.vault(nothing) == (ZERO, 0, NOBODY)
     assert world.registry.asset(nothing)[0] == NOBODY
-    assert tuple(world.registry.asset_policy(nothing)) == (0, 0, 0, False)
+    assert tuple(world.registry.asset_policy(nothing)) == (0, 0, 0, False, False, 0, 0, 0, 0)
     assert world.registry.members(nothing) == []
     assert world.registry.active_group(nothing) == NOBODY
-    assert not world.registry.is_quorum(nothing, [])
+    assert world.registry.quorum(nothing, []) == (False, 0)
+    assert world.registry.withdrawal_terms(nothing)[0] == 0
     for group, asset in ((nothing, world.asset), (world.group, nothing), (NOBODY, nothing), (NOBODY, world.asset)):
         assert not world.registry.is_vault_of(group, asset)
         assert not world.registry.is_active_vault_of(group, asset)
         assert world.registry.deposit_terms(group, asset)[0] is False
+        assert world.registry.reservation_terms(group, asset)[0] is False

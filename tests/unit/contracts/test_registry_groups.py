@@ -147,7 +147,7 @@ def test_superseded_proposal_cannot_be_activated(world: World) -> None:
 def test_later_proposal_for_another_chain_supersedes_nothing(world: World) -> None:
     """Proposals of different chains do not disturb each other."""
     group = world.propose(NEW, 2)
-    other = world.registry.register_chain("eip155:5", GENESIS, sender=world.owner)
+    other = world.registry.register_chain("eip155:5", GENESIS, 0, sender=world.owner)
     world.registry.propose_group(other, 1, [member(NEW[0], 0)], sender=world.owner)
     world.activate(group, NEW, SECRET)
 
@@ -241,13 +241,33 @@ def test_malformed_confirmations_are_refused_by_reason(world: World) -> None:
 def test_quorum_needs_the_threshold_and_nobody_else(world: World) -> None:
     """t members of an activated group are a quorum; fewer, strangers among them, or a mere proposal are none."""
     people = [one.address for one in world.storemen]
-    assert world.registry.is_quorum(world.group, people[:3])
-    assert world.registry.is_quorum(world.group, people)
-    assert not world.registry.is_quorum(world.group, people[:2])
-    assert not world.registry.is_quorum(world.group, [*people[:3], account("stranger").address])
+    quorum = world.registry.quorum
+    assert quorum(world.group, people[:3]) == (True, 0b00111)
+    assert quorum(world.group, people[2:]) == (True, 0b11100)
+    assert quorum(world.group, people) == (True, 0b11111)
+    assert quorum(world.group, people[:2]) == (False, 0)
+    assert quorum(world.group, [*people[:3], account("stranger").address]) == (False, 0)
     proposed = world.propose(NEW, 2)
-    assert not world.registry.is_quorum(proposed, [one.address for one in NEW])
+    assert quorum(proposed, [one.address for one in NEW]) == (False, 0)
     assert not world.registry.is_vault_of(proposed, world.asset)
+
+
+def test_bitmap_names_its_members(world: World) -> None:
+    """`accounts_at` turns a quorum's bitmap back into accounts; bits that name nobody and unknown groups give none."""
+    people = [one.address for one in world.storemen]
+    assert [world.registry.member_place(world.group, one) for one in people] == [1, 2, 3, 4, 5]
+    assert world.registry.member_place(world.group, account("stranger").address) == 0
+    assert world.registry.accounts_at(world.group, 0b10101) == people[::2]
+    assert world.registry.accounts_at(world.group, 2**256 - 1) == people
+    assert world.registry.accounts_at(world.group, 0) == world.registry.accounts_at(b"\x09" * 32, 7) == []
+
+
+def test_largest_group_fits_into_the_bitmap(world: World) -> None:
+    """A hundred members have a bit each."""
+    crowd = accounts("crowd", 100)
+    group = world.propose(crowd, 51)
+    world.activate(group, crowd)
+    assert world.registry.quorum(group, [one.address for one in crowd]) == (True, 2**100 - 1)
 
 
 def test_digest_follows_the_chain_id_after_a_fork(world: World) -> None:
