@@ -25,6 +25,7 @@ from foundation.errors import BadInput
 if TYPE_CHECKING:
     from cli.context import NetworkFile
     from cli.depositing import Offer
+    from registry.assets import AssetPolicy
 
 app = command_group("Turn bitcoin into tokens: an address to pay to, its state, and the way back.")
 
@@ -114,9 +115,18 @@ def _offer(offer: Offer, path: Path, transaction: bytes | None) -> dict[str, Any
         "announced_in": None if transaction is None else "0x" + transaction.hex(),
         "minimum_sat": offer.policy.minimum_deposit,
         "fee_sat": offer.policy.deposit_fee,
+        "service_fee_bps": offer.policy.fee_bps,
+        "service_fee_floor_sat": offer.policy.fee_floor,
         "delay_blocks": offer.receipt.terms.delay,
         "group": offer.receipt.terms.group_id.hex(),
     }
+
+
+def _service(policy: AssetPolicy) -> str:
+    """What vouchers and storemen take of a deposit besides its sweep, in words; nothing where they take nothing."""
+    parts = [f"{policy.fee_bps / 100:g} %"] if policy.fee_bps else []
+    parts += [f"at least {btc(policy.fee_floor)}"] if policy.fee_floor else []
+    return f" and {', '.join(parts)}" if parts else ""
 
 
 def _offer_text(document: dict[str, Any], offer: Offer, path: Path) -> str:
@@ -127,7 +137,7 @@ def _offer_text(document: dict[str, Any], offer: Offer, path: Path) -> str:
         [
             ("pay to", document["address"]),
             ("at least", btc(document["minimum_sat"])),
-            ("fee", f"{btc(document['fee_sat'])}, taken from what arrives; the rest is minted"),
+            ("fee", f"{btc(document['fee_sat'])}{_service(offer.policy)}, taken from what arrives; the rest is minted"),
             ("recipient", address_text(terms.recipient)),
             ("receipt", str(path)),
             ("announced", document["announced_in"] or f"NOT YET: causeway deposit announce {path}"),

@@ -71,6 +71,8 @@ async def make_offer(
     asset = await native.asset(network.asset)
     if group is None or group.key is None or asset is None:
         raise NotFound("no group of storemen serves bitcoin yet", "wait until the group has made its key")
+    if asset.policy.denied:
+        raise BadInput("asset", "is delisted: deposits would be sent back", "another bridge")
     if asset.policy.paused:
         raise BadInput("asset", "is paused: deposits would be sent back", "wait until the bridge's owner resumes it")
     terms = DepositTerms(

@@ -36,8 +36,8 @@ POLICY_EXPLAINED: Final[Mapping[str, str]] = {
     "sweep_after_seconds": "How long minted deposits wait for others to be swept with, in seconds.",
     "bump_after_seconds": "After how long without a confirmation a transaction bids more, in seconds.",
     "rescan_limit": "How many blocks back this node searches for deposits that were announced late.",
-    "alarm_after_seconds": "For how long an asset's supply must exceed what is held before a voucher votes to halt it, in seconds.",
-    "distribute_after_seconds": "How often a voucher has the service fees distributed that wait on the Hub, in seconds.",
+    "alarm_after_seconds": "For how long supply must exceed reserves before a voucher votes for a halt, in seconds.",
+    "distribute_after_seconds": "How often a voucher has the service fees shared out that wait on the Hub, in seconds.",
 }
 """What each value of `[policy]` means: the comment above it in a new configuration."""
 

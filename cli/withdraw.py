@@ -104,7 +104,8 @@ async def _request(
 
     async with open_native(network) as native, open_bitcoin(network) as bitcoin:
         if max_fee is None:
-            limit = await withdrawing.fee_limit(bitcoin, units)
+            policy = await native.asset_policy(network.asset, "latest")
+            limit = await withdrawing.fee_limit(bitcoin, TokenUnits(units - policy.service_fee(units)))
             output.note(limit.text())
             max_fee = limit.limit
         async with open_sender(network, native, secret) as sender:
@@ -127,6 +128,7 @@ def _requested(done: Requested, units: int, max_fee: int) -> dict[str, Any]:
         "stage": "requested",
         "amount_sat": units,
         "max_fee_sat": max_fee,
+        "service_fee_sat": done.service_fee,
         "transaction": "0x" + done.transaction.hex(),
         "approval": None if done.approval is None else "0x" + done.approval.hex(),
     }
@@ -138,6 +140,7 @@ def _request_text(document: dict[str, Any], waited: bool) -> str:
             ("withdrawal", document["id"]),
             ("stage", document["stage"]),
             ("amount", btc(document["amount_sat"])),
+            *([("service fee", f"{document['service_fee_sat']:,} sat")] if document["service_fee_sat"] else []),
             ("fee at most", f"{document['max_fee_sat']:,} sat"),
             ("transaction", document["transaction"]),
         ]
@@ -161,7 +164,7 @@ def cancel(
     secret, found = account_secret(account_key), network_file(network)
     record, transaction = run(_change(found, secret, withdrawal, None))
     document = {"id": record.id.hex(), "stage": "cancelled", "transaction": "0x" + transaction.hex()}
-    Output(as_json).result(document, f"cancelled: {btc(record.amount)} are back in the account")
+    Output(as_json).result(document, f"cancelled: {btc(record.amount + record.fee)} are back in the account")
 
 
 @app.command("raise-fee")

@@ -66,13 +66,14 @@ class FeeLimit:
 @dataclass(frozen=True, slots=True)
 class Requested:
     """Tokens are locked. Fields: id (of the withdrawal); transaction, approval (native; the latter None where the
-    allowance sufficed); block (of the request).
+    allowance sufficed); block (of the request); service_fee (that the Hub took of the amount).
     """
 
     id: bytes
     transaction: bytes
     approval: bytes | None
     block: BlockHeight
+    service_fee: TokenUnits = TokenUnits(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,9 @@ async def request(
     balance = await native.token_balance(token, sender.account)
     if balance < amount:
         raise BadInput("AMOUNT", f"the account has {btc(balance)} only", "a smaller amount")
-    if max_fee + _DUST >= amount:
-        raise BadInput("--max-fee", f"{max_fee:,} sat leaves only dust of {btc(amount)}", "a lower limit")
+    rest = amount - policy.service_fee(amount)
+    if max_fee + _DUST >= rest:
+        raise BadInput("--max-fee", f"{max_fee:,} sat leaves only dust of {btc(rest)}", "a lower limit")
     run = secrets.token_hex(8)  # one invocation is one withdrawal, however often it is sent
     approval = None
     if await native.token_allowance(token, sender.account) < amount:
@@ -131,7 +133,7 @@ async def request(
     sent = await sender.send(native.calls.withdraw(asset, amount, max_fee, destination), f"withdraw {run}")
     events = native.decoded(sent.receipt.logs)
     (requested,) = [event for event in events if isinstance(event, WithdrawalRequested)]
-    return Requested(requested.id, sent.transaction, approval, sent.receipt.block.number)
+    return Requested(requested.id, sent.transaction, approval, sent.receipt.block.number, requested.fee)
 
 
 async def find_withdrawal(native: NativeChain, text: str) -> WithdrawalRecord:
