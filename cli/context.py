@@ -82,9 +82,9 @@ PasswordFileOption: TypeAlias = Annotated[
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """A network file: how to reach both chains, and where the contracts are. Fields: path; settings.
+    """A network file: how to reach the chains, and where the contracts are. Fields: path; settings.
 
-    Of `settings` only `bitcoin`, `native` and what follows from them are meant; there is no node.
+    Of `settings` only `bitcoin`, `native`, `evm` and what follows from them are meant; there is no node.
     """
 
     path: Path
@@ -96,9 +96,10 @@ class NetworkFile:
         from bridge.settings import Settings
 
         content = _toml(path)
-        unknown = sorted(set(content) - {"bitcoin", "native"})
+        unknown = sorted(set(content) - {"bitcoin", "native", "evm"})
         if unknown:
-            raise BadInput(f"{path}: {unknown[0]}", "is not known", "a network file has [bitcoin] and [native]")
+            cure = "a network file has [bitcoin], [native] and an [[evm]] for each EVM chain"
+            raise BadInput(f"{path}: {unknown[0]}", "is not known", cure)
         # The sections have the fields of a node's configuration, and are checked by the same rules.
         reader = {"role": "voucher", "name": "reader", "listen": "tcp://127.0.0.1:1"}
         try:
