@@ -100,7 +100,7 @@ def test_fee_of_a_withdrawal_is_fixed_at_its_request(funded: World) -> None:
 
 @pytest.mark.parametrize(("floor", "storemens", "vouchers"), [(500, 500, 500), (333, 333, 333), (0, 0, 0)])
 def test_settlement_burns_fees_and_shares_them(funded: World, floor: int, storemens: int, vouchers: int) -> None:
-    """Half of the fees, rounded down, is noted for the storemen whose reservation it was, the rest for the attesters."""
+    """Half of the fees, rounded down, is noted for the storemen who reserved, the rest for the attesters."""
     funded.set_policy(fee_floor=floor)
     ids = [funded.withdraw(50_000), funded.withdraw(60_000)]
     payout = funded.reserve(ids, [outpoint(1)], by=funded.storemen[1:4])

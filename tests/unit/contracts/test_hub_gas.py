@@ -16,7 +16,7 @@ def world_of_five() -> World:
 
 
 def test_mint_with_four_signatures_is_bounded() -> None:
-    """Four signatures and a fee take at most 180,000 gas, one signature more at most 9,000, also where a limit counts."""
+    """Four signatures take at most 180,000 gas, one more at most 9,000, with a fee and also where a limit counts."""
     with chain_of_its_own():
         world = world_of_five()
         for limit in (0, 10**12):

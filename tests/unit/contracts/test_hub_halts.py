@@ -19,7 +19,7 @@ def in_future(seconds: int) -> int:
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_halt_stops_what_is_new_and_nothing_else(funded: World, everything: bool) -> None:
-    """Minting, withdrawing and reserving stop; cancelling, returning, settling and voiding work; then all works again."""
+    """Minting, withdrawing and reserving stop until it ends; cancelling, returning, settling and voiding go on."""
     until = in_future(3_600)
     ids = [funded.withdraw() for _ in range(4)]
     payout, other = funded.reserve(ids[:1], [outpoint(1)]), funded.reserve(ids[1:2], [outpoint(2)])

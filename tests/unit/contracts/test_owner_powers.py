@@ -40,7 +40,6 @@ OWNERS = {
     "Hub": set(),
     "Lockbox": set(),
     "MappingToken": set(),
-    "Lockbox": set(),
 }
 EVERYBODYS = {
     "Registry": {"activate_group", "introduce_asset"},
@@ -52,13 +51,10 @@ EVERYBODYS = {
         "announce_deposit", "mint", "return_deposit", "withdraw", "cancel", "raise_max_fee",
         "reserve", "void_payout", "settle", "introduce", "restore", "publish_release", "halt", "resume", "distribute",
     },
-    "Lockbox": {
-        "lock", "lock_with_permit", "release", "claim", "cancel", "configure", "rotate", "pause", "unpause",
-    },
     "MappingToken": {"transfer", "approve", "transferFrom", "permit", "mint", "burn"},
     "Lockbox": {
-        "lock", "lock_with_permit", "release", "claim", "claim_fee", "cancel", "configure", "rotate", "pause", "unpause",
-        "transfer_token",
+        "lock", "lock_with_permit", "release", "claim", "claim_fee", "cancel", "configure", "rotate", "pause",
+        "unpause", "transfer_token",
     },
 }  # fmt: skip
 

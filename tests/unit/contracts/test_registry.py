@@ -168,7 +168,7 @@ def test_policy_that_could_mint_or_pay_nothing_is_refused(world: World, change: 
 
 
 def test_policy_at_its_bounds_is_accepted(world: World) -> None:
-    """One unit may be all that is left; with no minimum the Hub looks at each withdrawal; a tenth is the highest fee."""
+    """One unit may be all that is left; without a minimum the Hub looks at each withdrawal; a tenth is the most."""
     world.set_policy(fee_floor=9_999)
     world.set_policy(fee_floor=18_999, minimum_withdrawal=0)
     world.set_policy(fee_bps=1_000, minimum_deposit=2**256 - 1, minimum_withdrawal=2**256 - 1)

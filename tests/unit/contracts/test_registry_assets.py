@@ -127,7 +127,7 @@ def test_longest_name_and_widest_symbol_are_taken(evm: EvmSide) -> None:
 
 
 def test_vouchers_introduce_a_token_with_its_chains_policy(evm: EvmSide) -> None:
-    """More than two thirds name an ERC-20 that nobody registered; it gets the chain's policy and can be minted at once."""
+    """More than two thirds name an ERC-20 that nobody registered; it gets the chain's policy and can be minted."""
     open_chain(evm)
     made = introduce(evm)
     assert made == keccak(text=ERC20)
