@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.bonds_contract import STAKE, BondsWorld, build_bonds, stand_in
-from tests.support.native_contracts import ZERO, account, event, events, refused, refused_silently
+from tests.support.native_contracts import ZERO, account, event, events, execution_gas, refused, refused_silently
 
 LIAR = account("liar")
 OPERATOR = LIAR.address
@@ -178,6 +178,17 @@ def test_claims_are_found_among_many_checkpoints(pool: BondsWorld) -> None:
         expected = [sum_ + number + 1 for sum_ in (*expected, 0)]
     assert [pool.claimable(one) for one in positions] == expected
     assert pool.claimable(1) == 10 * expected[0]
+
+
+def test_credits_between_two_moments_share_a_checkpoint(pool: BondsWorld) -> None:
+    """Fees that come often take no new storage, unless a position opened or closed in between."""
+    gas = []
+    for opens in (True, False, False, True):
+        if opens:
+            pool.delegate(OTHER, ALICE, 1)
+        pool.credit([OTHER], 100)
+        gas.append(execution_gas(pool.bonds))
+    assert max(gas[1:3]) + 15_000 < gas[3]
 
 
 def test_tokens_are_apart(pool: BondsWorld) -> None:

@@ -261,7 +261,9 @@ def test_malformed_statements_are_refused(world: BondsWorld) -> None:
     """A kind that there is not, a word too many or too few, and an address with something above its 20 bytes."""
     good = world.attestation(LIAR)
     kind, words, signature = world.attestation(LIAR, 101)
-    dirty = [*words[:4], b"\x01" + words[4][1:], words[5]]
+    dirty, barely_dirty = (
+        [*words[:4], (int.from_bytes(words[4], "big") | bit).to_bytes(32, "big"), words[5]] for bit in (2**255, 2**160)
+    )
     for bad, reason in (
         ((0, words, signature), "Bonds: unknown statement"),
         ((4, words, signature), "Bonds: unknown statement"),
@@ -271,6 +273,7 @@ def test_malformed_statements_are_refused(world: BondsWorld) -> None:
         ((2, words, signature), "Bonds: malformed statement"),
         ((3, words[:3], signature), "Bonds: malformed statement"),
         ((kind, dirty, signature), "Bonds: malformed statement"),
+        ((kind, barely_dirty, signature), "Bonds: malformed statement"),
     ):
         for pair in ((good, bad), (bad, good)):
             with refused(reason):
