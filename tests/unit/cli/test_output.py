@@ -9,8 +9,9 @@ import pytest
 from cli.output import Output, btc, coin, cut, duration, facts, short, table
 
 
-def test_a_table_is_never_wider_than_a_hundred_columns() -> None:
-    """The last column is cut, so that a long problem does not break the lines."""
+def test_a_table_is_never_wider_than_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last column is cut, so that a long problem does not break the lines, on the widest screen too."""
+    monkeypatch.setenv("COLUMNS", "300")
     lines = table(("name", "problem"), [("pay", "x" * 300), ("sweep", "")]).splitlines()
     assert max(map(len, lines)) == 100
     assert lines[1].endswith("…")

@@ -214,9 +214,9 @@ async def test_the_default_fee_limit_is_a_multiple_of_what_is_expected() -> None
 class Bridge:
     """A native chain that is asked for what a deposit address needs."""
 
-    def __init__(self, *, group: Any = None, paused: bool = False) -> None:
+    def __init__(self, *, group: Any = None, paused: bool = False, denied: bool = False) -> None:
         self._group = group
-        self._paused = paused
+        self._closed = (paused, denied)
 
     @property
     def deployment(self) -> Any:
@@ -233,7 +233,7 @@ class Bridge:
         return self._group
 
     async def asset(self, asset: bytes) -> Asset:
-        policy = AssetPolicy(TokenUnits(10_000), TokenUnits(2_000), TokenUnits(10_000), self._paused)
+        policy = AssetPolicy(TokenUnits(10_000), TokenUnits(2_000), TokenUnits(10_000), *self._closed)
         return Asset.named(bitcoin_asset(REGTEST), "Bitcoin", "BTC", 8, policy)
 
 
@@ -275,10 +275,11 @@ async def test_an_offer_has_terms_of_its_own() -> None:
         (Bridge(group=Group), {"delay": 65_536}),
         (Bridge(group=Group), {"reclaim_key": b"\xff" * 32}),
         (Bridge(group=Group, paused=True), {}),
+        (Bridge(group=Group, denied=True), {}),
     ],
 )
 async def test_terms_that_would_lose_money_are_not_offered(native: Bridge, changes: dict[str, Any]) -> None:
-    """Recipients that cannot receive, delays that cannot be, keys that are none, and paused assets are refused."""
+    """Recipients that cannot receive, delays that cannot be, bad keys, paused and delisted assets are refused."""
     with pytest.raises(BadInput):
         await offered(native, **changes)
 
