@@ -1,13 +1,20 @@
-"""A payout's machine against a simulated chain: whatever happened on the way, only what is there now counts."""
+"""A payout's machine against simulated chains: whatever happened on the way, only what is there now counts."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Coroutine
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adapters.bitcoin.primitives import OutPoint
 from bridge.deposits import Alarm
+from bridge.intake.releases import contradiction, look_at_payout
+from bridge.intake.steps import Steps
 from bridge.payouts import (
     AnchorTaken,
     Change,
@@ -20,9 +27,13 @@ from bridge.payouts import (
     Settled,
     Tip,
     Voided,
+    Withdrawal,
     step,
 )
-from foundation.quantities import BlockHeight, Satoshi
+from bridge.storage import ReleaseOutcome, ReleaseRow
+from bridge.tiers import Tier, Tiers
+from foundation.quantities import BlockHeight, Satoshi, TokenUnits, UnixMs
+from tests.support.bridge_evm import PAYEE, STRANGE_TOKEN, TOKEN, EvmSide
 
 DEPTH = 3
 VERSIONS = {name: Satoshi(100 + index) for index, name in enumerate((b"a" * 32, b"b" * 32, b"c" * 32))}
@@ -131,3 +142,180 @@ class PayoutWorld(RuleBasedStateMachine):
 
 PayoutWorld.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestPayoutWorld = PayoutWorld.TestCase
+
+
+SIDE = EvmSide(1)
+ASSET = SIDE.token()
+DIRECTORY = SimpleNamespace(
+    chain_of=lambda asset: SIDE.chain.id,
+    assets={ASSET.id: ASSET},
+    origins={SIDE.chain.id: SimpleNamespace(chain=SIDE.chain)},
+    shown=lambda asset, units: f"{units} units",
+)
+AMOUNT, FEE = 2**100, 1_000
+WRONGS: tuple[dict[str, Any], ...] = (
+    {"payee": b"e" * 20},
+    {"asset": STRANGE_TOKEN},
+    {"asset": bytes(20)},
+    {"amount": AMOUNT - FEE + 1},
+    {"amount": AMOUNT - FEE - 1},
+    {"fee": FEE - 1},
+)
+
+
+class Rows:
+    """The numbers that the vault has consumed, as the database would give them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, ReleaseRow] = {}
+
+    async def get_many(self, chain: bytes, numbers: Collection[int]) -> dict[int, ReleaseRow]:
+        assert chain == SIDE.chain.id
+        return {number: self.rows[number] for number in numbers if number in self.rows}
+
+
+def now(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run what waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waits")
+
+
+class VaultWorld(RuleBasedStateMachine):
+    """A vault that consumes numbers in any order and in any way, a Hub that settles once, and a node behind on both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.releases = Rows()
+        self.steps = Steps(
+            cast(Any, None),
+            UnixMs(1),
+            lambda state: SIDE.chain.id,
+            Tiers((Tier(None, 1),)),
+            mint_margin=0,
+            settled_depth=1,
+        )
+        self.height = 10
+        self.reserved = False
+        self.settled: Settled | None = None
+        self.wrong: set[int] = set()
+
+    @initialize(count=st.integers(1, 4))
+    def ask(self, count: int) -> None:
+        self.withdrawals = [
+            Withdrawal(
+                *(bytes([n]) * 32, ASSET.id, b"o" * 20, TokenUnits(AMOUNT), TokenUnits(FEE), PAYEE, b"q" * 32),
+                requested_at=BlockHeight(5),
+                number=n,
+            )
+            for n in range(1, count + 1)
+        ]
+
+    @property
+    def payout(self) -> Payout:
+        return self.steps.payouts[b"p" * 32]
+
+    @property
+    def open_numbers(self) -> list[int]:
+        return [w.number for w in self.withdrawals if w.number not in self.releases.rows]
+
+    @rule()
+    def look(self) -> None:
+        """The intake looks whenever one of the two chains has news; to look again changes nothing."""
+        if not self.reserved:
+            return
+        for _ in range(2):
+            now(
+                look_at_payout(
+                    cast(Any, SimpleNamespace(releases=self.releases)), self.steps, cast(Any, DIRECTORY), self.payout
+                )
+            )
+
+    @precondition(lambda self: not self.reserved)
+    @rule()
+    def reserve(self) -> None:
+        self.reserved = True
+        ids = tuple(withdrawal.withdrawal_id for withdrawal in self.withdrawals)
+        self.steps.withdrawals.update({w.withdrawal_id: w for w in self.withdrawals})
+        self.steps.add_payout(Payout(b"p" * 32, b"g" * 32, ASSET.id, ids, (), 1))
+        self.look()
+
+    @precondition(lambda self: self.open_numbers)
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from([ReleaseOutcome.PAID, ReleaseOutcome.FAILED, ReleaseOutcome.CANCELLED]),
+        same_block=st.booleans(),
+        wrong=st.none() | st.none() | st.none() | st.sampled_from(WRONGS),
+    )
+    def consume(
+        self, data: st.DataObject, outcome: ReleaseOutcome, same_block: bool, wrong: dict[str, Any] | None
+    ) -> None:
+        """The vault pays a number, sets it aside, or gives it up untried; once in a while it does something wrong."""
+        number = data.draw(st.sampled_from(self.open_numbers))
+        self.height += not same_block
+        at = (bytes([100 + len(self.releases.rows)]) * 32, BlockHeight(self.height))
+        index = len(self.releases.rows)
+        row = ReleaseRow(SIDE.chain.id, number, outcome, TOKEN, PAYEE, AMOUNT - FEE, FEE, *at, index, *at)
+        if outcome is ReleaseOutcome.CANCELLED:
+            row = replace(row, asset=b"", payee=b"", amount=0, fee=0)
+        elif wrong is not None and self.settled is None:
+            row = replace(row, **wrong)
+            self.wrong.add(number)
+        self.releases.rows[number] = row
+        self.look()
+
+    @precondition(lambda self: any(r.outcome is ReleaseOutcome.FAILED for r in self.releases.rows.values()))
+    @rule(data=st.data(), outcome=st.sampled_from([ReleaseOutcome.CLAIMED, ReleaseOutcome.CANCELLED]))
+    def end_a_failure(self, data: st.DataObject, outcome: ReleaseOutcome) -> None:
+        """Its payee claims it, or the group gives it up: it was consumed before, by the same transaction as before."""
+        failed = [n for n, row in self.releases.rows.items() if row.outcome is ReleaseOutcome.FAILED]
+        row = self.releases.rows[data.draw(st.sampled_from(failed))]
+        self.height += 1
+        changed = replace(row, outcome=outcome, changed_by=b"c" * 32, changed_height=BlockHeight(self.height))
+        self.releases.rows[row.number] = changed
+        self.look()
+
+    @precondition(lambda self: self.reserved and self.settled is None and not self.wrong)
+    @rule()
+    def settle(self) -> None:
+        """The Hub burns for the transaction that consumed the last number; this node may read of that later."""
+        self.settled = Settled(bytes([99 + len(self.withdrawals)]) * 32, b"settle")
+        self.steps.step_payout(b"p" * 32, self.settled)
+        self.look()
+
+    @property
+    def last(self) -> ReleaseRow:
+        return max(self.releases.rows.values(), key=lambda row: (row.height, row.log_index))
+
+    @invariant()
+    def it_is_paid_exactly_when_all_its_numbers_are_consumed_as_they_should(self) -> None:
+        if not self.reserved:
+            return
+        complete = not self.open_numbers and not self.wrong
+        if self.settled is not None:
+            assert self.payout.stage is PayoutStage.SETTLED
+        else:
+            assert self.payout.stage is (PayoutStage.PAID if complete else PayoutStage.RESERVED)
+        confirmed = self.payout.confirmed
+        assert (confirmed is not None) == complete
+        if confirmed is not None:
+            fees = sum(row.fee for row in self.releases.rows.values())
+            assert (confirmed.txid, confirmed.height, confirmed.fee) == (self.last.transaction, self.last.height, fees)
+            assert confirmed.fee <= FEE * len(self.withdrawals)
+
+    @invariant()
+    def operators_hear_of_what_is_wrong_and_of_nothing_else(self) -> None:
+        assert bool(self.steps._alarms) == (self.reserved and bool(self.wrong))
+
+    @invariant()
+    def what_is_wrong_is_found(self) -> None:
+        by_number = {withdrawal.number: withdrawal for withdrawal in self.withdrawals} if self.reserved else {}
+        for number, row in self.releases.rows.items():
+            if number in by_number:
+                assert (contradiction(by_number[number], row, TOKEN) is not None) == (number in self.wrong)
+
+
+VaultWorld.TestCase.settings = settings(max_examples=60, stateful_step_count=15)
+TestVaultWorld = VaultWorld.TestCase
