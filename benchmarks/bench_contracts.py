@@ -162,7 +162,7 @@ def bonds(world: World) -> list[dict[str, object]]:
         figure("deposit", deposited),
         figure("delegate", delegated),
         figure("unbond a part", unbonded),
-        figure("withdraw", withdrawn, None, "from Bonds"),
+        figure("withdraw what was unbonded", withdrawn),
         figure("report, two attestations of one deposit", reported),
         *fees,
     ]
