@@ -6,110 +6,55 @@ CAUSEWAY_STATEFUL_EXAMPLES=500 makes a long run of it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any
 
-import boa
 import pytest
 from eth_account.signers.local import LocalAccount
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
+from tests.support.hub_machine import FUNDS, BrakesAndReleases, deployed, pick, whose
+from tests.support.hub_model import (
+    CANCELLED,
+    LIVE,
+    MINTED,
+    PAID,
+    REQUESTED,
+    RESERVED,
+    RETURNED,
+    SETTLED,
+    VOIDED,
+    Payout,
+    Withdrawal,
+    accepted,
+    bits,
+    signatures_of,
+    today,
+)
 from tests.support.native_contracts import (
     NOBODY,
     P2TR,
     POLICY,
-    World,
     account,
     accounts,
-    build_world,
     deposit_id,
-    malleated,
+    fee_key,
     member,
     outpoint,
     outpoint_id,
-    sign,
     typed,
 )
 
 EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "12"))
 STEPS = 30 if EXAMPLES <= 12 else 60
 
-MINIMUM, FEE, MINIMUM_WITHDRAWAL, _ = POLICY
+MINIMUM, FEE, MINIMUM_WITHDRAWAL, *_ = POLICY
 USER = account("user").address
-REQUESTED, RESERVED, SETTLED, CANCELLED = 1, 2, 3, 4
-LIVE, PAID, VOIDED = 1, 2, 3
-MINTED, RETURNED = 1, 2
 
 COINS = {outpoint_id(outpoint(number)): number for number in range(6)}
 """The coins of the vault, by outpoint id."""
 
-pick = st.integers(0, 7)
 coins = st.lists(st.integers(0, 5), max_size=3, unique=True)
-lies = ["all", "minority", "one", "nobody", "twice", "twins", "strangers"]
-whose = st.sampled_from(["quorum"] * 2 * len(lies) + lies)
-
-
-@dataclass
-class Withdrawal:
-    """What the model knows of a withdrawal."""
-
-    amount: int
-    max_fee: int
-    status: int = REQUESTED
-    settled: int = 0
-
-
-@dataclass
-class Payout:
-    """What the model knows of a payout."""
-
-    group: bytes
-    withdrawals: tuple[bytes, ...]
-    inputs: tuple[bytes, ...]
-    anchor: bytes
-    status: int = LIVE
-    older: list[tuple[bytes, ...]] = field(default_factory=list)
-
-    @property
-    def version(self) -> int:
-        """Which version it is, from 1."""
-        return len(self.older) + 1
-
-
-@dataclass
-class Model:
-    """What the Hub has to be like. `reserved` knows the bound and barred outpoints alone."""
-
-    deposits: dict[bytes, int] = field(default_factory=dict)
-    attested: dict[bytes, int] = field(default_factory=dict)
-    withdrawals: dict[bytes, Withdrawal] = field(default_factory=dict)
-    payouts: dict[bytes, Payout] = field(default_factory=dict)
-    reserved: dict[bytes, bytes] = field(default_factory=dict)
-    used: set[tuple[object, ...]] = field(default_factory=set)
-    minted: int = 0
-    burnt: int = 0
-    balance: int = 0
-    paused: bool = False
-
-    def open(self) -> list[bytes]:
-        """Withdrawals whose tokens are locked."""
-        return [id_ for id_, one in self.withdrawals.items() if one.status in (REQUESTED, RESERVED)]
-
-    def free(self, payout: Payout, barred: bytes) -> None:
-        """Free the inputs of a payout's version, but for one."""
-        for point in payout.inputs:
-            if point != barred:
-                self.reserved.pop(point, None)
-
-
-@lru_cache(maxsize=1)
-def deployed() -> World:
-    """One deployment for all examples, which put it back as it was."""
-    return build_world()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,43 +63,12 @@ def _deployed_before_the_examples() -> None:
     deployed()
 
 
-def accepted(call: Callable[[], object]) -> bool:
-    """Whether the contract accepted a call."""
-    try:
-        call()
-    except boa.BoaError:
-        return False
-    return True
-
-
-def signatures_of(people: Sequence[LocalAccount], how: str, quorum: int, message: Any) -> tuple[list[bytes], bool]:
-    """Signatures, and whether they are enough: `quorum` of `people` and nothing that is not theirs."""
-    good = sign(people[:quorum], message)
-    strangers = sign(accounts("stranger", quorum), message)
-    return {
-        "quorum": (good, True),
-        "all": (sign(people, message), True),
-        "minority": (good[:-1], False),
-        "one": (good[:1], quorum == 1),
-        "nobody": ([], False),
-        "twice": ([good[0], *good], False),
-        "twins": ([good[0], malleated(good[0]), *good[1:]], False),
-        "strangers": (strangers, False),
-    }[how]
-
-
-class HubMachine(RuleBasedStateMachine):
+class HubMachine(BrakesAndReleases):
     """Users, vouchers and storemen, who act and lie as they like; every answer of the Hub is foretold."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._anchor = boa.env.anchor()
-        self.world = replace(deployed())
-        self._anchor.__enter__()
-        self.model = Model()
         self.groups: dict[bytes, tuple[list[LocalAccount], int]] = {self.world.group: (self.world.storemen, 3)}
-        self.active = self.world.group
-        self.brought: list[Callable[[], object]] = []
         # From the start there is something to withdraw, to pay and to settle: few examples would get there by chance.
         self.deposit_is_minted(coin=0, amount=500_000, other=False, how="quorum")
         self.token = self.world.token
@@ -162,10 +76,9 @@ class HubMachine(RuleBasedStateMachine):
         for amount in (30_000, 40_000, 50_000):
             self.user_withdraws(amount=amount, fee=1_000)
         self.open_withdrawals_are_reserved(points=[0, 1], how="quorum")
-
-    def teardown(self) -> None:
-        """Put the deployment back as it was."""
-        self._anchor.__exit__(None, None, None)
+        self.evm.fund(FUNDS)
+        for _ in range(2):
+            self.release_is_requested(amount=1_000_000)
 
     # --- Deposits ---
 
@@ -177,13 +90,17 @@ class HubMachine(RuleBasedStateMachine):
         message = typed(self.world.hub, "DepositAttestation", *deposit)
         signatures, enough = signatures_of(self.world.vouchers, how, 3, message)
         id_ = deposit_id(*deposit[:3])
-        fine = enough and id_ not in self.model.deposits and amount >= MINIMUM and not self.model.paused
+        fine = enough and id_ not in self.model.deposits and amount >= MINIMUM
+        fine = fine and self.model.is_open and self.model.fits("in", amount)
         self.bring(lambda: self.world.hub.mint(deposit, signatures), fine)
         if fine:
             self.model.deposits[id_] = MINTED
             self.model.attested[id_] = amount
-            self.model.minted += amount - FEE
-            self.model.balance += 0 if other else amount - FEE
+            self.model.count("in", amount)
+            fee = self.model.fee(amount - FEE)
+            self.model.note(NOBODY, bits(how, 3, 4), fee)
+            self.model.minted += amount - FEE - fee
+            self.model.balance += 0 if other else amount - FEE - fee
 
     @rule(coin=pick, amount=st.integers(0, 100), how=whose)
     def deposit_is_returned(self, coin: int, amount: int, how: str) -> None:
@@ -207,12 +124,14 @@ class HubMachine(RuleBasedStateMachine):
         """A user locks tokens, perhaps more than it has."""
         ids: list[bytes] = []
         hub, asset = self.world.hub, self.world.asset
-        enough = MINIMUM_WITHDRAWAL <= amount <= self.model.balance and fee < amount - 546
-        fine = enough and not self.model.paused
+        service = self.model.fee(amount)
+        enough = MINIMUM_WITHDRAWAL <= amount <= self.model.balance and fee < amount - service - 546
+        fine = enough and self.model.is_open and self.model.fits("out", amount)
         made = accepted(lambda: ids.append(hub.withdraw(asset, amount, fee, P2TR, sender=USER)))
         assert made == fine
         if fine:
-            self.model.withdrawals[ids[0]] = Withdrawal(amount, fee)
+            day = self.model.count("out", amount)
+            self.model.withdrawals[ids[0]] = Withdrawal(amount - service, fee, service, day)
             self.model.balance -= amount
 
     @precondition(lambda self: self.model.withdrawals)
@@ -225,7 +144,9 @@ class HubMachine(RuleBasedStateMachine):
         assert accepted(lambda: self.world.hub.cancel(id_, sender=sender)) == fine
         if fine:
             one.status = CANCELLED
-            self.model.balance += one.amount
+            self.model.balance += one.amount + one.fee
+            if one.counted_on == today():
+                self.model.windows["out", today()] -= one.amount + one.fee
 
     @precondition(lambda self: self.model.withdrawals)
     @rule(number=pick, fee=st.integers(0, 40_000))
@@ -289,7 +210,11 @@ class HubMachine(RuleBasedStateMachine):
             for each in paid:
                 each.status = SETTLED
                 each.settled += 1
-                self.model.burnt += each.amount
+                self.model.burnt += each.amount + each.fee
+                self.model.paid_out += each.amount
+            fees = sum(each.fee for each in paid)
+            self.model.note(one.group, one.signers, fees // 2)
+            self.model.note(NOBODY, bits(how, 3, 4), fees - fees // 2)
 
     @precondition(lambda self: self.model.payouts)
     @rule(number=pick, how=whose)
@@ -308,13 +233,6 @@ class HubMachine(RuleBasedStateMachine):
                 self.model.withdrawals[each].status = REQUESTED
 
     # --- Others ---
-
-    @rule(percent=st.integers(0, 99))
-    def asset_is_paused(self, percent: int) -> None:
-        """The owner pauses and resumes; most of the time the bridge is open."""
-        paused = percent >= 80
-        self.world.registry.set_asset_policy(self.world.asset, (*POLICY[:3], paused), sender=self.world.owner)
-        self.model.paused = paused
 
     @precondition(lambda self: len(self.groups) < 3)
     @rule(percent=st.integers(0, 99))
@@ -338,16 +256,22 @@ class HubMachine(RuleBasedStateMachine):
     # --- What always holds ---
 
     @invariant()
-    def supply_is_backed(self) -> None:
-        """Supply is what was minted less what was burnt, and at most the attested deposits less their fees."""
-        supply = self.world.hub.supply(self.world.asset)
-        assert supply == self.model.minted - self.model.burnt
-        assert supply <= sum(amount - FEE for amount in self.model.attested.values())
+    def supply_and_pending_fees_are_backed(self) -> None:
+        """Supply is what was minted less what was burnt; with the pending fees it is exactly what the reserves are."""
+        supply, pending = self.world.hub.supply(self.world.asset), self.world.hub.pending_total(self.world.asset)
+        assert supply == self.model.minted - self.model.burnt + self.model.distributed
+        assert pending == sum(self.model.pending.values())
+        reserves = sum(amount - FEE for amount in self.model.attested.values()) - self.model.paid_out
+        assert supply + pending == reserves
+        assert self.token.balanceOf(str(self.world.bonds.address)) == self.model.distributed
+        for (group, signers), amount in self.model.pending.items():
+            assert self.world.hub.pending_fees(self.world.asset, fee_key(group, signers)) == amount
 
     @invariant()
     def locked_tokens_are_the_open_withdrawals(self) -> None:
         """The Hub holds exactly what open withdrawals locked, and the user what is left to it."""
-        locked = sum(self.model.withdrawals[id_].amount for id_ in self.model.open())
+        found = [self.model.withdrawals[id_] for id_ in self.model.open()]
+        locked = sum(one.amount + one.fee for one in found)
         assert self.token.balanceOf(str(self.world.hub.address)) == locked
         assert self.token.balanceOf(USER) == self.model.balance
 
@@ -376,12 +300,6 @@ class HubMachine(RuleBasedStateMachine):
 
     # --- Helpers ---
 
-    def bring(self, call: Callable[[], object], fine: bool) -> None:
-        """Make a call whose answer is foretold; keep it for replays if it is accepted."""
-        assert accepted(call) == fine
-        if fine:
-            self.brought.append(call)
-
     def reserve(self, ids: tuple[bytes, ...], points: list[int], how: str, group: bytes) -> None:
         """Bring a reservation, and do in the model what the Hub has to do."""
         inputs = tuple(outpoint_id(outpoint(number)) for number in points)
@@ -394,6 +312,7 @@ class HubMachine(RuleBasedStateMachine):
             and bool(ids)
             and bool(inputs)
             and group == self.active
+            and self.model.running
             and (group, ids, inputs) not in self.model.used
         )
         if replaced is None:
@@ -406,7 +325,7 @@ class HubMachine(RuleBasedStateMachine):
         self.bring(lambda: made.append(self.world.hub.reserve(reservation, signatures)), fine)
         if fine:
             self.model.used.add((group, ids, inputs))
-            self.note(made[0], replaced, group, ids, inputs)
+            self.note(made[0], replaced, Payout(group, bits(how, *self.size(group)), ids, inputs, inputs[0]))
 
     def replaced_by(self, ids: tuple[bytes, ...], inputs: tuple[bytes, ...], group: bytes) -> bytes | None:
         """The live payout whose next version a reservation would be, if it is one."""
@@ -415,22 +334,25 @@ class HubMachine(RuleBasedStateMachine):
                 return id_
         return None
 
-    def note(
-        self, id_: bytes, replaced: bytes | None, group: bytes, ids: tuple[bytes, ...], inputs: tuple[bytes, ...]
-    ) -> None:
+    def note(self, id_: bytes, replaced: bytes | None, accepted: Payout) -> None:
         """Take an accepted reservation into the model."""
         if replaced is None:
             assert id_ not in self.model.payouts
-            self.model.payouts[id_] = Payout(group, ids, inputs, inputs[0])
-            for each in ids:
+            self.model.payouts[id_] = accepted
+            for each in accepted.withdrawals:
                 self.model.withdrawals[each].status = RESERVED
         else:
             assert id_ == replaced
             one = self.model.payouts[id_]
             self.model.free(one, NOBODY)
             one.older.append(one.inputs)
-            one.inputs = inputs
-        self.model.reserved.update(dict.fromkeys(inputs, id_))
+            one.inputs, one.signers = accepted.inputs, accepted.signers
+        self.model.reserved.update(dict.fromkeys(accepted.inputs, id_))
+
+    def size(self, group: bytes) -> tuple[int, int]:
+        """Threshold and size of a group."""
+        people, threshold = self.groups[group]
+        return threshold, len(people)
 
     def by_storemen(self, group: bytes, how: str, name: str, *values: object) -> tuple[list[bytes], bool]:
         """Signatures of a group's storemen, and whether they are a quorum."""
