@@ -232,8 +232,8 @@ class Directory:
 
 def _people(groups: Iterable[Group], vouchers: VoucherSet) -> _People:
     people = _People()
-    for number, voucher in enumerate(vouchers.vouchers, 1):
-        _add(people, voucher.member, f"voucher-{number}")
+    for voucher in vouchers.vouchers:  # by their indices, which stay when others leave
+        _add(people, voucher.member, f"voucher-{voucher.index + 1}")
     for group in groups:
         for number, member in enumerate(group.members, 1):
             _add(people, member, f"storeman-{number}")

@@ -25,7 +25,7 @@ def group(id_: bytes, *members: Member, key: bytes | None = KEY, chain: bytes = 
 
 
 def directory(*groups: Group, vouchers: tuple[Member, ...] = ()) -> tuple[Directory, Native]:
-    committee = VoucherSet(tuple(Voucher(m, Wei(1)) for m in vouchers), Wei(len(vouchers)))
+    committee = VoucherSet(tuple(Voucher(m, Wei(1), i) for i, m in enumerate(vouchers)), Wei(len(vouchers)))
     native = Native(groups={g.id: g for g in groups}, active=groups[0].id if groups else None, committee=committee)
     return Directory(cast(Any, native), CHAIN, ASSET), native
 
