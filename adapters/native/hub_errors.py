@@ -213,4 +213,4 @@ class NotTheOwner(ContractRefused):
     """Only the owner, of the contract, the withdrawal or the bond, may do this."""
 
     says = frozenset({"Hub: not the owner", "Bonds: not the owner", "ownable: caller is not the owner"})
-    remedy = "sign with the key of its owner; the contracts belong to the key that deployed them"
+    remedy = "sign with the key that deployed the contracts, or that owns the withdrawal or the bond"
