@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from eth_utils.crypto import keccak
 
-from adapters.evm.rlp import encode
+from adapters.evm.rlp import encode, scalar
 
 Node: TypeAlias = "list[bytes | Node]"
 """A leaf, an extension or a branch, before its encoding; a short child stands in its parent as it is."""
@@ -30,7 +30,7 @@ def ordered_root(items: Sequence[bytes]) -> bytes:
     """The root (32 bytes) of the trie that has each item at the RLP of its index."""
     if not items:
         return EMPTY_ROOT
-    entries = sorted((_nibbles(encode(index)), item) for index, item in enumerate(items))
+    entries = sorted((_nibbles(encode(scalar(index))), item) for index, item in enumerate(items))
     return keccak(encode(_node(entries, 0)))
 
 
