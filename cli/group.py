@@ -77,14 +77,14 @@ async def _create(
         group = await propose(native, sender, network.chain, threshold, members)
         output.progress(f"proposed group {group.hex()}")
         if wait_seconds is not None:
-            found: Group | None = await until_active(native, group, wait_seconds, _Teller(output).look)
+            found: Group | None = await until_active(native, group, wait_seconds, Teller(output).look)
         else:
             found = await native.group(group, "latest")
         assert found is not None, "it was proposed just now"
         return await _document(network, native, found)
 
 
-class _Teller:
+class Teller:
     """Says what a wait for a group has come to: at each change, and every ten seconds."""
 
     def __init__(self, output: Output) -> None:

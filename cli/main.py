@@ -19,6 +19,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dev": ("cli.dev.commands", "A whole development network on this machine."),
     "node": ("cli.node", "Make, run and look at a storeman's or voucher's node."),
     "group": ("cli.group", "Propose a group of storemen, and look at groups."),
+    "chain": ("cli.chain", "Add an EVM chain to a bridge, and look at its chains."),
+    "asset": ("cli.asset", "Register an asset, change its policy, and look at the bridge's assets."),
     "voucher": ("cli.voucher", "Admit a voucher, and join as one."),
     "deposit": ("cli.deposit", "Turn bitcoin into tokens: an address, its state, and the way back."),
     "withdraw": ("cli.withdraw", "Turn tokens into bitcoin."),
