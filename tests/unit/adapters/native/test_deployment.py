@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from adapters.native.deployment import Deployment
 from adapters.native.eip712 import BadSignature
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, TokenUnits, Wei
+from registry.assets import AssetPolicy
 from registry.ids import network_id
 
 DEPLOYMENT = Deployment(
     b"\xab" * 20, b"\xcd" * 20, b"\xef" * 20, b"\x12" * 20, 31_337, BlockHeight(7), bytes(range(32))
 )
+
+POLICY = AssetPolicy(TokenUnits(10), TokenUnits(1), TokenUnits(0))
 
 
 def test_a_deployment_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -88,6 +92,17 @@ def test_calls_refuse_what_does_not_fit() -> None:
         lambda: calls.approve(b"\x01" * 20, TokenUnits(-1)),
         lambda: calls.join_vouchers(b"\x02" * 33, b"\x01" * 32, "127.0.0.1:5", Wei(1)),
         lambda: calls.propose_group(bytes(32), 1, []),
+        lambda: calls.join_vouchers(b"\x02" * 33, b"\x01" * 32, "tcp://127.0.0.1:5", Wei(1), 10_001),
+        lambda: calls.join_as_storeman(bytes(32), -1),
+        lambda: calls.delegate(b"\x01" * 19, Wei(1)),
+        lambda: calls.unbond(-1, Wei(1)),
+        lambda: calls.set_asset_policy(bytes(32), replace(POLICY, fee_bps=1_001)),
+        lambda: calls.set_chain_policy(bytes(32), replace(POLICY, deposit_fee=TokenUnits(10)), is_open=True),
+        lambda: calls.introduce(bytes(32), "eip155:1/erc20:0x", "N\u00e4me", "SYM", 18, []),
+        lambda: calls.introduce(bytes(32), "eip155:1/erc20:0x", "Name", "S M", 18, []),
+        lambda: calls.introduce(bytes(32), "eip155:1/erc20:0x", "Name", "SYM", 256, []),
+        lambda: calls.distribute(b"\x01" * 31, None, 1),
+        lambda: calls.halt(bytes(31), 1, []),
     ):
         with pytest.raises(BadInput):
             build()
