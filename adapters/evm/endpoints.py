@@ -24,6 +24,7 @@ from adapters.evm.errors import (
     RpcRefused,
     TooFewEndpoints,
     TooManyLogs,
+    WrongChain,
 )
 from adapters.evm.headers import Header
 from adapters.evm.reverts import RevertMaker
@@ -227,6 +228,10 @@ class Endpoints:
         """What each endpoint says that answers, a quorum at least."""
         outcomes = await asyncio.gather(*(self._outcome(endpoint, ask) for endpoint in self._endpoints))
         failures = {name: error for name, _, error in outcomes if error is not None}
+        for error in failures.values():
+            # Not before all have ended: whoever closes the endpoints then leaves nothing running.
+            if isinstance(error, WrongChain):
+                raise error
         answers = {name: answer[0] for name, answer, error in outcomes if answer is not None}
         if len(answers) < self.quorum:
             if len(self._endpoints) == 1:
@@ -240,7 +245,7 @@ class Endpoints:
     ) -> tuple[str, tuple[Answer] | None, CausewayError | None]:
         try:
             return endpoint.name, (await self._asked(endpoint, ask),), None
-        except _FAULTS as error:
+        except (*_FAULTS, WrongChain) as error:
             return endpoint.name, None, error
 
     async def _asked(self, endpoint: Endpoint, ask: Ask[Answer]) -> Answer:
