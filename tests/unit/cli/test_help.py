@@ -26,7 +26,7 @@ def _walk(command: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield from _walk(command.get_command(context, name), (*names, name))
 
 
-LEFT_OUT = {("withdraw", "request")}
+LEFT_OUT = {("withdraw", "request"), ("lock", "send"), ("relay", "carry")}
 """Commands that are meant where none of their group is named."""
 EVERY = list(_walk(typer.main.get_command(app)))
 
