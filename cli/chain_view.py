@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def chain_document(
     native: NativeChain, network: NetworkFile, chain: Chain, urls: Sequence[str]
 ) -> dict[str, Any]:
-    """All of one chain for `--json`. `urls`: endpoints of it, to look at its vault too; none: as the Registry has it."""
+    """All of one chain for `--json`. `urls`: endpoints of it, to look at its vault too; or none."""
     serving = await native.active_group(chain.id, "latest")
     group = None if serving is None else await native.group(serving, "latest")
     document: dict[str, Any] = {

@@ -6,14 +6,18 @@ import asyncio
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Collection
-from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from cli.context import CONFIG
 from cli.dev.nodes import DevNode
+from cli.dev.origin import DevOrigin
+from cli.dev.plan import DevPlan as DevPlan
+from cli.dev.plan import kept_plan as kept_plan
 from cli.exits import NotFound, TimedOut
 from cli.node_folder import toml_text
 from foundation.errors import BadInput
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
     from registry.assets import AssetPolicy
     from registry.groups import Group
 
-DATABASES: Final = ("sqlite", "postgresql")
 _READY_SECONDS: Final = 120.0
 _MATURITY: Final = 101
 """Blocks until the first reward can be spent."""
@@ -42,31 +45,8 @@ _ETHER: Final = 10**18
 _OWNER_FUNDS: Final = Wei(10_000 * _ETHER)
 _NODE_FUNDS: Final = Wei(1_000 * _ETHER)
 _STAKE: Final = Wei(_ETHER)
-_MAX_NODES: Final = 40
 _LOOK_SECONDS: Final = 0.4
 """Each look opens the databases of nodes that are just starting; more of them would slow the start down."""
-
-
-@dataclass(frozen=True)
-class DevPlan:
-    """How large the network is. Fields: storemen; threshold (of them sign); vouchers; database (of every node)."""
-
-    storemen: int = 5
-    threshold: int = 3
-    vouchers: int = 4
-    database: str = "sqlite"
-
-    def check(self) -> None:
-        """Raises `BadInput` naming the option that is wrong."""
-        if not 1 <= self.storemen <= _MAX_NODES:
-            raise BadInput("--storemen", f"{self.storemen} is not possible", f"1 to {_MAX_NODES}")
-        if not 1 <= self.vouchers <= _MAX_NODES:
-            raise BadInput("--vouchers", f"{self.vouchers} is not possible", f"1 to {_MAX_NODES}")
-        if not self.storemen < 2 * self.threshold <= 2 * self.storemen:
-            cure = f"{self.storemen // 2 + 1} to {self.storemen}: more than half of the storemen"
-            raise BadInput("--threshold", f"{self.threshold} of {self.storemen} is not possible", cure)
-        if self.database not in DATABASES:
-            raise BadInput("--database", f"{self.database!r} is not known", " or ".join(DATABASES))
 
 
 class DevNetwork:
@@ -74,6 +54,7 @@ class DevNetwork:
 
     Attributes:
         bitcoind, anvil: the chains' nodes, with `mine` and `faucet`; postgres: None with SQLite.
+        origin: the EVM origin chain, None without one.
         nodes: all nodes, the storemen first; storemen, vouchers: the parts.
         network_file, owner_key: paths for `--network` and `--account-key`.
         deployment: where the contracts are; known after `start`.
@@ -105,6 +86,8 @@ class DevNetwork:
         self._progress = progress or (lambda _: None)
         self.bitcoind = Bitcoind(self.folder / "bitcoind", detached=detached)
         self.anvil = Anvil(self.folder / "anvil", detached=detached)
+        number = self.plan.evm_chain
+        self.origin = DevOrigin(self.folder, number, detached=detached) if number else None
         self.postgres = self._postgres(detached)
         names = [(f"storeman-{number}", "storeman") for number in range(1, self.plan.storemen + 1)]
         names += [(f"voucher-{number}", "voucher") for number in range(1, self.plan.vouchers + 1)]
@@ -142,7 +125,8 @@ class DevNetwork:
     @property
     def chains(self) -> list[Node]:
         """The programs of others that it runs."""
-        return [self.bitcoind, self.anvil, *([self.postgres] if self.postgres else [])]
+        origin = [self.origin.anvil] if self.origin else []
+        return [self.bitcoind, self.anvil, *origin, *([self.postgres] if self.postgres else [])]
 
     def network(self) -> NetworkFile:
         """The network file, loaded. Raises `BadInput` before `start`."""
@@ -203,8 +187,11 @@ class DevNetwork:
         async with AsyncExitStack() as stack:
             native, owner = await self._contracts(stack)
             await self._people(native, owner)
-            await self._run_nodes()
-            await self._until_active(native)
+            # The storemen make the keys of both groups at the same time.
+            async with self._registering(native, owner):
+                await self._run_nodes()
+                await self._until_active(native)
+        self._progress("up")
 
     async def _stop(self, keep: Collection[str] = ()) -> None:
         """End all processes but those named in `keep`."""
@@ -221,7 +208,8 @@ class DevNetwork:
 
     def _write_network_file(self) -> None:
         sections = {"bitcoin": self._bitcoin(), "native": self._native("deployment.json")}
-        write_durably(self.network_file, toml_text(sections).encode())
+        block = "" if self.origin is None else "\n" + self.origin.block
+        write_durably(self.network_file, (toml_text(sections) + block).encode())
 
     def _bitcoin(self) -> dict[str, Any]:
         node = self.bitcoind
@@ -233,9 +221,8 @@ class DevNetwork:
 
     async def _make_folders(self) -> None:
         fresh = [node for node in self.nodes if not node.exists]
-        if not fresh:
-            return
-        self._progress(f"making keys for {self.plan.storemen} storemen and {self.plan.vouchers} vouchers")
+        if fresh:
+            self._progress(f"making keys for {self.plan.storemen} storemen and {self.plan.vouchers} vouchers")
         for node in fresh:
             database = "sqlite:///node.db"
             if self.postgres is not None:
@@ -244,6 +231,9 @@ class DevNetwork:
                 database = (await self.postgres.create_database(name)).replace("+asyncpg", "")
             native = self._native("../deployment.json")
             await asyncio.to_thread(node.create, self._bitcoin(), native, database)
+        if self.origin is not None:
+            for node in self.nodes:
+                self.origin.configure(node.folder / CONFIG)
 
     async def _contracts(self, stack: AsyncExitStack) -> tuple[NativeChain, TxSender]:
         """The contracts, deployed where they are not, and the owner's account."""
@@ -325,7 +315,26 @@ class DevNetwork:
         newest = (await proposals(native, self.network().chain))[-1]
         self._progress("waiting for the storemen to make their key")
         self.group = await until_active(native, newest, _READY_SECONDS, check)
-        self._progress("up")
+
+    @asynccontextmanager
+    async def _registering(self, native: NativeChain, owner: TxSender) -> AsyncIterator[None]:
+        """Make the EVM origin chain one of the bridge's chains, while what is inside goes on. Raises as `register`."""
+        if self.origin is None:
+            yield
+            return
+        members = tuple(node.public.member for node in self.storemen)
+        await self.origin.fund([owner.account, *(member.account for member in members)], self.anvil)
+        bitcoin, threshold = self.network().chain, self.plan.threshold
+        work = self.origin.register(
+            native, owner, self.owner_secret, bitcoin, members, threshold, self._progress, _READY_SECONDS
+        )
+        task = asyncio.create_task(work, name="registering the EVM chain")
+        try:
+            yield
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def _check_running(self) -> None:
         """Raises `StartFailed` for a node that has ended."""
@@ -362,23 +371,12 @@ class DevNetwork:
         for name, value in asdict(kept).items():
             if getattr(self.plan, name) != value:
                 cure = "begin anew with causeway dev down --remove"
-                raise BadInput(f"--{name}", f"the network in {self.folder} has {value}", cure)
+                raise BadInput(f"--{name.replace('_', '-')}", f"the network in {self.folder} has {value}", cure)
 
 
 def _import_adapters() -> None:
-    for name in ("adapters.native.chain", "bridge.storage", "cli.founding", "mpc.keystore"):
+    for name in ("adapters.native.chain", "bridge.storage", "cli.chain_registering", "cli.founding", "mpc.keystore"):
         import_module(name)
-
-
-def kept_plan(folder: Path) -> DevPlan | None:
-    """The plan of the network in `folder`, None where there is none. Raises `BadInput`."""
-    file = folder / "plan.json"
-    try:
-        return DevPlan(**json.loads(file.read_text()))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise BadInput(str(file), "is damaged", "remove the folder") from error
 
 
 def _dev_asset_policy() -> AssetPolicy:
