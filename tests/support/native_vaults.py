@@ -91,7 +91,7 @@ class EvmSide:
         return id_
 
 
-def add_evm_side(world: World) -> EvmSide:
+def add_evm_side(world: World, lockbox: str = LOCKBOX) -> EvmSide:
     """Register an EVM chain with its coin, an active group and a vault."""
     registry, owner = world.registry, world.owner
     chain = bytes(registry.register_chain(EVM_CAIP2, GENESIS, 0, sender=owner))
@@ -100,5 +100,5 @@ def add_evm_side(world: World) -> EvmSide:
     people = [member(one, number) for number, one in enumerate(storemen)]
     group = bytes(registry.propose_group(chain, 2, people, sender=owner))
     world.activate(group, storemen, EVM_SECRET)
-    registry.register_vault(chain, LOCKBOX, 7, group, sender=owner)
+    registry.register_vault(chain, lockbox, 7, group, sender=owner)
     return EvmSide(world, chain, coin, group, storemen)
