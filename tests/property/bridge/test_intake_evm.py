@@ -125,10 +125,11 @@ async def summary(chains: Chains) -> dict[str, object]:
     async with chains.database.view() as view:
         due = await claims_due(view, BlockHeight(0), 2, chains.context)
         releases = await view.releases.get_many(chains.ethereum.chain.id, [1, 2, RETURN | 2])
-    heights = {"height": None, "spend": None}
+    # Heights differ with the batches; why a deposit was refused is not asked any more once it is sent back.
+    ignored = {"height": None, "spend": None, "refusal": None}
     deposits = [await chains.locked(number) for number in (1, 2)]
     assert all(deposit is not None for deposit in deposits)
-    plain = [{**{n: getattr(d, n) for n in d.__slots__}, **heights} for d in deposits if d is not None]
+    plain = [{**{n: getattr(d, n) for n in d.__slots__}, **ignored} for d in deposits if d is not None]
     payout = await chains.payout(PAYOUT)
     assert payout is not None
     assert payout.confirmed is not None
@@ -148,7 +149,7 @@ def _without_block(withdrawal: Any) -> dict[str, object]:
     return {n: getattr(withdrawal, n) for n in withdrawal.__slots__ if n not in {"requested_at", "request_transaction"}}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(plan=plans)
 def test_the_order_in_which_two_chains_are_read_does_not_matter(plan: Plan) -> None:
     """Every lock is kept or sent back, every number accounted for once, and tokens and coin agree to the last unit."""
