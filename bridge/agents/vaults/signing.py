@@ -11,6 +11,7 @@ from adapters.evm.lockbox.messages import Messages, proof
 from bridge import vault_books
 from bridge.agents.office import Apart, Office
 from bridge.agents.post import SIGNED_FOR_VAULT, post
+from bridge.agents.vaults.outpost import Outpost
 from bridge.agents.vaults.wanted import Wanted, wanted_of
 from bridge.codec import decode, encode
 from bridge.cosigner import NotOurGroup
@@ -38,10 +39,12 @@ class SignForVaults:
         """Have signed what the vaults wait for, when it is this node's turn."""
         waits = False
         apart = Apart()
-        for origin in self._office.directory.origins.values():
-            if self._office.identity.host_key not in self._members(origin):
+        for chain, origin in list(self._office.directory.origins.items()):
+            # The Registry may name a vault before this node follows it, and vaults that it does not serve at all.
+            outpost = self._office.outposts.get(chain)
+            if outpost is None or self._office.identity.host_key not in self._members(origin):
                 continue
-            wanted, messages = await self._missing(origin)
+            wanted, messages = await self._missing(origin, outpost)
             waits = waits or bool(wanted)
             mine = [w for w in wanted if self._office.is_turn(self._members(origin), subject=w.subject)]
             for start in range(0, len(mine), _AT_ONCE):
@@ -57,11 +60,11 @@ class SignForVaults:
         group = self._office.directory.groups.get(origin.vault.group)
         return () if group is None else tuple(member.host_key for member in group.members)
 
-    async def _missing(self, origin: EvmOrigin) -> tuple[list[Wanted], Messages]:
+    async def _missing(self, origin: EvmOrigin, outpost: Outpost) -> tuple[list[Wanted], Messages]:
         """What is to be signed and is not yet."""
         async with self._office.database.view() as view:
             messages = await vault_books.messages(view, origin)
-            give_back_ms = int(self._office.outposts[origin.chain.id].section.give_back_after_seconds * 1000)
+            give_back_ms = int(outpost.section.give_back_after_seconds * 1000)
             wanted = await wanted_of(view, self._office.context, origin, messages.epoch, give_back_ms)
             known = [await view.vault_signatures.get(item.request.message(messages)) for item in wanted]
         return [item for item, row in zip(wanted, known, strict=True) if row is None], messages
