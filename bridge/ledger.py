@@ -8,7 +8,7 @@ from adapters.bitcoin.primitives import Coin, OutPoint
 from bridge.codec import decode_deposit, decode_payout, decode_withdrawal
 from bridge.deposits import Deposit, Stage
 from bridge.intake.bitcoin import LIVE_PAYOUTS
-from bridge.intake.common import SUPPLY
+from bridge.intake.common import PENDING, SUPPLY
 from bridge.payouts import Payout, PayoutStage, Withdrawal
 from bridge.policy import TAPROOT_DUST, Balance, VaultView
 from bridge.refusals import InputNotOurs, NotYet
@@ -24,6 +24,12 @@ def coin_of(row: CoinRow) -> Coin:
 async def supply(view: View) -> TokenUnits:
     """The supply of bitcoin's mapping token at the native cursor."""
     return TokenUnits(int(await view.node_meta.get(SUPPLY) or b"0"))
+
+
+async def owed(view: View) -> TokenUnits:
+    """What bitcoin's reserves have to cover: the supply, and the service fees that the Hub will mint."""
+    pending = int(await view.node_meta.get(PENDING) or b"0")
+    return TokenUnits(await supply(view) + pending)
 
 
 async def balance(view: View, spending: Iterable[OutPoint] = ()) -> Balance:
@@ -48,7 +54,7 @@ async def balance(view: View, spending: Iterable[OutPoint] = ()) -> Balance:
     own = {TransactionPurpose.SWEEP, TransactionPurpose.CPFP}
     waiting = [row for row in await view.bitcoin_transactions.waiting() if row.purpose in own]
     promised = sum(row.fee for row in waiting if row.txid not in replaced) + await _dust_promised(view, spending)
-    return Balance(Satoshi(vault + held - promised), Satoshi(unsettled), await supply(view))
+    return Balance(Satoshi(vault + held - promised), Satoshi(unsettled), await owed(view))
 
 
 async def _dust_promised(view: View, spending: Set[OutPoint]) -> int:

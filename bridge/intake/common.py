@@ -26,6 +26,8 @@ BITCOIN_CURSOR: Final = "bitcoin"
 NATIVE_CURSOR: Final = "native"
 SUPPLY: Final = "supply"
 """Node fact: the supply of bitcoin's mapping token at the native cursor, in decimal."""
+PENDING: Final = "pending"
+"""Node fact: the service fees in bitcoin that the Hub has noted and not minted yet, in decimal."""
 EVERYTHING: Final = bytes(32)
 """In the place of an asset's id: all of them."""
 GROUPS: Final = "groups"
@@ -57,6 +59,11 @@ def supply_fact(asset: bytes) -> str:
 def halt_fact(asset: bytes) -> str:
     """Node fact: until when the vouchers have halted an asset, or `EVERYTHING`; seconds since 1970, in decimal."""
     return f"halted:{asset.hex()}"
+
+
+def pending_fact(asset: bytes) -> str:
+    """As `PENDING`, of an asset of an EVM chain."""
+    return f"pending:{asset.hex()}"
 
 
 def described_fact(asset: bytes) -> str:

@@ -23,10 +23,12 @@ from bridge.intake.bitcoin import BitcoinIntake
 from bridge.intake.common import (
     GROUPS,
     NATIVE_CURSOR,
+    PENDING,
     SUPPLY,
     Context,
     anchor_fact,
     halt_fact,
+    pending_fact,
     placeholder,
     supply_fact,
 )
@@ -110,9 +112,11 @@ class NativeIntake:
                 await self._minted(steps, event)
                 await self._supply(uow, event.asset, event.minted)
                 if event.fee:
+                    await self._pending(uow, event.asset, event.fee)
                     await note_earned(uow, event.asset, VOUCHERS, event.attesters)
             case e.FeesDistributed():
                 await self._supply(uow, event.asset, event.amount)
+                await self._pending(uow, event.asset, -event.amount)
                 await note_distributed(uow, event.asset, event.group, event.signers)
             case e.DepositReturned() if self._is_known(event.asset):
                 await self._returned(steps, event)
@@ -142,9 +146,10 @@ class NativeIntake:
         return asset in self._context.directory.assets
 
     async def _supply(self, uow: UnitOfWork, asset: bytes, change: int) -> None:
-        fact = SUPPLY if asset == self._context.directory.asset else supply_fact(asset)
-        supply = int(await uow.node_meta.get(fact) or b"0") + change
-        await uow.node_meta.put(fact, str(supply).encode())
+        await _count(uow, SUPPLY if asset == self._context.directory.asset else supply_fact(asset), change)
+
+    async def _pending(self, uow: UnitOfWork, asset: bytes, change: int) -> None:
+        await _count(uow, PENDING if asset == self._context.directory.asset else pending_fact(asset), change)
 
     def terms_of(self, batch: e.EventBatch) -> tuple[DepositTermsRow, ...]:
         """The deposit addresses that a batch announces; nonsense is passed over."""
@@ -226,7 +231,9 @@ class NativeIntake:
         )
         await steps.load(event.withdrawals)
         steps.add_payout(payout)
-        coins = f", {_count(len(inputs), 'coin')} for {_count(len(event.withdrawals), 'withdrawal')}" if inputs else ""
+        coins = (
+            f", {_counted(len(inputs), 'coin')} for {_counted(len(event.withdrawals), 'withdrawal')}" if inputs else ""
+        )
         for withdrawal in event.withdrawals:
             text = f"reserved{coins}"
             self._withdrawal(steps, withdrawal, text, event, stage=WithdrawalStage.RESERVED, payout=event.id)
@@ -252,6 +259,7 @@ class NativeIntake:
             return
         await self._supply(uow, payout.asset, -event.burnt)
         if event.service_fee:
+            await self._pending(uow, payout.asset, event.service_fee)
             await note_earned(uow, payout.asset, VOUCHERS, event.attesters)
             await note_earned(uow, payout.asset, payout.group, payout.signers)
         steps.step_payout(event.id, payouts.Settled(event.txid, event.at.transaction))
@@ -275,7 +283,11 @@ class NativeIntake:
             steps.put_withdrawal(replace(state, **changes), note)
 
 
-def _count(number: int, what: str) -> str:
+async def _count(uow: UnitOfWork, fact: str, change: int) -> None:
+    await uow.node_meta.put(fact, str(int(await uow.node_meta.get(fact) or b"0") + change).encode())
+
+
+def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
