@@ -34,6 +34,8 @@ _FALLBACK: Final = SatPerKvB(5_000)
 _TARGET_BLOCKS: Final = 6
 _DUST: Final = 546
 """The Hub asks that the fee limit leaves more than this."""
+_ACCOUNT_BYTES: Final = 20
+"""How the Hub tells an account on an EVM chain from a scriptPubKey."""
 _LOOK_SECONDS: Final = 0.3
 
 
