@@ -18,7 +18,18 @@ from boa.environment import Env
 from coincurve import PublicKeyXOnly
 from eth_account.signers.local import LocalAccount
 
-from tests.support.native_contracts import STAKE, World, account, accounts, build_world, member, outpoint, schnorr_proof
+from tests.support.native_contracts import (
+    NOBODY,
+    STAKE,
+    World,
+    account,
+    accounts,
+    build_world,
+    member,
+    outpoint,
+    schnorr_proof,
+)
+from tests.support.native_vaults import add_evm_side
 
 HARNESS = Path(__file__).parents[1] / "tests" / "support" / "vyper" / "bip340_harness.vy"
 BIP340_TARGET = 5_000
@@ -68,17 +79,64 @@ def mint_gas(world: World, label: str, signers: int = 3) -> int:
 
 
 def deposits(world: World) -> list[dict[str, object]]:
+    world.set_policy(fee_bps=10)
     first = mint_gas(world, "first")
+    mint_gas(world, "first of these four", signers=4)
     three, four = mint_gas(world, "three"), mint_gas(world, "four", signers=4)
+    distributed = transaction_gas(world.hub, lambda: world.hub.distribute(world.asset, NOBODY, 0b1111))
+    limited = limited_mint_gas(world)
+    world.set_policy()
     values = (world.asset, *outpoint("returned"), 5_000, world.group, 1)
     signatures = world.countersign("DepositReturn", *values)
     returned = transaction_gas(world.hub, lambda: world.hub.return_deposit(*values, signatures))
     return [
         figure("mint, 3 of 4 vouchers, first of its asset", first, None, "deploys the token"),
-        figure("mint, 3 of 4 vouchers", three, MINT_TARGET),
-        figure("mint, each signature more", four - three),
+        figure("mint, 3 of 4 vouchers", three),
+        figure("mint, 4 vouchers", four, MINT_TARGET, "with a service fee that adds to what is pending"),
+        figure("mint, each signature more", four - three, SIGNATURE_TARGET),
+        figure("mint, 4 vouchers, with a limit", limited),
+        figure("distribute to 4 vouchers, the first time", distributed),
         figure("return_deposit, 3 of 5 storemen", returned),
     ]
+
+
+def limited_mint_gas(world: World) -> int:
+    """Gas of a mint with four signatures that counts against a limit, as others did on that day."""
+    world.set_policy(fee_bps=10, deposit_limit=10**12)
+    mint_gas(world, "first of the day", signers=4)
+    return mint_gas(world, "with a limit", signers=4)
+
+
+def releases(world: World) -> list[dict[str, object]]:
+    """Gas of withdrawals to an EVM chain."""
+    evm = add_evm_side(world)
+    evm.set_policy(fee_bps=10)
+    evm.fund(10**18)
+    evm.settled()
+    hub = world.hub
+    requested = transaction_gas(hub, evm.withdraw)
+    ids = [evm.withdraw() for _ in range(9)]
+    small = transaction_gas(hub, lambda: evm.reserve(ids[:1]))
+    large = transaction_gas(hub, lambda: evm.reserve(ids[1:]))
+    settled = transaction_gas(hub, lambda: world.settle(hub.withdrawal(ids[0])[6], fee=1_000))
+    settled_large = transaction_gas(hub, lambda: world.settle(hub.withdrawal(ids[1])[6], fee=8_000))
+    restored = transaction_gas(hub, lambda: world.restore(ids[0], 10**6))
+    return [
+        figure("withdraw to an EVM chain", requested),
+        figure("reserve 1 release, 2 of 3", small),
+        figure("reserve 8 releases, 2 of 3", large),
+        figure("settle 1 release, 3 of 4 vouchers", settled),
+        figure("settle 8 releases, 3 of 4 vouchers", settled_large),
+        figure("restore, 3 of 4 vouchers", restored),
+    ]
+
+
+def halts(world: World) -> list[dict[str, object]]:
+    """Gas of a halt and its end."""
+    until = boa.env.timestamp + 3_600
+    halted = transaction_gas(world.hub, lambda: world.halt(until))
+    resumed = transaction_gas(world.hub, lambda: world.resume(until))
+    return [figure("halt, 2 of 4 vouchers", halted), figure("resume, 3 of 4 vouchers", resumed)]
 
 
 def payouts(world: World) -> list[dict[str, object]]:
@@ -201,6 +259,8 @@ def run() -> list[dict[str, object]]:
             figure("bip340 verify", verification(), BIP340_TARGET, "inside a call"),
             *deposits(world),
             *payouts(world),
+            *releases(world),
+            *halts(world),
             *groups(world),
             *bonds(world),
         ]
