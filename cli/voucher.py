@@ -1,4 +1,4 @@
-"""`causeway voucher`: the owner admits an account, the node's account joins with a stake."""
+"""`causeway voucher`: the owner admits an account, the account joins with a stake, its operator votes for halts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cli.context import (
     AccountKeyOption,
     JsonOption,
     NetworkOption,
+    NodeOption,
     PasswordFileOption,
     account_secret,
     command_group,
@@ -25,7 +26,7 @@ from cli.context import (
 from cli.output import Output, coin, short, table
 from foundation.errors import BadInput
 
-app = command_group("Admit a voucher, and join as one.")
+app = command_group("Admit a voucher, join as one, and vote for halts.")
 
 _ACCOUNT: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _COIN_DECIMALS: Final = 18
@@ -143,6 +144,51 @@ def list_vouchers(network: NetworkOption = None, as_json: JsonOption = False) ->
 
     document = run(work())
     Output(as_json).result(document, lambda: _text(document))
+
+
+@app.command("halt")
+def halt(
+    asset: Annotated[str, typer.Argument(metavar="ASSET|all", help="Symbol, CAIP-19 name or id; or all of them.")],
+    hours: Annotated[
+        int, typer.Option("--hours", metavar="N", min=1, max=167, help="How long, to the next full hour.")
+    ] = 24,
+    node: NodeOption = None,
+    network: NetworkOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have your voucher vote for a halt: mints, withdrawals and reservations of the asset stand still.
+
+    Vouchers of more than a third of the weight make it happen. It only delays, and ends by itself. Your voucher attests
+    no deposit of the asset before it ends, or before causeway voucher resume.
+
+    \b
+    Example:
+      causeway voucher halt ETH --hours 6 --node ./voucher-1 --network network.toml
+    """
+    from cli.voucher_votes import vote_halt
+
+    document = run(vote_halt(node_folder(node), network_file(network), asset, hours))
+    text = f"{document['node']} votes for a halt of {document['shown']} until {document['until']}"
+    Output(as_json).result(document, text)
+
+
+@app.command("resume")
+def resume(
+    asset: Annotated[str, typer.Argument(metavar="ASSET|all", help="Symbol, CAIP-19 name or id; or all of them.")],
+    node: NodeOption = None,
+    network: NetworkOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have your voucher vote for the end of a halt. Vouchers of more than two thirds of the weight end it.
+
+    \b
+    Example:
+      causeway voucher resume ETH --node ./voucher-1 --network network.toml
+    """
+    from cli.voucher_votes import vote_resume
+
+    document = run(vote_resume(node_folder(node), network_file(network), asset))
+    Output(as_json).result(document, document["text"])
 
 
 def _text(document: dict[str, Any]) -> str:
