@@ -115,6 +115,8 @@ def _sections(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
             ("endpoint", status["endpoint"]),
             ("bitcoin", _chain(status["bitcoin"], "height")),
             ("native chain", _chain(status["native"], "block")),
+            *((chain["chain"], _chain(chain, "block")) for chain in status.get("evm", ())),
+            *((f"  {name}", cut(problem, width() - 14)) for name, problem in _faulty(status)),
             ("vault", f"{btc(status['reserves_sat'])} held, {btc(status['supply_sat'])} minted"),
         ]
     )
@@ -148,6 +150,12 @@ def _sections(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
 def _chain(chain: Mapping[str, Any], place: str) -> str:
     at = "no block yet" if chain[place] is None else f"{chain['state']} at {chain[place]:,}"
     return cut(f"{at}: {chain['problem']}" if chain["problem"] else at, width() - 14)
+
+
+def _faulty(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The endpoints of EVM chains that failed when they were last asked, and why."""
+    for chain in status.get("evm", ()):
+        yield from ((name, problem) for name, problem in chain["endpoints"].items() if problem)
 
 
 def _index(group: Mapping[str, Any]) -> str | None:

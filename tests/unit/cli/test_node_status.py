@@ -158,3 +158,24 @@ def test_json_has_everything_for_monitoring(folder: Path) -> None:
 def test_a_folder_that_is_no_nodes_is_not_found(tmp_path: Path) -> None:
     """A wrong folder ends with the status for what does not exist."""
     assert _status(tmp_path / "nowhere").exit_code == ExitCode.NOT_FOUND
+
+
+def test_each_evm_chain_is_shown_with_its_endpoints_that_fail(folder: Path) -> None:
+    """Operators see how far each chain is followed, and which endpoint is the trouble and why."""
+    evm = [
+        {
+            "chain": "eip155:5",
+            "state": "waiting",
+            "problem": "too few endpoints answer",
+            "block": 1_234,
+            "hash": "00" * 32,
+            "endpoints": {"one.example": "", "two.example": "false receipts"},
+        }
+    ]
+    import asyncio
+
+    asyncio.run(_write(folder, {**_said(_now()), "evm": evm}))
+    lines = [" ".join(line.split()) for line in _status(folder).stdout.splitlines()]
+    assert "eip155:5 waiting at 1,234: too few endpoints answer" in lines
+    assert "two.example false receipts" in lines
+    assert not any(line.startswith("one.example") for line in lines)
