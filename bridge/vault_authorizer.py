@@ -90,6 +90,10 @@ class VaultAuthorizer:
 
     async def _check_cancel(self, view: View, origin: EvmOrigin, numbers: tuple[int, ...]) -> None:
         chain = origin.chain.id
+        if len(set(numbers)) != len(numbers):
+            raise MalformedProposal("numbers", "one is named twice")
+        if any(number >= RETURN for number in numbers):
+            raise MalformedProposal("numbers", "a deposit that is sent back stays its sender's to claim")
         releases = await view.releases.get_many(chain, numbers)
         for number in numbers:
             withdrawal = await vault_books.withdrawal_by_id(view, self._context.withdrawal_id(number))

@@ -8,10 +8,10 @@ from typing import Final
 from adapters.evm.lockbox.messages import Messages
 from adapters.evm.lockbox.types import Payment, return_number
 from bridge.codec import decode_deposit, decode_payout, decode_withdrawal
-from bridge.deposits import Deposit
+from bridge.deposits import Deposit, Stage
 from bridge.directory import Directory, EvmOrigin
-from bridge.intake.common import epoch_fact, supply_fact
-from bridge.intake.releases import token_of
+from bridge.intake.common import epoch_fact, pending_fact, supply_fact
+from bridge.intake.releases import contradiction, token_of
 from bridge.payouts import Payout, PayoutStage, Withdrawal
 from bridge.refusals import Insolvent, NotYet
 from bridge.storage import PayoutRow, ReleaseOutcome, TransferKind, View
@@ -21,6 +21,7 @@ from registry.assets import AssetPolicy
 LIMIT_BITS: Final = 112
 """A vault's contract keeps its limits in so many bits; higher ones are none."""
 _LIVE: Final = (PayoutStage.RESERVED, PayoutStage.CONFIRMING, PayoutStage.PAID)
+_WAITING: Final = (Stage.FINAL, Stage.REFUSED, Stage.RETURNING)
 
 
 async def epoch(view: View, chain: bytes) -> int:
@@ -38,28 +39,42 @@ async def supply(view: View, asset: bytes) -> TokenUnits:
     return TokenUnits(int(await view.node_meta.get(supply_fact(asset)) or b"0"))
 
 
+async def pending(view: View, asset: bytes) -> TokenUnits:
+    """The service fees of an asset that the Hub will mint, at the native cursor: reserves have to cover them too."""
+    return TokenUnits(int(await view.node_meta.get(pending_fact(asset)) or b"0"))
+
+
 @dataclass(frozen=True, slots=True)
 class VaultBalance:
     """One asset at its vault, at this node's two cursors. Amounts in base units.
 
-    Fields: held (what backs tokens); set_aside (for payees whose payment failed, and is theirs to claim); unsettled
-    (what has left the vault, or is set aside, for withdrawals whose tokens are not burnt yet); supply (of the token).
+    Fields: held (what is in the vault for the bridge); set_aside (for payees whose payment failed, and is theirs to
+    claim); unsettled (what has left the vault, or is set aside, as it was asked for, for withdrawals whose tokens are
+    not burnt yet); waiting (what was locked and is neither minted nor sent back); supply (of the token); pending
+    (service fees that the Hub will mint).
     """
 
     held: TokenUnits
     set_aside: TokenUnits
     unsettled: TokenUnits
+    waiting: TokenUnits
     supply: TokenUnits
+    pending: TokenUnits = TokenUnits(0)
+
+    @property
+    def backing(self) -> int:
+        """What backs tokens, in base units. A deposit that waits backs none: its tokens would come on top."""
+        return self.held + self.unsettled - self.waiting
 
     @property
     def surplus(self) -> int:
         """What is there beyond what is owed; negative where something is missing."""
-        return self.held + self.unsettled - self.supply
+        return self.backing - self.supply - self.pending
 
     def check(self) -> None:
         """Raises `Insolvent` if the tokens are not backed."""
         if self.surplus < 0:
-            raise Insolvent(TokenUnits(self.held + self.unsettled), self.supply)
+            raise Insolvent(TokenUnits(self.backing), TokenUnits(self.supply + self.pending))
 
 
 async def balance(view: View, directory: Directory, asset: bytes) -> VaultBalance:
@@ -71,18 +86,33 @@ async def balance(view: View, directory: Directory, asset: bytes) -> VaultBalanc
     return VaultBalance(
         TokenUnits(0 if row is None else row.held),
         TokenUnits(sum(release.amount for release in failed)),
-        await _unsettled(view, chain, asset),
+        await _unsettled(view, chain, asset, token),
+        await _waiting(view, chain, asset),
         await supply(view, asset),
+        await pending(view, asset),
     )
 
 
-async def _unsettled(view: View, chain: bytes, asset: bytes) -> TokenUnits:
+async def _unsettled(view: View, chain: bytes, asset: bytes, token: bytes) -> TokenUnits:
+    """What was paid otherwise than it was asked for is in nobody's place: its tokens will never be burnt for it."""
     total = 0
     for payout in [p for p in await live_payouts(view, chain) if p.asset == asset]:
         withdrawals = await withdrawals_of(view, payout)
         found = await view.releases.get_many(chain, [withdrawal.number for withdrawal in withdrawals])
-        total += sum(release.amount + release.fee for release in found.values())
+        for withdrawal in withdrawals:
+            release = found.get(withdrawal.number)
+            if release is None or contradiction(withdrawal, release, token) is not None:
+                continue
+            # What was tried and cancelled is in the vault again, but for what its carrier got.
+            is_back = release.outcome is ReleaseOutcome.CANCELLED
+            total += release.fee if is_back else release.amount + release.fee
     return TokenUnits(total)
+
+
+async def _waiting(view: View, chain: bytes, asset: bytes) -> TokenUnits:
+    rows = await view.transfers.by_stage(TransferKind.DEPOSIT, *_WAITING, chain=chain)
+    deposits = [decode_deposit(row) for row in rows]
+    return TokenUnits(sum(d.amount for d in deposits if d.asset == asset and d.lock is not None and d.spend is None))
 
 
 async def live_payouts(view: View, chain: bytes, *stages: PayoutStage) -> list[Payout]:

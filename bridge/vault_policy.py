@@ -59,7 +59,8 @@ def check_cancellation(
 ) -> None:
     """May this node sign that the vault is never to pay this withdrawal? Its tokens then go back to its owner.
 
-    `failed_ms`: for how long the payment has been failing, in milliseconds.
+    `failed_ms`: for how long the payment has been failing, in milliseconds. Its payee can claim it meanwhile, also
+    where the asset is denied: tokens of such an asset are worth less to its owner than the claim.
 
     Raises:
         NotCancellable: it may be paid still, or it was.
@@ -70,10 +71,12 @@ def check_cancellation(
     if release is None:
         if not policy.denied:
             raise NotCancellable(number, "it was not tried, and its asset is not denied")
+        if withdrawal.stage is WithdrawalStage.SETTLED:
+            raise NotCancellable(number, "the vault has dealt with it, in a block that is not read here yet")
         return
     if release.outcome is not ReleaseOutcome.FAILED:
         raise NotCancellable(number, f"it is {release.outcome}")
-    if failed_ms < give_back_after_ms and not policy.denied:
+    if failed_ms < give_back_after_ms:
         raise NotCancellable(number, "its payee has had too little time to claim it")
 
 
@@ -85,5 +88,7 @@ def check_configuration(policy: AssetPolicy, present: VaultAssetRow, limits: tup
     """
     if tuple(limits) != wanted_limits(policy):
         raise WrongConfiguration(f"{limits} instead of {wanted_limits(policy)}")
+    if tuple(limits) == (present.deposit_limit, present.withdrawal_limit, present.denied):
+        raise WrongConfiguration("the vault keeps that already")
     if nonce != present.nonce + 1:
         raise WrongConfiguration(f"nonce {nonce} instead of {present.nonce + 1}")

@@ -100,6 +100,8 @@ async def _cancellations(view: View, context: Context) -> list[Due]:
             if row is None or row.stage != WithdrawalStage.SETTLED:
                 continue
             withdrawal = decode_withdrawal(row)
+            if context.directory.chain_of(withdrawal.asset) != chain:
+                continue  # another chain's vault paid it: what this one cancelled was never its to pay
             claim = CancellationSeen(row.id, amount_bytes(given_back(withdrawal, release)))
             due.append(Due(row.id, claim, (row.id,)))
     return due

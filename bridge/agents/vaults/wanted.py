@@ -82,7 +82,7 @@ async def _cancellations(
     for release in await view.releases.by_outcome(chain, ReleaseOutcome.FAILED):
         if release.number >= RETURN:
             continue  # a deposit that was sent back stays its sender's to claim
-        withdrawal = await _withdrawal(view, context, release.number)
+        withdrawal = await _withdrawal(view, context, chain, release.number)
         since = int(await view.node_meta.get(failed_fact(chain, release.number)) or now)
         if withdrawal is not None and now - since >= give_back_ms:
             numbers[release.number] = withdrawal.withdrawal_id
@@ -94,11 +94,14 @@ async def _cancellations(
     ]
 
 
-async def _withdrawal(view: View, context: Context, number: int) -> Withdrawal | None:
+async def _withdrawal(view: View, context: Context, chain: bytes, number: int) -> Withdrawal | None:
+    """The chain's withdrawal with this number while it may still be given back; the number may be another chain's."""
     row = await view.transfers.get(context.withdrawal_id(number))
     if row is None or row.kind is not TransferKind.WITHDRAWAL:
         return None
     withdrawal = decode_withdrawal(row)
+    if context.directory.chain_of(withdrawal.asset) != chain:
+        return None
     paying = {WithdrawalStage.RESERVED, WithdrawalStage.SETTLED}
     return withdrawal if withdrawal.stage in paying else None
 
