@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.codec import decode, encode
-from bridge.refusals import NotYet
+from bridge.refusals import AssetHalted, NotYet
 from bridge.storage import Database, IncidentKind
 from foundation.quantities import UnixMs
 from mpc.ports import Culprit, Incident
@@ -14,7 +14,7 @@ from mpc.ports import Culprit, Incident
 CULPRITS: Final = "culprits"
 """Node fact: what is held against peers."""
 _KINDS: Final = {"refused": IncidentKind.REFUSAL}
-_PASSING: Final = frozenset({NotYet.__name__})
+_PASSING: Final = frozenset({NotYet.__name__, AssetHalted.__name__})
 """Refusals that only mean: ask again. They are in the log."""
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Final
 
 import structlog
 
 from adapters.evm.lockbox.calls import LockboxCalls
 from adapters.evm.lockbox.errors import LockboxRefused
+from adapters.evm.lockbox.types import NATIVE_COIN
 from adapters.evm.types import Call
 from adapters.native.errors import ContractRefused
 from adapters.native.proofs import Proof
@@ -92,28 +94,43 @@ class CarryToVaults:
 
     async def _carry(self, outpost: Outpost, origin: EvmOrigin, row: VaultSignatureRow) -> None:
         async with self._slots:
-            await asyncio.gather(self._deliver(outpost, origin, row), self._publish(row))
+            # Both to their end: neither is to go on behind the other's failure.
+            parts = self._deliver(outpost, origin, row), self._publish(row)
+            for result in await asyncio.gather(*parts, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
 
     async def _deliver(self, outpost: Outpost, origin: EvmOrigin, row: VaultSignatureRow) -> None:
         request = VaultRequest.decoded(row.kind, row.body)
         if not outpost.section.relay:
             return
         call = request.call(LockboxCalls(origin.vault.lockbox), Proof(row.rx, row.s, row.ry))
+        consumed = await self._consumed(outpost.chain, request)
         try:
             if row.kind == RELEASE and not outpost.section.relay_at_loss:
-                fees = _coin_fees(request)
+                fees = _coin_fees(request, consumed)
                 needed = await self._cost(outpost, call)
                 if fees < needed:
                     _LOG.info("a release does not pay its way", fees=fees, needed=needed, subject=row.subject.hex())
                     self._sent[row.message] = self._office.clock()
                     return
             verb = "cancel on" if row.kind == CANCEL else row.kind
-            result = await send_call(outpost.sender, verb, row.message, call)
+            # A release whose payments were delayed in part is brought again for the rest, in another transaction.
+            subject = row.message + len(consumed).to_bytes(2, "big")
+            result = await send_call(outpost.sender, verb, subject, call)
         except LockboxRefused as error:  # paid, delayed, or paused: its events tell which, and later is another time
             _LOG.info("the vault takes nothing of it now", kind=row.kind, chain=origin.chain.caip2, reason=str(error))
         else:
             _LOG.info("carried", kind=row.kind, chain=origin.chain.caip2, transaction=result.transaction.hex())
         self._sent[row.message] = self._office.clock()
+
+    async def _consumed(self, chain: bytes, request: VaultRequest) -> frozenset[int]:
+        """Which numbers of a release the vault has dealt with, as far as this node has read."""
+        if not isinstance(request.proposal, ReleaseProposal):
+            return frozenset()
+        async with self._office.database.view() as view:
+            numbers = [payment.number for payment in payments_of(request.proposal)]
+            return frozenset(await view.releases.get_many(chain, numbers))
 
     async def _cost(self, outpost: Outpost, call: Call) -> Wei:
         """What carrying it costs now, in wei."""
@@ -141,8 +158,9 @@ class CarryToVaults:
             await uow.commit()
 
 
-def _coin_fees(request: VaultRequest) -> Wei:
+def _coin_fees(request: VaultRequest, consumed: Collection[int]) -> Wei:
     """What carrying a release earns in the chain's own coin; of tokens nobody here knows the price."""
     if not isinstance(request.proposal, ReleaseProposal):
         return Wei(0)
-    return Wei(sum(p.fee for p in payments_of(request.proposal) if p.asset == bytes(20)))
+    left = [payment for payment in payments_of(request.proposal) if payment.number not in consumed]
+    return Wei(sum(payment.fee for payment in left if payment.asset == NATIVE_COIN))

@@ -40,10 +40,13 @@ class Describe:
         return False
 
     async def _unknown(self, chain: bytes) -> list[Deposit]:
-        """The first deposit of each asset that is not registered and not described yet."""
+        """The first deposit of each asset that is not registered and not described yet.
+
+        By the vault's own count: a token may say something else in each block, and every voucher has to ask in one.
+        """
         first: dict[bytes, Deposit] = {}
         async with self._office.database.view() as view:
-            for deposit in await locked(view, chain, Stage.CONFIRMING):
+            for deposit in sorted(await locked(view, chain, Stage.CONFIRMING), key=_lock_number):
                 known = deposit.asset in self._office.directory.assets or deposit.asset in first
                 if not known and await view.node_meta.get(described_fact(deposit.asset)) is None:
                     first[deposit.asset] = deposit
@@ -61,3 +64,8 @@ class Describe:
             await uow.commit()
         _LOG.info("a new asset", asset=text, name=said.name, symbol=said.symbol, decimals=said.decimals)
         self._office.changed.set()
+
+
+def _lock_number(deposit: Deposit) -> int:
+    assert deposit.lock is not None, "locked deposits alone wait to be described"
+    return deposit.lock.number

@@ -22,6 +22,7 @@ class Distribute:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._asked_at = UnixMs(0)
+        self._round = 0
 
     async def run(self) -> bool:
         """Distribute what is pending."""
@@ -30,6 +31,7 @@ class Distribute:
         if now - self._asked_at < pause or not self._office.is_turn(self._office.directory.voucher_peers()):
             return False
         self._asked_at = now
+        self._round = int(now // pause)
         async with self._office.database.view() as view:
             pending = await earned(view)
         apart = Apart()
@@ -45,7 +47,8 @@ class Distribute:
         if not amount:
             return
         call = self._office.native.calls.distribute(item.asset, group, item.signers)
-        subject = item.asset + item.group + item.signers.to_bytes(32, "big") + amount.to_bytes(32, "big")
+        # The same sum may be earned again: in another round it is another transaction.
+        subject = item.asset + item.group + item.signers.to_bytes(32, "big") + self._round.to_bytes(8, "big")
         try:
             await send_call(self._office.sender, "distribute", subject, call)
         except ContractRefused as error:

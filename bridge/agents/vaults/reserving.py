@@ -68,7 +68,8 @@ class ReserveOnVaults:
     async def _still_requested(self, waiting: Sequence[Withdrawal]) -> list[Withdrawal]:
         """Those that the Hub's newest block still has as requested: another reservation may not be final yet."""
         now = self._office.clock()
-        fresh = [w for w in waiting if now - self._sent.get(w.withdrawal_id, UnixMs(0)) > _AGAIN_MS]
+        self._sent = {id_: at for id_, at in self._sent.items() if now - at <= _AGAIN_MS}
+        fresh = [w for w in waiting if w.withdrawal_id not in self._sent]
         records = await self._office.native.withdrawals([w.withdrawal_id for w in fresh], "latest")
         pairs = zip(fresh, records, strict=True)
         return [w for w, record in pairs if record is not None and record.status is WithdrawalStatus.REQUESTED]
