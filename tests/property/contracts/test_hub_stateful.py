@@ -45,7 +45,7 @@ from tests.support.native_contracts import (
     typed,
 )
 
-EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "7"))
 STEPS = 30 if EXAMPLES <= 12 else 60
 
 MINIMUM, FEE, MINIMUM_WITHDRAWAL, *_ = POLICY
