@@ -10,6 +10,7 @@ from adapters.bitcoin.reclaim import reclaim_transaction
 from adapters.bitcoin.scripts import DepositTerms, return_script
 from bridge.codec import decode_deposit
 from bridge.deposits import ENDED, Deposit, Purpose, Spend, Stage
+from bridge.journey_locks import lock_journey
 from bridge.journey_parts import (
     Depth,
     FeeState,
@@ -38,6 +39,8 @@ _PENDING = frozenset({Stage.MINTED, Stage.RETURNING})
 async def deposit_journey(view: View, row: TransferRow, place: Place, around: Surroundings) -> Journey:
     """The journey of a deposit whose row this is."""
     deposit = decode_deposit(row)
+    if deposit.lock is not None:
+        return await lock_journey(view, row, deposit, around)
     steps = await view.journey.of(row.id)
     ours = sorted(
         await view.bitcoin_transactions.spending([(deposit.txid, deposit.vout)]), key=lambda one: (one.fee, one.txid)
@@ -50,7 +53,9 @@ async def deposit_journey(view: View, row: TransferRow, place: Place, around: Su
         kind=row.kind,
         stage=row.stage,
         amount=deposit.amount,
-        arrives=None if deposit.minted is None else Satoshi(deposit.minted),
+        arrives=deposit.minted,
+        unit=around.unit(deposit.asset, is_bitcoin=True),
+        asset=deposit.asset,
         party=deposit.recipient,
         destination=b"",
         created_at_ms=row.created_at_ms,
@@ -163,7 +168,7 @@ def _reclaim(deposit: Deposit, row: DepositTermsRow | None, place: Place, around
         delay=row.delay,
         salt=row.salt,
     )
-    coin = Coin(OutPoint(deposit.txid, deposit.vout), deposit.amount, deposit.script, deposit.height)
+    coin = Coin(OutPoint(deposit.txid, deposit.vout), Satoshi(deposit.amount), deposit.script, deposit.height)
     destination = return_script(row.reclaim_key)
     try:
         reclaim = reclaim_transaction(terms, coin, destination, around.wanted_rate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -12,7 +12,9 @@ from adapters.bitcoin.builders import fee_at
 from adapters.bitcoin.transactions import key_path_vsize
 from bridge.settings import PolicySection, sat_per_kvb
 from bridge.storage import BitcoinTransactionRow, JourneyEntry, TransferKind
-from foundation.quantities import BlockHeight, Satoshi, SatPerKvB, UnixMs
+from foundation.quantities import BlockHeight, Satoshi, SatPerKvB, TokenUnits, UnixMs
+from registry.amounts import format_amount
+from registry.assets import Asset
 
 BLOCK_MS: Final = 600_000
 """What bitcoin's blocks are apart, on average, where the node has measured nothing."""
@@ -29,7 +31,31 @@ class Mover(StrEnum):
     VOUCHERS = "the vouchers"
     STOREMEN = "the storemen"
     OWNER = "the withdrawal's owner"
+    CARRIER = "anyone who carries it"
+    PAYEE = "the payee"
     NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How amounts of an asset are shown. Fields: symbol; decimals (None: the asset is not known here, and base units
+    are shown); chain (CAIP-2 text of its own chain, empty where that is not known).
+    """
+
+    symbol: str
+    decimals: int | None
+    chain: str = ""
+
+    def show(self, units: int | None) -> str:
+        """An amount for people; a dash for None."""
+        if units is None:
+            return "–"
+        if self.decimals is None:
+            return f"{units:,} units"
+        return format_amount(units, self.decimals, symbol=self.symbol)
+
+
+BITCOIN: Final = Unit("BTC", 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +63,8 @@ class Surroundings:
     """What a journey is told from besides the database.
 
     Fields: policy (of the node); hub_chain_id, hub_address (of the bridge); keys (x-only key by group id, of the groups
-    that the node knows); estimate (the bitcoin node's fee rate, None where it was not asked or has none); now.
+    that the node knows); estimate (the bitcoin node's fee rate, None where it was not asked or has none); now; assets
+    (what the Registry says of each by id; none where the native chain was not reached).
     """
 
     policy: PolicySection
@@ -46,6 +73,14 @@ class Surroundings:
     keys: Mapping[bytes, bytes]
     estimate: SatPerKvB | None
     now: UnixMs
+    assets: Mapping[bytes, Asset] = field(default_factory=dict)
+
+    def unit(self, asset: bytes, *, is_bitcoin: bool) -> Unit:
+        """In what amounts of an asset are shown."""
+        known = self.assets.get(asset)
+        if known is not None:
+            return Unit(known.symbol, known.decimals, known.caip19.partition("/")[0])
+        return BITCOIN if is_bitcoin else Unit("", None, "")
 
     @property
     def wanted_rate(self) -> SatPerKvB:
@@ -103,8 +138,9 @@ class FeeState:
 class TransactionRef:
     """A transaction that belongs to a transfer.
 
-    Fields: role (what it does); chain (bitcoin or native); txid (32 bytes; wire order on bitcoin); height (of its
-    block, None where it is in none, or where that is not kept); replaced (a fee bump took its place).
+    Fields: role (what it does); chain (bitcoin, native, or an EVM chain's CAIP-2 text); txid (32 bytes; wire order on
+    bitcoin); height (of its block, None where it is in none, or where that is not kept); replaced (a fee bump took its
+    place).
     """
 
     role: str
@@ -129,18 +165,19 @@ class ReclaimOffer:
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """A transfer's whole story, as one node knows it. Amounts in satoshi.
+    """A transfer's whole story, as one node knows it. Amounts in the asset's base units, which `unit` shows.
 
     Fields: id; kind; stage; amount; party (deposit: the recipient, withdrawal: the owner; 20 bytes); destination
-    (withdrawal: the scriptPubKey that is paid, else empty); created_at_ms, updated_at_ms; payout (its id, if any);
-    transactions; depth; waiting; fee; reclaim; steps (what was told, in order); arrives (deposit: what was minted,
-    withdrawal: what the payment that is signed or in a block pays out; None while nobody knows).
+    (withdrawal: the scriptPubKey, or the account of 20 bytes on an EVM chain, that is paid, else empty); created_at_ms,
+    updated_at_ms; payout (its id, if any); transactions; depth; waiting; fee; reclaim; steps (what was told, in order);
+    arrives (deposit: what was minted, withdrawal: what the payment that is signed or in a block pays out; None while
+    nobody knows); unit; asset (its id).
     """
 
     id: bytes
     kind: TransferKind
     stage: str
-    amount: Satoshi
+    amount: TokenUnits
     party: bytes
     destination: bytes
     created_at_ms: UnixMs
@@ -152,7 +189,14 @@ class Journey:
     fee: FeeState | None
     reclaim: ReclaimOffer | None
     steps: tuple[JourneyEntry, ...]
-    arrives: Satoshi | None = None
+    arrives: TokenUnits | None = None
+    unit: Unit = BITCOIN
+    asset: bytes = b""
+
+    @property
+    def is_bitcoin(self) -> bool:
+        """Whether it goes from or to bitcoin."""
+        return not self.unit.chain.startswith("eip155:") and self.unit.decimals is not None
 
 
 def payout_fee(rate: SatPerKvB, inputs: int = 1) -> Satoshi:

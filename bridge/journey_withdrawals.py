@@ -24,10 +24,11 @@ from bridge.journey_parts import (
     payout_fee,
     with_told,
 )
+from bridge.journey_releases import is_release, release_journey
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
 from bridge.storage import BitcoinTransactionRow, TransactionPurpose, TransferRow, View
 from bridge.tiers import confirmations
-from foundation.quantities import Satoshi
+from foundation.quantities import TokenUnits
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class _Paying:
 async def withdrawal_journey(view: View, row: TransferRow, place: Place, around: Surroundings) -> Journey:
     """The journey of a withdrawal whose row this is."""
     withdrawal = decode_withdrawal(row)
+    if is_release(withdrawal):
+        return await release_journey(view, row, withdrawal, around)
     steps = await view.journey.of(row.id)
     payings = [await _paying(view, decode_payout(one)) for one in await view.payouts.of_withdrawal(row.id)]
     current = payings[-1] if payings and payings[-1].payout.stage is not PayoutStage.VOIDED else None
@@ -56,8 +59,10 @@ async def withdrawal_journey(view: View, row: TransferRow, place: Place, around:
         id=row.id,
         kind=row.kind,
         stage=_stage(withdrawal, current),
-        amount=Satoshi(withdrawal.amount),
+        amount=withdrawal.amount,
         arrives=_arrives(withdrawal, current),
+        unit=around.unit(withdrawal.asset, is_bitcoin=True),
+        asset=withdrawal.asset,
         party=withdrawal.owner,
         destination=withdrawal.destination,
         created_at_ms=row.created_at_ms,
@@ -72,7 +77,7 @@ async def withdrawal_journey(view: View, row: TransferRow, place: Place, around:
     )
 
 
-def _arrives(withdrawal: Withdrawal, current: _Paying | None) -> Satoshi | None:
+def _arrives(withdrawal: Withdrawal, current: _Paying | None) -> TokenUnits | None:
     """What the version in a block, or else the newest signed one, pays this withdrawal: outputs are in its order."""
     if current is None or withdrawal.withdrawal_id not in current.payout.withdrawals:
         return None
@@ -83,7 +88,7 @@ def _arrives(withdrawal: Withdrawal, current: _Paying | None) -> Satoshi | None:
         return None
     place = current.payout.withdrawals.index(withdrawal.withdrawal_id)
     output = parse_transaction(version.raw).outputs[place]
-    return output.value if output.script == withdrawal.destination else None
+    return TokenUnits(output.value) if output.script == withdrawal.destination else None
 
 
 async def _paying(view: View, payout: Payout) -> _Paying:

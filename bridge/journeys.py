@@ -11,6 +11,7 @@ from bridge.codec import decode_deposit, decode_withdrawal
 from bridge.intake.common import BITCOIN_CURSOR
 from bridge.journey_deposits import deposit_journey
 from bridge.journey_parts import BLOCK_MS, Journey, Place, Surroundings
+from bridge.journey_releases import is_release
 from bridge.journey_withdrawals import withdrawal_journey
 from bridge.status import STATUS
 from bridge.storage import TransactionPurpose, TransferKind, TransferRow, View
@@ -51,7 +52,7 @@ async def group_keys(view: View) -> Mapping[bytes, bytes]:
 
 
 async def find(view: View, text: str, asset: bytes) -> tuple[TransferRow, ...]:
-    """The transfers that `text` may mean: the beginning of a transfer's id, or a whole transaction id of either chain.
+    """The transfers that `text` may mean: the beginning of a transfer's id, or a whole transaction id of any chain.
 
     Raises:
         BadInput: it is no hex, or too long.
@@ -79,13 +80,24 @@ async def _by_bitcoin(view: View, txid: bytes, asset: bytes) -> list[bytes]:
 
 
 async def _by_native(view: View, transaction: bytes) -> list[bytes]:
+    """By a transaction of the native chain, or of an EVM chain: there a lock, or what a vault did."""
     found = []
     for row in await view.transfers.page(_RECENT):
         if row.kind is TransferKind.DEPOSIT:
             deposit = decode_deposit(row)
-            known = {deposit.mint_transaction, deposit.return_transaction}
+            locked = None if deposit.lock is None else deposit.lock.transaction
+            known = {deposit.mint_transaction, deposit.return_transaction, locked}
         else:
-            known = {decode_withdrawal(row).request_transaction}
+            known = await _of_withdrawal(view, row)
         if transaction in known:
             found.append(row.id)
     return found
+
+
+async def _of_withdrawal(view: View, row: TransferRow) -> set[bytes | None]:
+    withdrawal = decode_withdrawal(row)
+    known: set[bytes | None] = {withdrawal.request_transaction}
+    if is_release(withdrawal):
+        done = await view.releases.get(row.chain, withdrawal.number)
+        known |= set() if done is None else {done.transaction, done.changed_by}
+    return known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from adapters.bitcoin.addresses import Network, address_text
 from adapters.bitcoin.primitives import hash_text
@@ -12,16 +12,25 @@ from bridge.journey_parts import Journey, TransactionRef
 from bridge.storage import JourneyEntry, TransferKind
 from cli.output import btc, clock, duration, facts
 
+_ACCOUNT_BYTES: Final = 20
+"""How an account on an EVM chain differs from a scriptPubKey."""
+
 
 def journey_json(journey: Journey, network: Network) -> dict[str, Any]:
     """For programs."""
     depth, waiting, fee, reclaim = journey.depth, journey.waiting, journey.fee, journey.reclaim
+    # Amounts are text where they may be larger than programs take numbers to be.
+    in_sat = {"amount_sat": journey.amount, "arrives_sat": journey.arrives} if journey.is_bitcoin else {}
     return {
         "id": journey.id.hex(),
         "kind": str(journey.kind),
         "stage": journey.stage,
-        "amount_sat": journey.amount,
-        "arrives_sat": journey.arrives,
+        "asset": journey.asset.hex(),
+        "chain": journey.unit.chain,
+        "symbol": journey.unit.symbol,
+        "amount": str(journey.amount),
+        "arrives": None if journey.arrives is None else str(journey.arrives),
+        **in_sat,
         "party": account_text(journey.party),
         "destination": _destination(journey, network),
         "created_at_ms": journey.created_at_ms,
@@ -57,7 +66,8 @@ def journey_json(journey: Journey, network: Network) -> dict[str, Any]:
 def journey_text(journey: Journey, network: Network, now_ms: int) -> str:
     """For people; what is to be copied is not cut."""
     parts = [facts(_head(journey, network, now_ms))]
-    rows = [f"  {ref.chain:<8}{_id(ref)}  {_where(ref)}" for ref in journey.transactions]
+    wide = max([8, *(len(ref.chain) + 1 for ref in journey.transactions)])
+    rows = [f"  {ref.chain:<{wide}}{_id(ref)}  {_where(ref)}" for ref in journey.transactions]
     parts.append("\n".join(["Transactions", *rows]))
     parts.append("\n".join(_story(journey.steps)))
     if journey.reclaim is not None:
@@ -68,14 +78,16 @@ def journey_text(journey: Journey, network: Network, now_ms: int) -> str:
 def _head(journey: Journey, network: Network, now_ms: int) -> Iterator[tuple[str, str]]:
     yield str(journey.kind), journey.id.hex()
     yield "stage", journey.stage
-    yield "amount", btc(journey.amount)
+    yield "amount", journey.unit.show(journey.amount)
     if journey.kind is TransferKind.DEPOSIT:
         yield "recipient", account_text(journey.party)
     else:
         yield "owner", account_text(journey.party)
-        yield "pays to", str(_destination(journey, network))
+        on = f" on {journey.unit.chain}" if journey.unit.chain.startswith("eip155:") else ""
+        yield "pays to", f"{_destination(journey, network)}{on}"
     if journey.arrives is not None:
-        yield "arrives", btc(journey.arrives) + (" in tokens" if journey.kind is TransferKind.DEPOSIT else "")
+        in_tokens = " in tokens" if journey.kind is TransferKind.DEPOSIT else ""
+        yield "arrives", journey.unit.show(journey.arrives) + in_tokens
     depth = journey.depth
     if depth is not None:
         have = f"{depth.have:,} of {depth.asked}" if depth.have <= depth.asked else f"{depth.have:,}, {depth.asked}"
@@ -103,6 +115,8 @@ def _reclaim(journey: Journey, network: Network) -> str:
 
 
 def _destination(journey: Journey, network: Network) -> str | None:
+    if len(journey.destination) == _ACCOUNT_BYTES:
+        return account_text(journey.destination)
     return address_text(journey.destination, network) if journey.destination else None
 
 

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import CONFIG, JsonOption, NodeOption, command_group, node_folder, run
+from cli.context import CONFIG, JsonOption, NodeOption, command_group, node_folder, open_native, run
 from cli.exits import NotFound
-from cli.output import Output, btc, clock, short, table
+from cli.output import Output, clock, short, table
 from foundation.errors import BadInput
 
 if TYPE_CHECKING:
-    from bridge.journey_parts import Journey
+    from collections.abc import Callable, Mapping
+
+    from bridge.journey_parts import Journey, Unit
     from bridge.settings import Settings
     from bridge.storage import TransferRow
+    from registry.assets import Asset
 
 app = command_group("What goes over the bridge, and the whole journey of one transfer.", no_args_is_help=False)
 
@@ -49,9 +52,9 @@ def transfers(
     if stage is not None:
         _check_stage(stage)
     folder, output = node_folder(node), Output(as_json)
-    rows = run(_list(folder, kind, stage, limit))
+    rows, units = run(_list(folder, kind, stage, limit))
     _warn(folder, output)
-    output.result([_row_json(row) for row in rows], lambda: _list_text(rows))
+    output.result([_row_json(row, units) for row in rows], lambda: _list_text(rows, units))
 
 
 def _warn(folder: Path, output: Output) -> None:
@@ -72,12 +75,24 @@ def _check_stage(stage: str) -> None:
         raise BadInput("--stage", f"{stage!r} is no stage", f"one of {', '.join(known)}")
 
 
-async def _list(folder: Path, kind: KindName | None, stage: str | None, limit: int) -> list[TransferRow]:
+async def _list(
+    folder: Path, kind: KindName | None, stage: str | None, limit: int
+) -> tuple[list[TransferRow], Callable[[TransferRow], Unit]]:
+    """The rows, and in what each one's amount is told."""
     from bridge.settings import Settings
+
+    settings = Settings.load(folder / CONFIG)
+    rows = await _rows(settings, kind, stage, limit)
+    are_foreign = any(_asset(row)[0] != settings.asset for row in rows)
+    assets = await known_assets(settings) if are_foreign else {}
+    return rows, lambda row: _unit(row, settings, assets)
+
+
+async def _rows(settings: Settings, kind: KindName | None, stage: str | None, limit: int) -> list[TransferRow]:
     from bridge.storage import Database, TransferKind
 
     wanted = None if kind is None else TransferKind(kind.value)
-    async with await Database.open(Settings.load(folder / CONFIG).database_url) as database, database.view() as view:
+    async with await Database.open(settings.database_url) as database, database.view() as view:
         if stage is None:
             return list(await view.transfers.page(limit, wanted))
         kinds = [wanted] if wanted is not None else list(TransferKind)
@@ -85,36 +100,72 @@ async def _list(folder: Path, kind: KindName | None, stage: str | None, limit: i
     return sorted(found, key=lambda row: (row.created_at_ms, row.id), reverse=True)[:limit]
 
 
-def _amount(row: TransferRow) -> int:
+async def known_assets(settings: Settings) -> Mapping[bytes, Asset]:
+    """What the Registry says of each asset, by id; nothing where the native chain is away."""
+    from cli.context import NetworkFile
+    from foundation.errors import CausewayError
+
+    try:
+        async with open_native(NetworkFile(settings.folder / CONFIG, settings), check=False) as native:
+            return {asset.id: asset for asset in await native.assets("latest")}
+    except CausewayError:
+        return {}  # amounts are told in base units then
+
+
+def _asset(row: TransferRow) -> tuple[bytes, int, str]:
+    """Asset, amount, and the EVM chain of a lock."""
     from bridge.codec import decode_deposit, decode_withdrawal
     from bridge.storage import TransferKind
 
-    return decode_deposit(row).amount if row.kind is TransferKind.DEPOSIT else decode_withdrawal(row).amount
+    if row.kind is TransferKind.DEPOSIT:
+        deposit = decode_deposit(row)
+        return deposit.asset, deposit.amount, "" if deposit.lock is None else deposit.lock.chain
+    withdrawal = decode_withdrawal(row)
+    return withdrawal.asset, withdrawal.amount, ""
 
 
-def _row_json(row: TransferRow) -> dict[str, Any]:
+def _unit(row: TransferRow, settings: Settings, assets: Mapping[bytes, Asset]) -> Unit:
+    from bridge.journey_parts import BITCOIN, Unit
+
+    asset, _, chain = _asset(row)
+    known = assets.get(asset)
+    if known is not None:
+        return Unit(known.symbol, known.decimals, known.caip19.partition("/")[0])
+    return BITCOIN if asset == settings.asset else Unit("", None, chain)
+
+
+def _row_json(row: TransferRow, units: Callable[[TransferRow], Unit]) -> dict[str, Any]:
+    (asset, amount, _), unit = _asset(row), units(row)
+    in_sat = {"amount_sat": amount} if unit.symbol == "BTC" and not unit.chain.startswith("eip155:") else {}
     return {
         "id": row.id.hex(),
         "kind": str(row.kind),
         "stage": row.stage,
-        "amount_sat": _amount(row),
+        "asset": asset.hex(),
+        "chain": unit.chain,
+        "amount": str(amount),
+        "shown": unit.show(amount),
+        **in_sat,
         "height": row.height,
         "created_at_ms": row.created_at_ms,
         "updated_at_ms": row.updated_at_ms,
     }
 
 
-def _list_text(rows: list[TransferRow]) -> str:
+def _list_text(rows: list[TransferRow], units: Callable[[TransferRow], Unit]) -> str:
     if not rows:
         return "no transfers"
-    lines = [(row.id.hex()[:16], row.kind, row.stage, btc(_amount(row)), clock(row.updated_at_ms)) for row in rows]
+    lines = [
+        (row.id.hex()[:16], row.kind, row.stage, units(row).show(_asset(row)[1]), clock(row.updated_at_ms))
+        for row in rows
+    ]
     return table(("id", "kind", "stage", "amount", "last news"), lines, right=("amount",))
 
 
 @app.command("show")
 def show(
     transfer: Annotated[
-        str, typer.Argument(metavar="ID", help="A transfer's id or its beginning, or a transaction id of either chain.")
+        str, typer.Argument(metavar="ID", help="A transfer's id or its beginning, or a transaction id of any chain.")
     ],
     node: NodeOption = None,
     as_json: JsonOption = False,
@@ -160,7 +211,8 @@ async def _journey(settings: Settings, text: str) -> tuple[Journey, int]:
         estimate = await _estimate(settings)
         async with database.view() as view:
             keys = await group_keys(view)
-            around = Surroundings(settings.policy, deployment.chain_id, deployment.hub, keys, estimate, now)
+            where = (settings.policy, deployment.chain_id, deployment.hub)
+            around = Surroundings(*where, keys, estimate, now, await known_assets(settings))
             found = await journey(view, rows[0].id, around)
     assert found is not None, "transfers are never deleted"
     return found, now
