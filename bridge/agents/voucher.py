@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,18 @@ from bridge.agents.office import Office, send_call
 from bridge.agents.post import ATTESTATION, post
 from bridge.agents.submissions import is_enough, is_urgent, submission
 from bridge.codec import decode, encode
-from bridge.messages import Attestation, Attestations, Claim, DepositSeen, Taken, claim_digest
+from bridge.messages import (
+    AnchorSeen,
+    Attestation,
+    Attestations,
+    Claim,
+    DepositSeen,
+    HaltWanted,
+    PayoutSeen,
+    ResumeWanted,
+    Taken,
+    claim_digest,
+)
 from bridge.storage import IncidentKind, JourneyEntry, PromiseConflict, SignatureRow, UnitOfWork
 from foundation.errors import Retryable
 from foundation.quantities import UnixMs
@@ -30,9 +42,13 @@ _AT_ONCE: Final = 32
 _AGAIN_MS: Final = 30_000
 """After this time a submission that had no visible effect is looked at again."""
 _ATTEST_BATCH: Final = 256
+_WISHES: Final = frozenset({HaltWanted.__name__, ResumeWanted.__name__})
 _MOST_VERSIONS: Final = 3
 """Claims about one payout that are kept of one voucher; a reorg may make an honest one change what it says."""
 _REMEMBERED: Final = 10_000
+_MOST_WISHES: Final = 1_024
+"""Wishes to halt, and to go on, that are kept of one voucher in a day: each may name a time of its own."""
+_DAY_MS: Final = 86_400_000
 
 
 class ClaimDigests:
@@ -91,7 +107,7 @@ class Attest:
         now = self._office.clock()
         kind = type(item.claim).__name__
         try:
-            await uow.promises.keep(kind, item.subject, digest, encode(item.claim), now)
+            await uow.promises.keep(_slot(item.claim), item.subject, digest, encode(item.claim), now)
         except PromiseConflict as error:  # a reorg beyond finality; the other subjects must not wait for it
             _LOG.error("a claim contradicts an attestation of before", subject=item.subject.hex(), problem=str(error))
             self._broken.add(digest)
@@ -107,11 +123,20 @@ class Attest:
         await _note(uow, item.transfers, "attested by this voucher", now)
 
 
+def _slot(claim: Claim) -> str:
+    """What a promise is about. That a payout was made, and that it never can be, is one question with one answer: who
+    signs both can be slashed, though it was a reorg that changed its mind.
+    """
+    return PayoutSeen.__name__ if isinstance(claim, AnchorSeen) else type(claim).__name__
+
+
 class TakeAttestations:
     """Answers the other vouchers' posts."""
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._day = 0
+        self._wishes: Counter[bytes] = Counter()
 
     async def on_attestations(self, received: Received) -> bytes:
         """Keep signatures that are valid, by vouchers, and about something that this node knows.
@@ -139,6 +164,8 @@ class TakeAttestations:
         """Add signatures; of what a voucher says about one payout only so much that it cannot fill the disk."""
         kept: list[SignatureRow] = []
         for row in rows:
+            if row.kind in _WISHES and not self._may_wish(row.signer):
+                continue
             if row.kind != DepositSeen.__name__:
                 before = await uow.attestations.of_subject(row.subject, row.kind)
                 others = {r.digest for r in [*before, *kept] if r.signer == row.signer and r.subject == row.subject}
@@ -149,6 +176,14 @@ class TakeAttestations:
                     continue
             kept.append(row)
         await uow.attestations.add(*kept)
+
+    def _may_wish(self, signer: bytes) -> bool:
+        """Whether another wish of this voucher is kept today."""
+        today = self._office.clock() // _DAY_MS
+        if today != self._day:
+            self._day, self._wishes = today, Counter()
+        self._wishes[signer] += 1
+        return self._wishes[signer] <= _MOST_WISHES
 
     async def _accuse(self, uow: UnitOfWork, row: SignatureRow, error: str) -> None:
         """Keep what a voucher has signed against better knowledge."""

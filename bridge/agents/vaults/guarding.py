@@ -9,6 +9,8 @@ wish to halt it; the Hub halts where vouchers of more than a third of the weight
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -17,6 +19,7 @@ from adapters.evm.lockbox.vault import LockboxVault
 from bridge import vault_books
 from bridge.agents.attesting import wanted
 from bridge.agents.office import Apart, Office
+from bridge.agents.vaults.outpost import Outpost
 from bridge.codec import encode
 from bridge.halts import end_of_halt
 from bridge.intake.common import WANTED_ENDS, WANTED_HALTS, evm_cursor
@@ -27,6 +30,17 @@ from bridge.storage import IncidentKind
 from foundation.quantities import UnixMs
 
 _LOG: Final = structlog.get_logger(__name__)
+_FAR_BEHIND: Final = 64
+"""A node that has so many final blocks of a chain still to read cannot tell what its vault holds now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Short:
+    """Since when an asset is short: the time, and how far both chains were read."""
+
+    since: UnixMs
+    native: int
+    height: int
 
 
 class Guard:
@@ -36,53 +50,77 @@ class Guard:
 
     def __init__(self, office: Office) -> None:
         self._office = office
-        self._short_since: dict[bytes, tuple[UnixMs, int]] = {}
+        self._short: dict[bytes, _Short] = {}
 
     async def run(self) -> bool:
         """Look at every asset once."""
-        await self._forget()
         apart = Apart()
+        looked: set[bytes] = set()
         with apart:
             await self._bitcoin()
-        for asset in list(self._office.directory.assets.values()):
-            if asset.chain in self._office.outposts and asset.chain in self._office.directory.origins:
+            looked.add(self._office.directory.asset)
+        for chain, outpost in list(self._office.outposts.items()):
+            if chain in self._office.directory.origins:
                 with apart:
-                    await self._on_vault(asset.id, asset.chain)
+                    await self._on_chain(chain, outpost, apart, looked)
+        # Only now, so that there is no moment at which a wish that is still well-founded is not there.
+        await self._forget(looked)
         apart.end()
         return False
 
     async def _bitcoin(self) -> None:
-        if self._office.intake.tip is None:
+        tip = self._office.intake.tip
+        if tip is None:
             return
+        asset = self._office.directory.asset
         async with self._office.database.view() as view:
             held = await balance(view)
-        await self._compare(self._office.directory.asset, held.surplus, self._office.intake.tip.height)
+        if held.surplus < 0 and (await self._office.bitcoin.tip()).height > tip.height + 1:
+            self._short.pop(asset, None)  # blocks that are not read here yet may hold what is missing
+            return
+        await self._compare(asset, held.surplus, tip.height)
 
-    async def _on_vault(self, asset: bytes, chain: bytes) -> None:
+    async def _on_chain(self, chain: bytes, outpost: Outpost, apart: Apart, looked: set[bytes]) -> None:
+        assets = [asset.id for asset in self._office.directory.assets.values() if asset.chain == chain]
+        read, final = await self._office.intake.evm_cursor(chain), await outpost.endpoints.final()
+        if read is None or final is None or final.number > read.number + _FAR_BEHIND:
+            # A node that lost its database reads the native chain first: it would miss all that the vault ever got.
+            for asset in assets:
+                self._short.pop(asset, None)
+            return
+        for asset in assets:
+            with apart:
+                await self._on_vault(asset, chain, outpost, read.number)
+                looked.add(asset)
+
+    async def _on_vault(self, asset: bytes, chain: bytes, outpost: Outpost, height: int) -> None:
         directory = self._office.directory
         async with self._office.database.view() as view:
             cursor = event_cursor(await view.cursors.get(evm_cursor(chain)))
             if cursor is None:
                 return
             books = await vault_books.balance(view, directory, asset)
-        vault = LockboxVault(self._office.outposts[chain].endpoints, directory.origins[chain].vault.lockbox)
+        vault = LockboxVault(outpost.endpoints, directory.origins[chain].vault.lockbox)
         real = await vault.balance(token_of(directory, asset), cursor.number)
         owed = books.held + books.set_aside
         if real < owed:
             shown = directory.shown(asset, real), directory.shown(asset, owed)
             await self._alarm(asset, f"the vault holds {shown[0]}, its events say {shown[1]}")
-        await self._compare(asset, books.surplus, cursor.number)
+        await self._compare(asset, books.surplus, height)
 
     async def _compare(self, asset: bytes, surplus: int, height: int) -> None:
-        """Raise the alarm where the supply has exceeded what is held for a while, over several blocks."""
+        """Raise the alarm where the supply has exceeded what is held for a while, over blocks of both chains.
+
+        Where one of them stands still, what is missing may be in the blocks that it has not given yet.
+        """
         native = self._office.intake.native_cursor
         if surplus >= 0 or native is None:
-            self._short_since.pop(asset, None)
+            self._short.pop(asset, None)
             return
         now = self._office.clock()
-        since, seen = self._short_since.setdefault(asset, (now, native.number + height))
-        grown = native.number + height >= seen + 2
-        if grown and now - since >= self._office.policy.alarm_after_seconds * 1000:
+        short = self._short.setdefault(asset, _Short(now, native.number, height))
+        grown = native.number > short.native and height > short.height
+        if grown and now - short.since >= self._office.policy.alarm_after_seconds * 1000:
             missing = self._office.directory.shown(asset, -surplus)
             await self._alarm(asset, f"the supply exceeds what is held by {missing}")
 
@@ -90,7 +128,7 @@ class Guard:
         now = self._office.clock()
         async with self._office.database.unit() as uow:
             halts = await wanted(uow, WANTED_HALTS)
-            if asset in halts:
+            if halts.get(asset, 0) * 1000 > now:
                 return
             halts[asset] = end_of_halt(now)
             await uow.node_meta.put(WANTED_HALTS, encode(halts))
@@ -100,15 +138,21 @@ class Guard:
         _LOG.error("an asset is not backed: this voucher wants it halted", asset=asset.hex(), problem=text)
         self._office.changed.set()
 
-    async def _forget(self) -> None:
-        """Drop wishes whose time is over."""
+    async def _forget(self, looked: Collection[bytes]) -> None:
+        """Drop wishes whose time is over; but not a halt of what this node watches and could not look at now."""
         seconds = self._office.clock() // 1000
-        async with self._office.database.view() as view:
-            facts = {fact: await wanted(view, fact) for fact in (WANTED_HALTS, WANTED_ENDS)}
-        kept = {fact: {a: until for a, until in found.items() if until > seconds} for fact, found in facts.items()}
-        if kept == facts:
-            return
+
+        def is_kept(fact: str, asset: bytes, until: int) -> bool:
+            return until > seconds or (fact == WANTED_HALTS and self._is_watched(asset) and asset not in looked)
+
         async with self._office.database.unit() as uow:
-            for fact, found in kept.items():
-                await uow.node_meta.put(fact, encode(found))
+            for fact in (WANTED_HALTS, WANTED_ENDS):
+                found = await wanted(uow, fact)
+                kept = {asset: until for asset, until in found.items() if is_kept(fact, asset, until)}
+                if kept != found:
+                    await uow.node_meta.put(fact, encode(kept))
             await uow.commit()
+
+    def _is_watched(self, asset: bytes) -> bool:
+        served = {self._office.directory.chain, *(section.id for section in self._office.settings.evm)}
+        return self._office.directory.chain_of(asset) in served

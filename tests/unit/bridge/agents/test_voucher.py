@@ -107,12 +107,30 @@ async def test_an_anchor_is_attested_as_spent_when_that_is_final_and_submitted_t
             rows = await view.attestations.of_subject(payout.payout_id)
         assert len(rows) == expected
     async with world.database.view() as view:
-        (promise,) = [await view.promises.get("AnchorSeen", payout.payout_id)]
+        (promise,) = [await view.promises.get("PayoutSeen", payout.payout_id)]
     assert promise is not None
     claim = AnchorSeen(payout.payout_id, b"s" * 32)
     assert await take(world, attested(claim, 2), attested(claim, 3)) == [True, True]
     await Submit(world.office).run()
     assert [label for label, _ in world.sender.sent] == ["void_payout"]
+
+
+async def test_who_attested_a_payment_never_attests_that_its_coin_was_spent_otherwise(world: World) -> None:
+    """Both signatures together are proof of a lie, whatever reorg lies between them: the second is never made."""
+    withdrawal, payout = paid_payout()
+    await world.store(withdrawal, payout)
+    attest = Attest(world.office)
+    await attest.run()
+    anchor = payout.anchor
+    async with world.database.unit() as uow:
+        coin = (anchor.txid, anchor.vout, b"v" * 34, Satoshi(50_000), CoinKind.VAULT, BlockHeight(100), b"1" * 32)
+        await uow.coins.receive(CoinRow(*coin))
+        await uow.coins.spend(CoinSpend(anchor.txid, anchor.vout, b"s" * 32, BlockHeight(190), b"2" * 32))
+        await uow.commit()
+    await world.store(replace(payout, stage=PayoutStage.RESERVED, confirmed=None, stranger=b"s" * 32))
+    await attest.run()
+    assert await signers(world, AnchorSeen(payout.payout_id, b"s" * 32)) == set()
+    assert {error for _, error, _ in await incidents(world)} == {"PromiseConflict"}
 
 
 async def test_what_is_not_known_is_not_kept_and_comes_again(world: World) -> None:
