@@ -1,4 +1,4 @@
-"""`causeway reserves`: every token is backed by a coin, and everyone can count."""
+"""`causeway reserves`: every token of every asset is backed, and everyone can count."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from cli.output import Output, btc, cut, facts, width
 
 if TYPE_CHECKING:
     from bridge.reserves import Reserves
+    from cli.reserves_vaults import Vaults
     from foundation.quantities import BlockHeight
 
 _TRIES: Final = 3
@@ -43,7 +44,7 @@ def reserves(
     network: NetworkOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the vault holds against the supply of the token.
+    """Show what each vault holds against the supply of its tokens.
 
     Reads a node's database. With --verify it counts again from the chains alone (the network file's nodes), which needs
     no node of ours. The exit status is 4 where tokens are not covered, or the database and the chains differ.
@@ -54,8 +55,8 @@ def reserves(
       causeway reserves --verify --network network.toml
     """
     folder = _folder(node, verify)
-    ours, theirs = run(_counted(folder, network_file(network) if verify else None))
-    document, text, fine = _told(ours, theirs)
+    ours, theirs, vaults = run(_counted(folder, network_file(network) if verify else None))
+    document, text, fine = _told(ours, theirs, vaults)
     Output(as_json).result(document, text)
     if not fine:
         raise typer.Exit(ExitCode.REFUSED)
@@ -71,20 +72,23 @@ def _folder(node: Path | None, verify: bool) -> Path | None:
         raise
 
 
-async def _counted(folder: Path | None, network: NetworkFile | None) -> tuple[Reserves | None, Reserves | None]:
-    """From the database and from the chains, each where it is asked for.
+async def _counted(folder: Path | None, network: NetworkFile | None) -> tuple[Reserves | None, Reserves | None, Vaults]:
+    """From the database and from the chains, each where it is asked for: of bitcoin, and of all assets in vaults.
 
-    Both move on while they are read: where they differ, they are read again.
+    All of them move on while they are read: where they differ, they are read again.
     """
     from bridge.reserves import differences
+    from cli.reserves_vaults import counted_vaults
 
     for _ in range(_TRIES):
         ours = None if folder is None else await _recorded(folder)
         theirs = None if network is None else await _observed(network, None if ours is None else ours.block)
-        if ours is None or theirs is None or not differences(ours, theirs):
+        vaults = await counted_vaults(folder, network)
+        agree = ours is None or theirs is None or not differences(ours, theirs)
+        if agree and not vaults.differences:
             break
         await asyncio.sleep(_PAUSE_SECONDS)
-    return ours, theirs
+    return ours, theirs, vaults
 
 
 async def _recorded(folder: Path) -> Reserves:
@@ -104,27 +108,36 @@ async def _observed(network: NetworkFile, at: BlockHeight | None) -> Reserves:
         return await observed(bitcoin, native, network.chain, network.asset, at)
 
 
-def _told(ours: Reserves | None, theirs: Reserves | None) -> tuple[dict[str, Any], str, bool]:
+def _told(ours: Reserves | None, theirs: Reserves | None, vaults: Vaults) -> tuple[dict[str, Any], str, bool]:
     """The document, the text, and whether all is well."""
     from bridge.reserves import differences
+    from cli.reserves_vaults import vault_facts
 
-    counted = [("the node's database", ours), ("the chains", theirs)]
-    shown = [f"From {name}:\n{_facts(one)}" for name, one in counted if one is not None]
-    differ = () if ours is None or theirs is None else differences(ours, theirs)
+    counted = [("the node's database", ours, vaults.ours), ("the chains", theirs, vaults.theirs)]
+    shown = []
+    for name, one, assets in counted:
+        if one is not None:
+            shown.append(f"From {name}:\n" + "\n\n".join([_facts(one), *map(vault_facts, assets or ())]))
+    differ = () if ours is None or theirs is None else (*differences(ours, theirs), *vaults.differences)
     if ours is not None and theirs is not None:
         lines = [f"  {line}" for line in differ]
         shown.append("\n".join(["They DIFFER:", *lines]) if differ else "Both agree.")
     newest = theirs or ours
     assert newest is not None, "without a database the chains are read"
-    shown.append(f"Proof of reserves: {newest.line()}")
+    lines = [f"Proof of reserves: {newest.line()}"]
+    lines += [f"Proof of reserves, {one.asset.symbol} on {one.chain}: {one.line()}" for one in vaults.newest]
+    shown += ["\n".join(lines), *vaults.notes]
+    covered = newest.covered and vaults.covered
     document = {
         "database": None if ours is None else ours.as_json(),
         "chains": None if theirs is None else theirs.as_json(),
+        "assets": [one.as_json() for one in vaults.newest],
         "differences": list(differ),
-        "covered": newest.covered,
+        "notes": list(vaults.notes),
+        "covered": covered,
         "proof": newest.line(),
     }
-    return document, "\n\n".join(shown), newest.covered and not differ
+    return document, "\n\n".join(shown), covered and not differ
 
 
 def _facts(one: Reserves) -> str:
