@@ -15,7 +15,7 @@ from cli.dev.network import DevNetwork, DevPlan
 from cli.exits import ExitCode
 from tests.support.command import Causeway
 
-SMALL = ("--storemen", "3", "--threshold", "2", "--vouchers", "1")
+SMALL = ("--storemen", "3", "--threshold", "2", "--vouchers", "1", "--evm-chain", "0")
 
 
 @pytest.fixture(scope="module")

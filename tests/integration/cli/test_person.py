@@ -19,7 +19,7 @@ from cli.exits import ExitCode
 from cli.main import app
 from tests.support.command import Causeway
 
-SMALL = ("--storemen", "3", "--threshold", "2", "--vouchers", "1")
+SMALL = ("--storemen", "3", "--threshold", "2", "--vouchers", "1", "--evm-chain", "0")
 PAYEE = "bcrt1q6z64a43mjgkcq0ul2znwneq3spghrlau9slefp"
 
 

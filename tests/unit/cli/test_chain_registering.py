@@ -52,7 +52,8 @@ class Cut(Exception):
 class World:
     """A native chain and an EVM chain in memory; what a sender's journal knows outlives its run.
 
-    `dead`: groups that never make their key. `cut_at`: the command ends at that send, before it takes effect, or after it (`cut_after`).
+    `dead`: groups that never make their key. `cut_at`: the command ends at that send, before it takes effect, or after
+    it (`cut_after`).
     """
 
     chains: dict[bytes, Chain] = field(default_factory=dict)
