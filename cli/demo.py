@@ -1,4 +1,4 @@
-"""`make demo`: the main job on a live network that this starts. Bitcoin in, mapping token out, bitcoin back.
+"""`make demo`: three transfers on a live network that this starts: bitcoin, Ether, and a token that nobody knows.
 
 `python -m cli.demo [--keep]`; with --keep the network goes on running, and you are told how to talk to it.
 """
@@ -16,10 +16,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from adapters.native.eip712 import account_of_secret
 from cli.context import dev_folder
 from cli.demo_job import Outcome, perform
 from cli.demo_screen import Screen
 from cli.dev.network import DevNetwork
+from cli.dev.origin import DEV_EVM_CHAIN
+from cli.dev.plan import DevPlan
 from cli.exits import ExitCode, explain
 from cli.output import show_error
 from foundation.errors import CausewayError
@@ -32,7 +35,8 @@ def main(
         bool, typer.Option("--keep", help="Leave the network running, and tell how to talk to it.")
     ] = False,
 ) -> None:
-    """Run the main job on a live network: a deposit of 0.5 BTC, a transfer, a withdrawal.
+    """Run three transfers on a live network: 0.5 BTC in and back; 10 ETH to a second person and back to a third one;
+    and a token that the bridge has never seen.
 
     \b
     Example:
@@ -59,10 +63,10 @@ async def _run(screen: Screen, keep: bool) -> bool:
     assert task is not None, "asyncio.run made it"
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     folder = dev_folder() if keep else Path(tempfile.mkdtemp(prefix="causeway-demo-"))
-    network = DevNetwork(folder, detached=keep, progress=screen.detail)
+    network = DevNetwork(folder, DevPlan(evm_chain=DEV_EVM_CHAIN), detached=keep, progress=screen.detail)
     was_up = network.network_file.exists()
     keys = _new_folder(folder)
-    screen.say("Causeway: 0.5 BTC in, mapping token out, bitcoin back, on a live network\n", "bold")
+    screen.say("Causeway: bitcoin, Ether and a new token cross a bridge, and come back, on a live network\n", "bold")
     try:
         outcome = await perform(screen, network, keys)
     except BaseException:  # whatever it is, Ctrl-C too: show why, leave nothing behind, and pass it on
@@ -74,7 +78,7 @@ async def _run(screen: Screen, keep: bool) -> bool:
         screen.say(_hints(network, keys, outcome))
     else:
         await _to_the_end(network.remove())
-    return outcome.reserves.covered
+    return outcome.covered
 
 
 async def _take_down(network: DevNetwork, keep: bool, was_up: bool) -> None:
@@ -123,6 +127,8 @@ def _hints(network: DevNetwork, keys: Path, outcome: Outcome) -> str:
     """How to talk to the network that stays. Each command is alone on its line, to be copied."""
     here = _relative(keys)
     command = "causeway" if shutil.which("causeway") else _relative(Path(sys.executable).with_name("causeway"))
+    secret = bytes.fromhex((keys / "bob.key").read_text())
+    account = "0x" + account_of_secret(secret).hex()
     return f"""
 The network goes on running. Network file: {network.network_file}
 Commands find it by themselves, from this folder:
@@ -130,9 +136,14 @@ Commands find it by themselves, from this folder:
   {command} transfers
   {command} transfers show {outcome.withdrawal.hex()[:12]}
   {command} transfers show {outcome.deposit.hex()[:12]}
+  {command} transfers show {outcome.release.hex()[:12]}
+  {command} chain list
+  {command} asset list
+  {command} bond show
   {command} reserves --verify
   {command} deposit status {here}/receipt.json
   {command} token balance --account-key {here}/alice.key
+  {command} lock ETH 1 --recipient {account} --account-key {here}/alice.key --wait
 Nobody else mines here: deposits, sweeps and payouts wait for you to do it.
   {command} withdraw 0.05 --to {outcome.address} \\
     --account-key {here}/alice.key

@@ -16,6 +16,7 @@ from bridge.reserves import Reserves
 from cli import demo
 from cli.demo_job import Outcome
 from cli.demo_screen import Screen
+from cli.dev.plan import DevPlan
 from cli.exits import ExitCode, TimedOut
 from foundation.quantities import Satoshi, TokenUnits
 
@@ -38,7 +39,8 @@ class Network:
 
     made: Network
 
-    def __init__(self, folder: Path, *, detached: bool, progress: Any) -> None:
+    def __init__(self, folder: Path, plan: DevPlan, *, detached: bool, progress: Any) -> None:
+        assert plan.evm_chain, "two of the three transfers are on it"
         self.folder = folder
         self.detached = detached
         self.network_file = folder / "network.toml"
@@ -69,10 +71,12 @@ def shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> io.StringIO:
 def performs(monkeypatch: pytest.MonkeyPatch, ending: BaseException | None, *, covered: bool = True) -> None:
     supply = TokenUnits(0 if covered else 1)
 
-    async def perform(*_: Any) -> Outcome:
+    async def perform(_screen: Any, _network: Any, keys: Path) -> Outcome:
         if ending is not None:
             raise ending
-        return Outcome(Reserves({}, {}, Satoshi(0), supply), b"d" * 32, b"w" * 32, "bcrt1q")
+        ids = [letter * 32 for letter in (b"d", b"w", b"l", b"r")]
+        (keys / "bob.key").write_text("11" * 32)
+        return Outcome(Reserves({}, {}, Satoshi(0), supply), covered, *ids, "bcrt1q")
 
     monkeypatch.setattr(demo, "perform", perform)
 
