@@ -15,7 +15,8 @@ from bridge.halts import check_not_halted
 from bridge.intake.common import Context, failed_fact
 from bridge.intake.releases import token_of
 from bridge.messages import CancelProposal, ConfigureProposal, ReleaseProposal, amount_of
-from bridge.refusals import MalformedProposal, NotYet, UnaskedPayment, WrongEpoch
+from bridge.payouts import WithdrawalStage
+from bridge.refusals import MalformedProposal, NotPayable, NotYet, UnaskedPayment, WrongEpoch
 from bridge.storage import Database, TransferKind, VaultAssetRow, View
 from bridge.vault_requests import VaultRequest, numbers_of, payments_of
 from mpc.ports import SigningItem
@@ -72,6 +73,8 @@ class VaultAuthorizer:
         directory = self._context.directory
         if directory.chain_of(withdrawal.asset) != origin.chain.id:
             raise UnaskedPayment(payment.number, "its asset comes from another chain")
+        if withdrawal.stage is WithdrawalStage.CANCELLED:
+            raise NotPayable(withdrawal.withdrawal_id, withdrawal.stage)
         row = None if withdrawal.payout is None else await view.payouts.get(withdrawal.payout)
         if row is None:
             raise NotYet("the payout's reservation")
