@@ -120,11 +120,17 @@ class Deposit:
     return_transaction: bytes | None = None  # on the native chain: where the Hub barred the mint
     spend: Spend | None = None
     lock: Lock | None = None
+    block_sum: TokenUnits = TokenUnits(0)  # all deposits of the asset in its block, this one included; 0: not known
 
     @property
     def reclaim_height(self) -> BlockHeight | None:
         """The first block that may contain the depositor's reclaim (BIP-68), None while missing."""
         return None if self.height is None else BlockHeight(self.height + self.delay)
+
+    @property
+    def at_stake(self) -> TokenUnits:
+        """What whoever undoes the deposit's block would gain: it decides how many confirmations are asked."""
+        return max(self.amount, self.block_sum)
 
     @property
     def origin(self) -> tuple[bytes, str]:
@@ -149,9 +155,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The coin is in the chain, at `height`."""
+    """The coin is in the chain, at `height`, and all deposits in its block together are `block_sum`.
+
+    Whoever can undo a block undoes all that is in it: many small deposits ask for as many confirmations as their sum.
+    """
 
     height: BlockHeight
+    block_sum: TokenUnits = TokenUnits(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +273,8 @@ def step(deposit: Deposit, change: Change) -> tuple[Deposit, tuple[Effect, ...]]
 
 def _apply(deposit: Deposit, change: Change) -> tuple[Deposit, tuple[Effect, ...]]:
     match change:
-        case Seen(height):
-            return _seen(deposit, height)
+        case Seen():
+            return _seen(deposit, change)
         case Dropped():
             return _dropped(deposit)
         case Tip(height, terms):
@@ -297,11 +307,11 @@ def _undecided(deposit: Deposit) -> Deposit:
     return replace(deposit, stage=stage, refusal=reason)
 
 
-def _seen(deposit: Deposit, height: BlockHeight) -> tuple[Deposit, tuple[Effect, ...]]:
-    if deposit.height == height:
+def _seen(deposit: Deposit, change: Seen) -> tuple[Deposit, tuple[Effect, ...]]:
+    if deposit.height == change.height:
         return deposit, ()
-    note = Note(f"{_what(deposit)} seen in block {height}", *deposit.origin)
-    return _undecided(replace(deposit, height=height)), (note,)
+    note = Note(f"{_what(deposit)} seen in block {change.height}", *deposit.origin)
+    return _undecided(replace(deposit, height=change.height, block_sum=change.block_sum)), (note,)
 
 
 def _dropped(deposit: Deposit) -> tuple[Deposit, tuple[Effect, ...]]:
@@ -318,7 +328,7 @@ def _tip(deposit: Deposit, tip: BlockHeight, terms: Terms) -> tuple[Deposit, tup
     if undecided.stage is not Stage.CONFIRMING or not terms.known:
         return undecided, ()
     have = confirmations(deposit.height, tip)
-    asked = terms.tiers.required(deposit.amount)
+    asked = terms.tiers.required(deposit.at_stake)
     if have < asked:
         return undecided, ()
     why = refusal(deposit, tip, terms)

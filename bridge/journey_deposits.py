@@ -87,7 +87,7 @@ def _depth(deposit: Deposit, place: Place, around: Surroundings) -> Depth:
         have = confirmations(deposit.spend.height, place.tip)
         return Depth(str(deposit.spend.purpose), have, around.policy.settled_depth)
     have = confirmations(deposit.height, place.tip)
-    return Depth("deposit", have, around.policy.confirmations.required(deposit.amount))
+    return Depth("deposit", have, around.policy.confirmations.required(deposit.at_stake))
 
 
 def _waiting(

@@ -13,7 +13,7 @@ from bridge.intake.common import BITCOIN_CURSOR, Context, anchor_fact, completed
 from bridge.intake.steps import Steps
 from bridge.payouts import AnchorTaken, Confirmed, InChain, OutOfChain, PayoutStage
 from bridge.storage import CoinKind, CoinRow, CoinSpend, TransferKind, UnitOfWork
-from foundation.quantities import BlockHeight
+from foundation.quantities import BlockHeight, TokenUnits
 from registry.ids import deposit_id
 
 LIVE_PAYOUTS = (PayoutStage.RESERVED, PayoutStage.CONFIRMING, PayoutStage.PAID)
@@ -67,6 +67,7 @@ class BitcoinIntake:
             deposit_id(terms[c.script].asset, c.outpoint.txid, c.outpoint.vout): c for c in ours if c.script in terms
         }
         await steps.load(paid)
+        block_sum = TokenUnits(sum(coin.value for coin in paid.values()))
         for id_, coin in paid.items():
             row = terms[coin.script]
             if id_ not in steps.deposits:
@@ -81,12 +82,13 @@ class BitcoinIntake:
                     row.script,
                     row.delay,
                     height=block.height,
+                    block_sum=block_sum,
                 )
                 steps.add_deposit(deposit, Note(f"coin seen in block {block.height}", deposit.txid, "bitcoin"))
                 continue
             if is_placeholder(steps.deposits[id_]):
                 steps.replace_deposit(completed(steps.deposits[id_], row, coin.value))
-            steps.step_deposit(id_, Seen(block.height))
+            steps.step_deposit(id_, Seen(block.height, block_sum))
 
     async def _spend(self, uow: UnitOfWork, steps: Steps, block: BlockRef, spent: Sequence[Spent]) -> None:
         if not spent:

@@ -183,7 +183,7 @@ def next_height(deposit: Deposit, tiers: Tiers, mint_margin: int, settled_depth:
     if deposit.height is None:
         return None
     if deposit.stage is Stage.CONFIRMING:
-        return BlockHeight(deposit.height + tiers.required(deposit.amount) - 1)
+        return BlockHeight(deposit.height + tiers.required(deposit.at_stake) - 1)
     if deposit.stage is Stage.FINAL:  # from here on too little time is left before the reclaim
         return BlockHeight(deposit.height + deposit.delay - mint_margin + 1)
     return None

@@ -24,7 +24,7 @@ _RECORD: Final = "process.json"
 _STOP_SECONDS: Final = 20
 
 DEV_POLICY: Final[dict[str, Any]] = {
-    "tiers": [{"up_to": "1", "confirmations": 1}, {"confirmations": 2}],
+    "tiers": [{"up_to": "10", "confirmations": 1}, {"confirmations": 2}],
     "input_depth": 1,
     "settled_depth": 1,
     "mint_margin": 10,

@@ -13,6 +13,7 @@ from adapters.native.types import Outpoint
 from bridge.deposits import Purpose, Refusal, Stage
 from bridge.ledger import balance
 from bridge.payouts import PayoutStage, WithdrawalStage
+from bridge.settings import TierSection
 from foundation.quantities import BlockHeight, TokenUnits
 from registry.ids import deposit_id
 from tests.support.bridge_intake import ASSET, GROUP, VAULT, Chains, pays, spends
@@ -53,6 +54,24 @@ async def test_a_deposit_is_seen_minted_and_swept(chains: Chains) -> None:
         held = await balance(view)
     assert (held.reserves, held.supply) == (AMOUNT - 500, AMOUNT - 2_000)
     assert await chains.alarms() == []
+
+
+async def test_deposits_in_one_block_ask_for_what_their_sum_asks(tmp_path: Path) -> None:
+    """Whoever undoes a block undoes all its deposits: splitting one into small ones buys no fewer confirmations."""
+    tiers = (TierSection(up_to=AMOUNT, confirmations=1), TierSection(confirmations=2))
+    chains = await Chains.open(tmp_path, tiers=tiers)
+    one, two = chains.terms(salt=1), chains.terms(salt=2)
+    await chains.say(chains.announced(one), chains.announced(two))
+    alone = pays((AMOUNT, chains.script(one)), salt=1)
+    await chains.mine(alone)
+    split = pays((AMOUNT // 2, chains.script(one)), (AMOUNT // 2 + 1, chains.script(two)), salt=2)
+    await chains.mine(split)
+    found = [await chains.deposit(alone.GetTxid()), *[await chains.deposit(split.GetTxid(), vout) for vout in (0, 1)]]
+    assert [deposit and deposit.stage for deposit in found] == [Stage.FINAL, Stage.CONFIRMING, Stage.CONFIRMING]
+    await chains.mine()
+    found = [await chains.deposit(split.GetTxid(), vout) for vout in (0, 1)]
+    assert [deposit and deposit.stage for deposit in found] == [Stage.FINAL, Stage.FINAL]
+    await chains.database.close()
 
 
 async def test_a_mint_that_comes_before_its_coin_waits_for_it(chains: Chains) -> None:
