@@ -84,6 +84,10 @@ class ReserveOnVaults:
             await send_call(self._office.sender, "reserve", digest, call)
         except ContractRefused as error:
             _LOG.info("the Hub refuses a reservation", reason=str(error), withdrawals=len(ids))
+            # Another storeman may have reserved some in the meantime: the others need not wait for that.
+            left = {withdrawal.withdrawal_id for withdrawal in await self._still_requested(withdrawals)}
+            ids = [id_ for id_ in ids if id_ not in left] or ids
+        else:
+            names = [self._office.directory.name_of(account) for account in sorted(signatures)]
+            _LOG.info("reserved", withdrawals=len(ids), cosigned_by=names)
         self._sent.update(dict.fromkeys(ids, self._office.clock()))
-        names = [self._office.directory.name_of(account) for account in sorted(signatures)]
-        _LOG.info("reserved", withdrawals=len(ids), cosigned_by=names)
