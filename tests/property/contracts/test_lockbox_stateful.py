@@ -212,7 +212,7 @@ class LockboxMachine(RuleBasedStateMachine):
             one = self.holdings[asset]
             if self.ends[number]:
                 continue
-            if one.denied or not one.withdrawals.fits(amount + fee):
+            if (one.denied and number < RETURN) or not one.withdrawals.fits(amount + fee):
                 told.append(f"PaymentDelayed {number}")
                 continue
             one.withdrawals.spend(amount + fee)

@@ -192,6 +192,18 @@ def test_denied_asset_is_refused_until_it_is_allowed(vault: Vault) -> None:
     assert token.balanceOf(BOB) == 10
 
 
+def test_a_lock_of_a_denied_asset_is_sent_back(vault: Vault) -> None:
+    """A denial keeps nothing: what was locked before goes back, within the limit, and the asset stays denied."""
+    token = odd_token(ALICE, 100)
+    vault.lock_token(token, 50)
+    vault.configure(at(token), withdrawals=40, denied=True)
+    batch = [vault.pay(ALICE, amount, at(token), number=2**255 | amount) for amount in (30, 11)]
+    assert vault.release(*batch) == [f"Released {2**255 | 30}", f"PaymentDelayed {2**255 | 11}"]
+    with refused("Lockbox: asset denied"):
+        vault.lock_token(token, 10)
+    assert token.balanceOf(ALICE) == 80
+
+
 def test_claim_of_a_denied_asset_works(vault: Vault) -> None:
     """A denial takes nothing from the payee of a payment that failed before."""
     token = odd_token(ALICE, 100)
