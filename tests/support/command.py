@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from cli.main import app
+
 TIMEOUT_S = 240
 
 
@@ -34,3 +38,14 @@ class Causeway:
     def json(self, *arguments: object, status: int = 0) -> Any:
         """What it prints with --json: one document."""
         return json.loads(self.run(*arguments, "--json", status=status).stdout)
+
+
+class InProcess(Causeway):
+    """The command without a process of its own: most of a command's time is Python's start."""
+
+    def run(self, *arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run it; it must end with `status`."""
+        env = {"CAUSEWAY_HOME": str(self.home), **self.env}
+        done = CliRunner(env=env).invoke(app, [*map(str, arguments)])
+        assert done.exit_code == status, f"{arguments}: status {done.exit_code}\n{done.stdout}\n{done.stderr}"
+        return subprocess.CompletedProcess([], status, done.stdout, done.stderr)

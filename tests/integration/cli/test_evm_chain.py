@@ -27,7 +27,7 @@ from foundation.quantities import TokenUnits
 from registry.caip import ChainId, erc20, evm_coin
 from registry.chains import Vault
 from tests.support.bridge_network import eventually
-from tests.support.command import Causeway
+from tests.support.command import Causeway, InProcess
 
 NUMBER = 4_242
 CHAIN = ChainId("eip155", str(NUMBER))
@@ -40,11 +40,12 @@ FEE = 1_000
 @pytest.fixture(scope="module")
 def causeway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Causeway]:
     """The command, with a network that runs and has an EVM chain; taken down at the end."""
-    command = Causeway(tmp_path_factory.mktemp("home"), {})
+    home = tmp_path_factory.mktemp("home")
+    command = Causeway(home, {})
     size = ("--storemen", "3", "--threshold", "2", "--vouchers", "2", "--evm-chain", str(NUMBER))
     try:
         command.run("dev", "up", *size)
-        yield command
+        yield InProcess(home, {})
     finally:
         command.run("dev", "down")
 

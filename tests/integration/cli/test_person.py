@@ -12,26 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from adapters.native.eip712 import account_of_secret
 from cli.exits import ExitCode
-from cli.main import app
-from tests.support.command import Causeway
+from tests.support.command import Causeway, InProcess
 
 SMALL = ("--storemen", "3", "--threshold", "2", "--vouchers", "1", "--evm-chain", "0")
 PAYEE = "bcrt1q6z64a43mjgkcq0ul2znwneq3spghrlau9slefp"
-
-
-class InProcess(Causeway):
-    """The command without a process of its own: most of a command's time is Python's start."""
-
-    def run(self, *arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run it; it must end with `status`."""
-        env = {"CAUSEWAY_HOME": str(self.home), **self.env}
-        done = CliRunner(env=env).invoke(app, [*map(str, arguments)])
-        assert done.exit_code == status, f"{arguments}: status {done.exit_code}\n{done.stdout}\n{done.stderr}"
-        return subprocess.CompletedProcess([], status, done.stdout, done.stderr)
 
 
 @dataclass(frozen=True)
