@@ -1,8 +1,8 @@
-"""A storeman has withdrawals reserved once, and again where another storeman was faster with some of them."""
+"""Reserving withdrawals to EVM chains: oldest first, an asset at a time, only what the Hub's newest block still has."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,76 +10,120 @@ import pytest
 
 from adapters.native.errors import ContractRefused
 from adapters.native.types import WithdrawalStatus
-from bridge.agents.storeman.cosigning import Cosigning
 from bridge.agents.vaults.reserving import ReserveOnVaults
 from bridge.messages import ReserveProposal
-from tests.support.bridge_evm import Asked
+from bridge.refusals import NotYet
+from tests.support.bridge_evm import ETH, EVM_GROUP, TOKEN, Asked
 from tests.support.vault_office import MEMBERS, VaultOffice
 
-ONE, TWO = Asked(1), Asked(2)
 
+class Cosigning:
+    """All members agree, or one says why not. `asked`: the proposals."""
 
-class Signers:
-    """Storemen who co-sign all. `asked`: the withdrawals of each proposal. `meanwhile`: what the Hub has then."""
+    def __init__(self) -> None:
+        self.asked: list[ReserveProposal] = []
+        self.refused: set[bytes] = set()
 
-    def __init__(self, office: VaultOffice) -> None:
-        self.office = office
-        self.asked: list[list[bytes]] = []
-        self.meanwhile: dict[bytes, WithdrawalStatus] = {}
-
-    async def cosign(self, group: Any, proposal: ReserveProposal, digest: bytes) -> Mapping[bytes, bytes]:
-        self.asked.append(proposal.withdrawals)
-        self.office.hub.statuses |= self.meanwhile
-        return {member.account: b"s" * 65 for member in MEMBERS}
+    async def cosign(self, group: Any, proposal: ReserveProposal, digest: bytes) -> dict[bytes, bytes]:
+        self.asked.append(proposal)
+        if self.refused & set(proposal.withdrawals):
+            raise NotYet("a withdrawal of the proposal")
+        return {member.account: member.account + bytes(45) for member in MEMBERS[:2]}
 
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[VaultOffice]:
     opened = await VaultOffice.open(tmp_path)
-    await opened.ask(ONE, TWO, payout=None)
     yield opened
     await opened.close()
 
 
-def ids(office: VaultOffice, *asked: Asked) -> list[bytes]:
-    return [office.chains.context.withdrawal_id(a.number) for a in asked]
+def duty_of(office: VaultOffice) -> tuple[ReserveOnVaults, Cosigning]:
+    cosigning = Cosigning()
+    return ReserveOnVaults(office.office, cast(Any, cosigning)), cosigning
 
 
-def duty_of(office: VaultOffice) -> tuple[ReserveOnVaults, Signers]:
-    signers = Signers(office)
-    return ReserveOnVaults(office.office, cast(Cosigning, signers)), signers
+def ids(office: VaultOffice, *numbers: int) -> list[bytes]:
+    return [office.chains.context.withdrawal_id(number) for number in numbers]
 
 
-async def test_what_waits_is_reserved_once(office: VaultOffice) -> None:
-    """Not again before the reservation has had time to become final."""
-    duty, signers = duty_of(office)
-    assert await duty.run() is True
-    assert await duty.run() is True
-    assert signers.asked == [ids(office, ONE, TWO)]
+async def test_what_waits_is_reserved_together_and_once(office: VaultOffice) -> None:
+    """By the group that serves the chain, without coins; not again while the Hub's event is on its way."""
+    await office.ask(Asked(1), Asked(2), payout=None)
+    duty, cosigning = duty_of(office)
+    for _ in range(2):
+        assert await duty.run() is True
+    assert cosigning.asked == [ReserveProposal(EVM_GROUP, ids(office, 1, 2), [])]
     assert [label for label, _ in office.sender.sent] == ["reserve"]
-    office.now += 20_001
-    await duty.run()
-    assert len(signers.asked) == 2
+    await office.chains.say(office.chains.reserves(b"p" * 32, Asked(1), Asked(2)))
+    assert await duty.run() is False
 
 
-async def test_what_another_storeman_left_is_reserved_at_once(office: VaultOffice) -> None:
-    """The Hub refuses all of a reservation because of one withdrawal: the others do not wait for that."""
-    duty, signers = duty_of(office)
-    signers.meanwhile = dict.fromkeys(ids(office, ONE), WithdrawalStatus.RESERVED)
-    office.sender.error = ContractRefused("Hub: already reserved", "reserve")
+async def test_no_more_than_a_payout_holds_and_each_asset_apart(office: VaultOffice) -> None:
+    """The rest comes with the next run."""
+    chains, token = office.chains, office.side.token().id
+    most = office.policy.max_withdrawals
+    await office.ask(*(Asked(number) for number in range(1, most + 2)), payout=None)
+    await chains.evm(office.side.locked(2, 9 * ETH, TOKEN))
+    await chains.say(chains.asks(Asked(most + 2), asset=token))
+    duty, cosigning = duty_of(office)
     await duty.run()
+    assert sorted(len(proposal.withdrawals) for proposal in cosigning.asked) == [1, most]
+    await duty.run()
+    assert len(cosigning.asked[-1].withdrawals) == 1
+    named = [id_ for proposal in cosigning.asked for id_ in proposal.withdrawals]
+    assert sorted(named) == sorted(ids(office, *range(1, most + 3)))
+
+
+@pytest.mark.parametrize("status", [WithdrawalStatus.RESERVED, WithdrawalStatus.CANCELLED])
+async def test_what_the_newest_block_has_otherwise_is_left_alone(office: VaultOffice, status: WithdrawalStatus) -> None:
+    """Another reservation, or its owner's cancellation, is not final yet."""
+    await office.ask(Asked(1), Asked(2), payout=None)
+    office.hub.statuses[ids(office, 1)[0]] = status
+    duty, cosigning = duty_of(office)
+    await duty.run()
+    assert cosigning.asked == [ReserveProposal(EVM_GROUP, ids(office, 2), [])]
+
+
+async def test_nothing_is_reserved_out_of_turn_for_a_denied_asset_or_by_strangers(office: VaultOffice) -> None:
+    """Owners cancel what a denied asset owes them; who is no member proposes nothing."""
+    await office.ask(Asked(1), payout=None)
+    duty, cosigning = duty_of(office)
+    office.turn = False
+    assert await duty.run() is True
+    office.turn = True
+    await office.deny()
+    await duty.run()
+    await office.deny(denied=False)
+    office.fake.account = b"q" * 20
+    assert await duty.run() is False
+    assert cosigning.asked == []
+
+
+async def test_what_the_hub_refuses_is_proposed_again_later(office: VaultOffice) -> None:
+    """Also what was sent and never had an effect."""
+    await office.ask(Asked(1), payout=None)
+    duty, cosigning = duty_of(office)
+    office.sender.error = ContractRefused("reserve", "Hub: halted")
+    await duty.run()
+    office.now += 20_000
+    await duty.run()
+    assert len(cosigning.asked) == 1
+    office.now += 1
     office.sender.error = None
     await duty.run()
-    assert signers.asked == [ids(office, ONE, TWO), ids(office, TWO)]
+    assert len(cosigning.asked) == len(office.sender.sent) == 2
 
 
-async def test_what_the_hub_refuses_for_itself_is_proposed_later(office: VaultOffice) -> None:
-    """Where nobody was faster, the next try would be refused as well: nobody is asked to co-sign all the time."""
-    duty, signers = duty_of(office)
-    office.sender.error = ContractRefused("Hub: halted", "reserve")
-    for _ in range(3):
-        await duty.run()
-    assert len(signers.asked) == 1
-    office.now += 20_001
-    await duty.run()
-    assert len(signers.asked) == 2
+async def test_one_asset_that_cannot_be_reserved_keeps_no_other_waiting(office: VaultOffice) -> None:
+    """Its refusal is the run's; it is asked for again at once, for nothing was sent."""
+    chains, token = office.chains, office.side.token().id
+    await office.ask(Asked(1), payout=None)
+    await chains.say(chains.asks(Asked(2), asset=token))
+    duty, cosigning = duty_of(office)
+    cosigning.refused = set(ids(office, 1))
+    for _ in range(2):
+        with pytest.raises(NotYet):
+            await duty.run()
+    assert [label for label, _ in office.sender.sent] == ["reserve"]
+    assert [proposal.withdrawals for proposal in cosigning.asked].count(ids(office, 1)) == 2
