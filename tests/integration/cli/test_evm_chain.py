@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ from cli.context import open_native, open_sender
 from cli.dev.network import DevNetwork
 from cli.dev.origin import DevOrigin
 from cli.exits import ExitCode
-from foundation.quantities import TokenUnits
+from foundation.quantities import TokenUnits, Wei
+from infra.anvil import Anvil
 from registry.caip import ChainId, erc20, evm_coin
 from registry.chains import Vault
 from tests.support.bridge_network import eventually
@@ -183,6 +186,38 @@ def test_registering_it_again_does_nothing_and_writes_the_block(causeway: Causew
     native = causeway.json("dev", "up")["native"]
     refused = causeway.run("chain", "register", str(CHAIN), "--rpc", native, *key, status=ExitCode.REFUSED)
     assert "chain id is 31337, not 4242" in refused.stderr
+
+
+async def test_a_registration_that_is_killed_is_finished_by_the_same_command(causeway: Causeway, scene: Scene) -> None:
+    """One more chain with one command, with the storemen of bitcoin. It is killed once the vault is on its way; given
+    again it deploys no second one: the owner's account has sent a single transaction there."""
+    owner = "0x" + account_of_secret(scene.network.owner_secret).hex()
+    async with Anvil(causeway.home / "another", chain_id=NUMBER + 1) as another:
+        command = ["chain", "register", f"eip155:{NUMBER + 1}", "--rpc", another.url, "--finality", "depth:3"]
+        command += ["--coin", "POL", "--coin-name", "Polygon", "--coin-type", "966"]
+        command += ["--account-key", str(scene.network.owner_key)]
+        poor = await asyncio.to_thread(causeway.run, *command, status=ExitCode.NOT_YET)
+        assert f"cure: send {owner} some of the coin" in poor.stderr
+        await another.faucet(owner, Wei(ETHER))
+
+        env = {**os.environ, "CAUSEWAY_HOME": str(causeway.home)}
+        killed = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli.main", *command, env=env, stderr=asyncio.subprocess.PIPE
+        )
+        assert killed.stderr is not None
+        async for line in killed.stderr:
+            if b"the vault is deployed in block" in line:
+                break
+        killed.kill()
+        await killed.wait()
+
+        done = await asyncio.to_thread(causeway.json, *command)
+        assert await another.rpc.call("eth_getTransactionCount", owner, "latest") == "0x1"
+        assert [step.split(" 0x")[0] for step in done["done"]] == ["deployed the vault", "registered vault"]
+        shown = await asyncio.to_thread(causeway.json, "chain", "show", f"eip155:{NUMBER + 1}", "--rpc", another.url)
+        assert shown["vault"]["address"] == done["vault"]["address"]
+        assert (shown["finality"], shown["open"], shown["vault"]["key"]) == ("depth:3", False, done["group"]["key"])
+        assert (await asyncio.to_thread(causeway.json, "asset", "show", "POL"))["caip19"].endswith("/slip44:966")
 
 
 def test_a_policy_is_changed_by_its_owner_alone(causeway: Causeway) -> None:
