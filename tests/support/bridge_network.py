@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,6 @@ from adapters.bitcoin.scripts import DepositTerms, deposit_script
 from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.journal import VolatileJournal
-from adapters.evm.lockbox.errors import typed_revert as lockbox_revert
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
 from adapters.native.chain import NativeChain
@@ -26,8 +25,6 @@ from adapters.native.types import Announcement
 from bridge.runtime import run_node
 from bridge.settings import Role, Settings, bitcoin_asset
 from bridge.storage import CommitHook, Database, View
-from cli.chain_origin import open_journal, open_origin
-from cli.chain_registering import ChainPlan, Coin, Registered, Registration
 from foundation.quantities import BlockHeight, Satoshi, TokenUnits, Wei
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind, Wallet
@@ -36,7 +33,7 @@ from mpc.curve import tagged_hash
 from mpc.identity import Identity
 from mpc.keystore import Keystore, ScryptCost
 from registry.assets import Asset, AssetPolicy
-from registry.caip import ChainId, evm_chain
+from registry.caip import ChainId
 from registry.chains import Chain
 from registry.groups import Member
 
@@ -51,14 +48,7 @@ T = TypeVar("T")
 
 
 def settings_for(
-    role: Role,
-    name: str,
-    folder: Path,
-    port: int,
-    bitcoind: Bitcoind,
-    anvil: Anvil,
-    evm: Anvil | None = None,
-    **policy: Any,
+    role: Role, name: str, folder: Path, port: int, bitcoind: Bitcoind, anvil: Anvil, **policy: Any
 ) -> Settings:
     """A node's configuration for tests: one confirmation, quick turns."""
     content = {
@@ -84,15 +74,8 @@ def settings_for(
             "bump_after_seconds": 3600.0,
             **policy,
         },
-        "evm": [] if evm is None else [evm_section(evm)],
     }
     return Settings.checked(content, folder)
-
-
-def evm_section(evm: Anvil) -> dict[str, Any]:
-    """An EVM chain's block of a configuration: quick looks, and payments that fail are soon given back."""
-    values = {"poll_seconds": 0.1, "give_back_after_seconds": 2.0}
-    return {"chain": str(evm_chain(evm.chain_id)), "urls": [evm.url], **values}
 
 
 @dataclass
@@ -152,9 +135,6 @@ class BridgeNetwork:
     storemen: list[BridgeNode] = field(default_factory=list)
     vouchers: list[BridgeNode] = field(default_factory=list)
     senders: dict[bytes, TxSender] = field(default_factory=dict)
-    evm: Anvil | None = None
-    evm_side: Registered | None = None
-    """What is registered of the EVM chain, once it is."""
 
     @property
     def nodes(self) -> list[BridgeNode]:
@@ -170,19 +150,6 @@ class BridgeNetwork:
             sender = TxSender(self.native.rpc, VolatileJournal(), secret, self.deployment.chain_id, policy)
             self.senders[account] = await sender.start()
         return self.senders[account]
-
-    @contextlib.asynccontextmanager
-    async def evm_account(self, label: str) -> AsyncIterator[TxSender]:
-        """The account of a person on the EVM chain, with coin."""
-        assert self.evm is not None, "the network was made without an EVM chain"
-        secret = tagged_hash("test account", label.encode())
-        await self.evm.faucet("0x" + account_of_secret(secret).hex(), Wei(100 * ETHER))
-        policy = SenderPolicy(fees=FeePolicy(), poll_seconds=0.02)
-        async with (
-            EvmRpc(self.evm.url, reverted=lockbox_revert) as rpc,
-            TxSender(rpc, VolatileJournal(), secret, self.evm.chain_id, policy) as sender,
-        ):
-            yield sender
 
     async def active_group(self) -> bytes:
         """The id of the group, once it has its key."""
@@ -251,15 +218,13 @@ async def _mine_native(anvil: Anvil) -> None:
         await asyncio.sleep(0.15)
 
 
-def make_node(
-    role: Role, number: int, root: Path, bitcoind: Bitcoind, anvil: Anvil, evm: Anvil | None = None, **policy: Any
-) -> BridgeNode:
+def make_node(role: Role, number: int, root: Path, bitcoind: Bitcoind, anvil: Anvil, **policy: Any) -> BridgeNode:
     """A node's folder with its keystore."""
     name = f"{role}-{number}"
     folder = root / name
     folder.mkdir(exist_ok=True)
     port = free_port()
-    settings = settings_for(role, name, folder, port, bitcoind, anvil, evm, **policy)
+    settings = settings_for(role, name, folder, port, bitcoind, anvil, **policy)
     identity = Identity.from_host_secret(tagged_hash("test bridge node", f"{root}{name}".encode()))
     Keystore.create(settings.path(settings.node.keystore), PASSWORD, identity.host_secret, CHEAP).close()
     account = account_of_secret(identity.account_secret)
@@ -277,13 +242,9 @@ async def bridge_network(
     threshold: int = 3,
     vouchers: int = 4,
     start: bool = True,
-    evm: Anvil | None = None,
     **policy: Any,
 ) -> AsyncIterator[BridgeNetwork]:
-    """A network whose group is activated (unless `start` is False), on the given chains.
-
-    `evm`: a second EVM node, for an origin chain; it is registered once the nodes run, see `register_evm`.
-    """
+    """A network whose group is activated (unless `start` is False), on the given chains."""
     root.mkdir(exist_ok=True)
     if await bitcoind.height() < 101:
         await bitcoind.mine(101 - await bitcoind.height())
@@ -298,44 +259,19 @@ async def bridge_network(
         owner = await stack.enter_async_context(TxSender(rpc, VolatileJournal(), owner_secret, chain_id, quick))
         deployment = await deploy(rpc, owner)
         deployment.save(root / "deployment.json")
-        network = BridgeNetwork(root, bitcoind, anvil, deployment, NativeChain(rpc, deployment), owner, evm=evm)
+        network = BridgeNetwork(root, bitcoind, anvil, deployment, NativeChain(rpc, deployment), owner)
         stack.push_async_callback(_close_senders, network)
         await _register(network)
         for number in range(1, storemen + 1):
-            network.storemen.append(make_node(Role.STOREMAN, number, root, bitcoind, anvil, evm, **policy))
+            network.storemen.append(make_node(Role.STOREMAN, number, root, bitcoind, anvil, **policy))
         for number in range(1, vouchers + 1):
-            network.vouchers.append(make_node(Role.VOUCHER, number, root, bitcoind, anvil, evm, **policy))
+            network.vouchers.append(make_node(Role.VOUCHER, number, root, bitcoind, anvil, **policy))
         await _join(network, threshold)
         stack.push_async_callback(_stop, network.nodes)
         if start:
             await asyncio.gather(*(node.start() for node in network.nodes))
             await network.active_group()
-            if evm is not None:
-                network.evm_side = await register_evm(network, evm, owner_secret)
         yield network
-
-
-async def register_evm(network: BridgeNetwork, evm: Anvil, owner_secret: bytes, **changes: Any) -> Registered:
-    """Make a node's chain one of the bridge's, as `causeway chain register` does; bitcoin's storemen serve it.
-
-    `changes`: of the `ChainPlan`. ETH has a fee of ten basis points; vouchers may introduce tokens.
-    """
-    for account in (account_of_secret(owner_secret), *(node.member.account for node in network.storemen)):
-        await evm.faucet("0x" + account.hex(), Wei(100 * ETHER))
-    least = AssetPolicy(TokenUnits(MINIMUM), TokenUnits(0), TokenUnits(MINIMUM), fee_bps=10)
-    smallest = AssetPolicy(TokenUnits(1), TokenUnits(0), TokenUnits(1), fee_bps=10)
-    coin = Coin("Ether", "ETH", 18, 60, least)
-    plan = ChainPlan(evm_chain(evm.chain_id), coin, network.owner.account, 86_400, smallest, is_open=True)
-    async with (
-        open_journal(network.folder / "registration.db") as journal,
-        open_origin(plan.chain, [evm.url], owner_secret, journal, 60, _say_nothing) as origin,
-    ):
-        run = Registration(network.native, network.owner, origin, CHAIN.id, replace(plan, **changes), _say_nothing, 60)
-        return await run.run()
-
-
-def _say_nothing(_: str) -> None:
-    pass
 
 
 async def _register(network: BridgeNetwork) -> None:
