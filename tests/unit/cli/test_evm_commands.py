@@ -228,8 +228,9 @@ WHAT = Lockable(AssetType.parse(COIN.caip19), TERMS, bytes(20), "ETH", 18, is_ne
 
 def planned(amount: int, origin: Any = None, native: Any = None, recipient: bytes = b"\x04" * 20, **policy: Any) -> Any:
     what = replace(WHAT, policy=replace(TERMS, **policy))
-    chains: list[Any] = [native or Native(), origin or Vaulted()]
-    return asyncio.run(plan(*chains, what, TokenUnits(amount), recipient))
+    bridge: Any = native or Native()
+    vault: Any = origin or Vaulted()
+    return asyncio.run(plan(bridge, vault, what, TokenUnits(amount), recipient))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +335,7 @@ def test_the_destination_says_what_is_withdrawn() -> None:
 def test_a_withdrawal_to_the_wrong_place_is_refused(arguments: tuple[str, ...], field: str) -> None:
     """Another chain's address, a mistyped one, an account that loses what it gets: nothing of it is sent."""
     with pytest.raises(BadInput) as error:
-        terms(arguments[0], arguments[1], *arguments[2:3])
+        terms(arguments[0], arguments[1], arguments[2] if len(arguments) > 2 else None)
     assert error.value.field == field
     assert error.value.cure
 
