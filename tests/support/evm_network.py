@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bridge.settings import EvmSection, Settings
 from cli.chain_origin import open_journal, open_origin
@@ -33,6 +33,15 @@ INTRODUCED = AssetPolicy(TokenUnits(1), TokenUnits(0), TokenUnits(1), fee_bps=FE
 ORIGIN = 31_338
 NETWORK_FILE = "network.toml"
 SMALL = {"storemen": 3, "threshold": 2, "vouchers": 4}
+
+
+class OriginAnvil(Anvil):
+    """An anvil that plays an origin chain; what is in its blocks is final soon."""
+
+    name: ClassVar[str] = "ethereum"
+
+    def __init__(self, folder: Path, chain_id: int = ORIGIN) -> None:
+        super().__init__(folder, chain_id=chain_id, block_seconds=0.25)
 
 
 @contextlib.asynccontextmanager
@@ -74,9 +83,9 @@ async def evm_network(
             await origin.faucet("0x" + net.owner.account.hex(), Wei(1000 * ETHER))
         for node in net.nodes:
             await node.start()
-        # One after the other: they are sent by one owner, and each looks first.
-        for name, origin in zip(names, origins, strict=True):
-            await _register(net, name, origin, members, int(options["threshold"]))
+        threshold = int(options["threshold"])
+        pairs = zip(names, origins, strict=True)
+        await asyncio.gather(*(_register(net, name, origin, members, threshold) for name, origin in pairs))
         await net.active_group()
         chains = [
             await stack.enter_async_context(EvmChain.open(net, name, origin.url))

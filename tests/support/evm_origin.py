@@ -28,7 +28,7 @@ from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
 from adapters.evm.types import Call
 from adapters.native.eip712 import account_of_secret
-from foundation.quantities import TokenUnits
+from foundation.quantities import BlockHeight, TokenUnits
 from infra.rpc import JsonRpc
 from mpc.curve import tagged_hash
 from registry.assets import Asset
@@ -128,6 +128,12 @@ class EvmChain:
     async def held(self, token: bytes = NATIVE_COIN) -> int:
         """What the vault has now."""
         return await self.balance(self.vault.lockbox, token)
+
+    async def height(self) -> BlockHeight:
+        """The number of the newest block."""
+        (block,) = await self.rpc.blocks(["latest"])
+        assert block is not None
+        return block.number
 
     def asset(self, token: bytes = NATIVE_COIN) -> bytes:
         """The id of an asset of this chain."""
