@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from typing import Final
 
 import structlog
 
+from adapters.evm.errors import CursorReorged
 from adapters.evm.lockbox.follower import VerifiedFollower
 from adapters.evm.lockbox.vault import LockboxVault
 from bridge.agents.office import Office
+from bridge.agents.vaults.alarms import raise_alarm
 from bridge.agents.vaults.outpost import Outpost
 from bridge.directory import EvmOrigin
 from bridge.settings import EvmSection
@@ -34,11 +37,12 @@ class VaultNotFinal(Retryable):
 async def follow_evm(office: Office, section: EvmSection, status: ChainStatus, native_read: asyncio.Event) -> None:
     """Apply the final, proved events of a chain's vault as they come, for ever.
 
-    It begins once the native chain is read and names the vault. An endpoint that serves another chain, a vault that is
-    not our contract, and a reorg of what was final each end the node: a person has to look.
+    It begins once the native chain is read and names the vault. An endpoint that serves another chain, and a vault that
+    is not our contract, end the node: its configuration is wrong. A chain that takes back what was final is not served
+    any more, and all its assets are wanted halted, until a person has looked; the other chains go on.
 
     Raises:
-        WrongChain, NotOurLockbox, CursorReorged: see above.
+        WrongChain, NotOurLockbox: see above.
     """
     await native_read.wait()
     origin = await _origin(office, section, status)
@@ -54,7 +58,17 @@ async def follow_evm(office: Office, section: EvmSection, status: ChainStatus, n
             office.outposts[section.id] = outpost
             stack.callback(office.outposts.pop, section.id)
             _LOG.info("following", chain=section.chain, vault="0x" + origin.vault.lockbox.hex())
-            await _follow(office, outpost, origin, status)
+            try:
+                await _follow(office, outpost, origin, status)
+            except CursorReorged as error:
+                reorged = error
+        # The outpost is closed: no duty acts on the chain any more.
+        status.problem = f"not served any more: {reorged}"
+        while True:  # until a person has looked, and starts the node again
+            assets = [asset.id for asset in office.directory.assets.values() if asset.chain == section.id]
+            with contextlib.suppress(Retryable):  # the database may be away
+                await raise_alarm(office, assets, type(reorged).__name__, f"{section.chain}: {reorged}")
+            await asyncio.sleep(_MOST_BACK_OFF)
 
 
 async def _check_vault(office: Office, outpost: Outpost, origin: EvmOrigin) -> None:

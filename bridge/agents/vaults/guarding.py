@@ -19,14 +19,13 @@ from adapters.evm.lockbox.vault import LockboxVault
 from bridge import vault_books
 from bridge.agents.attesting import wanted
 from bridge.agents.office import Apart, Office
+from bridge.agents.vaults.alarms import raise_alarm
 from bridge.agents.vaults.outpost import Outpost
 from bridge.codec import encode
-from bridge.halts import end_of_halt
 from bridge.intake.common import WANTED_ENDS, WANTED_HALTS, evm_cursor
 from bridge.intake.native import event_cursor
 from bridge.intake.releases import token_of
 from bridge.ledger import balance
-from bridge.storage import IncidentKind
 from foundation.quantities import UnixMs
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -105,7 +104,9 @@ class Guard:
         owed = books.held + books.set_aside
         if real < owed:
             shown = directory.shown(asset, real), directory.shown(asset, owed)
-            await self._alarm(asset, f"the vault holds {shown[0]}, its events say {shown[1]}")
+            await raise_alarm(
+                self._office, [asset], "NotBacked", f"the vault holds {shown[0]}, its events say {shown[1]}"
+            )
         await self._compare(asset, books.surplus, height)
 
     async def _compare(self, asset: bytes, surplus: int, height: int) -> None:
@@ -122,21 +123,7 @@ class Guard:
         grown = native.number > short.native and height > short.height
         if grown and now - short.since >= self._office.policy.alarm_after_seconds * 1000:
             missing = self._office.directory.shown(asset, -surplus)
-            await self._alarm(asset, f"the supply exceeds what is held by {missing}")
-
-    async def _alarm(self, asset: bytes, text: str) -> None:
-        now = self._office.clock()
-        async with self._office.database.unit() as uow:
-            halts = await wanted(uow, WANTED_HALTS)
-            if halts.get(asset, 0) * 1000 > now:
-                return
-            halts[asset] = end_of_halt(now)
-            await uow.node_meta.put(WANTED_HALTS, encode(halts))
-            fields = {"text": text}
-            await uow.incidents.record(IncidentKind.ALARM, "NotBacked", now, subject=asset, fields=fields)
-            await uow.commit()
-        _LOG.error("an asset is not backed: this voucher wants it halted", asset=asset.hex(), problem=text)
-        self._office.changed.set()
+            await raise_alarm(self._office, [asset], "NotBacked", f"the supply exceeds what is held by {missing}")
 
     async def _forget(self, looked: Collection[bytes]) -> None:
         """Drop wishes whose time is over; but not a halt of what this node watches and could not look at now."""
