@@ -26,6 +26,8 @@ from registry.ids import announcement_id
 
 VERSION: Final = 1
 KIND: Final = "causeway deposit receipt"
+LOCK_KIND: Final = "causeway lock receipt"
+"""Of the receipts that `causeway lock` writes, which are no deposit address's."""
 RULE: Final = "the reclaim key alone can spend the coin from block (height of the coin's block + delay) on"
 _MOST_HEIGHT: Final = 0xFFFFFFFF
 _MOST_CHARACTERS: Final = 4096
@@ -153,6 +155,8 @@ def _parsed(text: str) -> _File:
         raise BadInput("", "is not JSON", "the receipt file as `causeway deposit address` wrote it") from error
     if not isinstance(content, dict):
         raise BadInput("", "is no JSON object", "the receipt file as `causeway deposit address` wrote it")
+    if content.get("kind") == LOCK_KIND:
+        raise BadInput("kind", "is that of a lock on an EVM chain", "causeway lock status reads it")
     if content.get("kind") != KIND:
         raise BadInput("kind", "is not that of a deposit receipt", KIND)
     if content.get("version") != VERSION or isinstance(content["version"], bool):

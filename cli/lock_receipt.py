@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.evm.hexes import address_text, parse_address
+from bridge.receipts import LOCK_KIND
 from cli.context import read_text
 from foundation.errors import BadInput
 from foundation.files import write_durably
@@ -21,7 +22,7 @@ from foundation.quantities import BlockHeight, TokenUnits
 from registry.caip import AssetType, chain_number, lockbox_asset
 from registry.ids import deposit_id, lock_id
 
-KIND: Final = "causeway lock receipt"
+KIND: Final = LOCK_KIND
 VERSION: Final = 1
 _CURE: Final = "the receipt file as `causeway lock` wrote it"
 _MOST_CHARACTERS: Final = 4096
