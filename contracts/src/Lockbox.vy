@@ -269,8 +269,8 @@ def lock_with_permit(
 def release(payments: DynArray[Payment, MAX_PAYMENTS], proof: Proof):
     """
     @notice Pays what the group signed. Anyone may bring it, and gets the fees. What is consumed already is passed over,
-            and so is, until a later time, what is over the limit or of a denied asset; but what is sent back of a
-            denied asset is paid. A payment that its payee or its token refuses fails alone.
+            and so is, until a later time, what is over the limit or of a denied asset, but for locks that are sent
+            back. A payment that its payee or its token refuses fails alone.
     @param payments In the order in which they were signed; those of one asset together save gas.
     @param proof The group's signature `Causeway/release` over keccak256(abi.encode(payments)).
     """
@@ -381,7 +381,8 @@ def configure(
             spent under a limit stays spent.
     @param asset The token; zero for the native coin.
     @param deposit_limit The most that may be locked in a window; 0: no limit. Below 2**112.
-    @param withdrawal_limit The most that may be released in a window, fees included; 0: no limit. Below 2**112.
+    @param withdrawal_limit The most that may be released in a window, fees included, locks that are sent back not; 0: no
+           limit. Below 2**112.
     @param denied Whether it is refused: no locks and no releases, but what was locked is sent back.
     @param nonce `configuration_nonce(asset)` + 1.
     @param proof The group's signature `Causeway/configure`.
@@ -603,11 +604,11 @@ def _pay(payment: Payment) -> bool:
     if numbers & bit != 0:
         return False
     budget: uint256 = self._withdrawals[payment.asset]
-    if budget != 0:
-        # What is sent back leaves for good: of a denied asset too, else the bridge would keep what it does not take.
-        fits: bool = budget & _DENIED == 0 or payment.number >= _RETURN
-        if fits:
-            fits, budget = self._spend(budget, payment.amount, payment.fee)
+    # A lock that is sent back passes every denial and limit, and is not counted: else the bridge would keep what it does
+    # not take, and whoever locks what is refused, for nothing but gas, would use up the window of all who withdraw.
+    if budget != 0 and payment.number < _RETURN:
+        fits: bool = False
+        fits, budget = self._spend(budget, payment.amount, payment.fee)
         if not fits:
             log PaymentDelayed(number=payment.number)
             return False
@@ -758,8 +759,10 @@ def _spend(budget: uint256, amount: uint256, fee: uint256) -> (bool, uint256):
     @param budget The packed word.
     @param amount The first amount.
     @param fee The second amount.
-    @return Whether they fit, and the new word.
+    @return Whether they fit and the asset is not denied, and the new word.
     """
+    if budget & _DENIED != 0:
+        return False, budget
     limit: uint256 = budget & _AMOUNT_MASK
     if limit == 0:
         return True, budget
@@ -768,7 +771,7 @@ def _spend(budget: uint256, amount: uint256, fee: uint256) -> (bool, uint256):
     spent: uint256 = self._spent(budget) + amount + fee
     if spent > limit:
         return False, budget
-    return True, limit | (spent << _SPENT_AT) | (self._window() << _WINDOW_AT) | (budget & _DENIED)
+    return True, limit | (spent << _SPENT_AT) | (self._window() << _WINDOW_AT)
 
 
 @internal

@@ -212,10 +212,11 @@ class LockboxMachine(RuleBasedStateMachine):
             one = self.holdings[asset]
             if self.ends[number]:
                 continue
-            if (one.denied and number < RETURN) or not one.withdrawals.fits(amount + fee):
-                told.append(f"PaymentDelayed {number}")
-                continue
-            one.withdrawals.spend(amount + fee)
+            if number < RETURN:
+                if one.denied or not one.withdrawals.fits(amount + fee):
+                    told.append(f"PaymentDelayed {number}")
+                    continue
+                one.withdrawals.spend(amount + fee)
             fees += fee
             if self.can_be_paid(asset, payee, amount):
                 one.released += amount
