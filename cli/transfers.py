@@ -31,12 +31,17 @@ class KindName(StrEnum):
     WITHDRAWAL = "withdrawal"
 
 
+StageOption = Annotated[str | None, typer.Option("--stage", help="Only those in this stage, such as minted.")]
+KindOption = Annotated[KindName | None, typer.Option("--kind", help="Only deposits, or only withdrawals.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, the newest first.")]
+
+
 @app.callback(invoke_without_command=True)
 def transfers(
     ctx: typer.Context,
-    stage: Annotated[str | None, typer.Option("--stage", help="Only those in this stage, such as minted.")] = None,
-    kind: Annotated[KindName | None, typer.Option("--kind", help="Only deposits, or only withdrawals.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, the newest first.")] = 20,
+    stage: StageOption = None,
+    kind: KindOption = None,
+    limit: LimitOption = 20,
     node: NodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,8 +52,28 @@ def transfers(
       causeway transfers --kind deposit --stage minted
       causeway transfers show 5f1a9c
     """
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        _show_list(stage, kind, limit, node, as_json)
+
+
+@app.command("list")
+def list_transfers(
+    stage: StageOption = None,
+    kind: KindOption = None,
+    limit: LimitOption = 20,
+    node: NodeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List transfers as a node knows them, the newest first. causeway transfers alone does the same.
+
+    \b
+    Example:
+      causeway transfers list --kind withdrawal --limit 100
+    """
+    _show_list(stage, kind, limit, node, as_json)
+
+
+def _show_list(stage: str | None, kind: KindName | None, limit: int, node: Path | None, as_json: bool) -> None:
     if stage is not None:
         _check_stage(stage)
     folder, output = node_folder(node), Output(as_json)
