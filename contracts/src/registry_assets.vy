@@ -7,7 +7,8 @@
 @dev Invariants:
      1. An id is the hash of its text, and a registered asset never changes but for its policy.
      2. An asset belongs to one registered chain, and its text begins with that chain's text and a slash. A contract of
-        an EVM chain is written with lower-case digits alone, so that no token has two ids.
+        an EVM chain is written with lower-case digits alone, so that no token has two ids. Its coin has one asset, the
+        first `slip44` that was registered: two would be backed by the same coin of a Lockbox.
      3. Every policy leaves something of the smallest deposit and of the smallest withdrawal (`asset_policies`).
      4. Names and symbols are printable ASCII without spaces at their ends: what looks alike is alike, and two assets of
         one name are told apart by their ids.
@@ -73,6 +74,9 @@ registrar: public(address)
 
 # @dev Chain id → the policy of the assets that the registrar introduces.
 _introduction_policy: HashMap[bytes32, asset_policies.AssetPolicy]
+
+# @dev EVM chain id → whether its coin is registered.
+_has_coin: HashMap[bytes32, bool]
 
 # @dev Chain id → whether the registrar may introduce assets of it.
 _is_open: HashMap[bytes32, bool]
@@ -242,6 +246,9 @@ def _register(
     if registry_chains.chain_info[chain_id].kind == asset_policies.KIND_EVM:
         coin: bool = len(caip19) > size + 8 and slice(caip19, size, 8) == "/slip44:"
         assert coin or self._is_erc20(caip19, size), "Registry: not an ERC-20"
+        if coin:
+            assert not self._has_coin[chain_id], "Registry: asset exists"
+            self._has_coin[chain_id] = True
     assert self._is_printable(convert(name, Bytes[25]), True), "Registry: bad name"
     assert self._is_printable(convert(symbol, Bytes[10]), False), "Registry: bad symbol"
     id: bytes32 = keccak256(caip19)
@@ -294,15 +301,18 @@ def _is_erc20(caip19: String[160], start: uint256) -> bool:
     @notice Whether a text ends as that of an ERC-20 does.
     @param caip19 The CAIP-19 text.
     @param start How long its chain's text is.
-    @return True for `/erc20:0x` and 40 lower-case hexadecimal digits.
+    @return True for `/erc20:0x` and 40 lower-case hexadecimal digits that are not all zero: a Lockbox calls its coin zero.
     """
     if len(caip19) != start + 49:
         return False
     if slice(caip19, start, 9) != "/erc20:0x":
         return False
     digits: Bytes[40] = convert(slice(caip19, start + 9, 40), Bytes[40])
+    is_zero: bool = True
     for place: uint256 in range(40):
         digit: uint256 = convert(slice(digits, place, 1), uint256)
         if not ((digit >= 48 and digit <= 57) or (digit >= 97 and digit <= 102)):
             return False
-    return True
+        if digit != 48:
+            is_zero = False
+    return not is_zero
