@@ -233,7 +233,8 @@ class Registration:
         vault = Vault(lockbox, block, group.id)
         await self._checked(chain, vault, group)
         self._did(f"deployed the vault 0x{lockbox.hex()} in block {block:,}")
-        sending = once(self.owner, self.native.calls.register_vault(chain.id, vault), f"vault:{chain.caip2}")
+        key = f"vault:{chain.caip2}:{lockbox.hex()}"
+        sending = once(self.owner, self.native.calls.register_vault(chain.id, vault), key)
         await self._register("vault", f"0x{lockbox.hex()}", sending)
         found = await self.native.vault(chain.id, "latest")
         if found is not None and found != vault:

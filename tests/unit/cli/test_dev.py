@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cli.dev.network import DevNetwork, DevPlan, kept_plan
 from cli.dev.nodes import DEV_POLICY, DevNode
+from cli.dev.origin import DevOrigin, account_named
 from cli.exits import ExitCode, NotFound
 from cli.main import app
 from foundation.errors import BadInput
@@ -23,6 +24,8 @@ from foundation.errors import BadInput
         (DevPlan(storemen=4, threshold=2), "--threshold"),
         (DevPlan(storemen=4, threshold=5), "--threshold"),
         (DevPlan(database="oracle"), "--database"),
+        (DevPlan(evm_chain=31_337), "--evm-chain"),
+        (DevPlan(evm_chain=-1), "--evm-chain"),
     ],
 )
 def test_an_impossible_plan_is_refused_by_its_option(plan: DevPlan, field: str, tmp_path: Path) -> None:
@@ -79,3 +82,49 @@ def test_a_dev_node_has_the_dev_policy_and_its_own_password(tmp_path: Path) -> N
     assert [tier.confirmations for tier in settings.policy.tiers] == [1, 2]
     assert node.identity().host_key == made.member.host_key
     assert settings.node.password_file is not None
+
+
+def test_an_evm_chain_is_there_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    """A plan of before there were such chains reads as one without; with one, its node is one more of the chains."""
+    (tmp_path / "plan.json").write_text('{"storemen": 3, "threshold": 2, "vouchers": 1, "database": "sqlite"}')
+    old = DevNetwork.at(tmp_path)
+    assert (old.origin, [node.name for node in old.chains]) == (None, ["bitcoind", "anvil"])
+    new = DevNetwork(tmp_path / "dev", DevPlan(evm_chain=4_242))
+    assert new.origin is not None
+    assert (new.origin.chain, [node.name for node in new.chains]) == ("eip155:4242", ["bitcoind", "anvil", "ethereum"])
+    assert not (tmp_path / "dev").exists()
+
+
+def test_a_node_is_told_of_the_evm_chain_once(tmp_path: Path) -> None:
+    """Its block is as quick as the chain, and is not repeated by the next start."""
+    from bridge.settings import Settings
+
+    origin = DevOrigin(tmp_path, 4_242, detached=False)
+    node = DevNode(tmp_path / "storeman-1", "storeman")
+    bitcoin = {"network": "regtest", "url": "http://127.0.0.1:1", "user": "me", "password": "x"}
+    node.create(bitcoin, {"url": "http://127.0.0.1:1"}, "sqlite:///node.db")
+    for _ in range(2):
+        origin.configure(node.folder / "config.toml")
+    (section,) = Settings.load(node.folder / "config.toml").evm
+    assert (section.chain, section.urls, section.poll_seconds) == ("eip155:4242", (origin.anvil.url,), 0.2)
+
+
+def test_tokens_and_coin_of_an_evm_chain_need_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of bitcoin alone says so, and a person who is not in the network is not found."""
+    monkeypatch.setenv("CAUSEWAY_HOME", str(tmp_path))
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "plan.json").write_text("{}")
+    account = "0x" + "ab" * 20
+    for command in (
+        ["token", "T", "T", "--to", "alice", "--amount", "1"],
+        ["faucet", account, "1", "--on", "ethereum"],
+    ):
+        failed = CliRunner().invoke(app, ["dev", *command])
+        assert failed.exit_code == ExitCode.NOT_FOUND
+        assert "has no EVM origin chain" in failed.stderr
+    origin = DevOrigin(tmp_path, 4_242, detached=False)
+    assert account_named(origin, account) == b"\xab" * 20
+    with pytest.raises(NotFound):
+        account_named(origin, "alice")
+    with pytest.raises(BadInput):
+        account_named(origin, "mallory")
