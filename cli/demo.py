@@ -143,6 +143,7 @@ Commands find it by themselves, from this folder:
   {command} reserves --verify
   {command} deposit status {here}/receipt.json
   {command} token balance --account-key {here}/alice.key
+  {command} token balance --asset TRD --account-key {here}/bob.key
   {command} lock ETH 1 --recipient {account} --account-key {here}/alice.key --wait
 Nobody else mines here: deposits, sweeps and payouts wait for you to do it.
   {command} withdraw 0.05 --to {outcome.address} \\

@@ -72,12 +72,18 @@ async def follow_evm(office: Office, section: EvmSection, status: ChainStatus, n
 
 
 async def _check_vault(office: Office, outpost: Outpost, origin: EvmOrigin) -> None:
-    """The contract at the vault's address is ours, and obeys its group's key. Raises `NotOurLockbox`."""
+    """The contract at the vault's address is ours, and obeys a group of its chain. Raises `NotOurLockbox`.
+
+    After a rotation that is the group which serves the chain now; before, the one with which the vault was registered.
+    """
     final = await outpost.endpoints.final()
     if final is None or final.number < origin.vault.start_block:
         raise VaultNotFinal(origin.chain.caip2)
     vault = LockboxVault(outpost.endpoints, origin.vault.lockbox)
-    await vault.check(office.directory.key(origin.vault.group), final.number)
+    serving = office.directory.active_of(origin.chain.id) or origin.vault.group
+    keys = [office.directory.key(group) for group in dict.fromkeys([origin.vault.group, serving])]
+    found = await vault.key(final.number)
+    await vault.check(found if found in keys else keys[0], final.number)
 
 
 async def _origin(office: Office, section: EvmSection, status: ChainStatus) -> EvmOrigin:
