@@ -11,6 +11,7 @@ import pytest
 
 from adapters.native.calls import Calls
 from adapters.native.types import DepositClaim, Voucher, VoucherSet
+from bridge.agents import voucher
 from bridge.agents.attesting import Standing, claims_due, deposit_claim, standing, subject_of
 from bridge.agents.submissions import is_enough, is_urgent, submission
 from bridge.agents.voucher import Attest, Submit, TakeAttestations
@@ -259,6 +260,24 @@ async def test_a_voucher_that_wants_no_halt_brings_none(world: World) -> None:
     await take(world, *(attested(HALT, number) for number in (2, 3, 4)))
     await Submit(world.office).run()
     assert world.sender.sent == []
+
+
+async def test_a_voucher_cannot_fill_the_disk_with_wishes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may name a time of its own, so their number is bounded, for each voucher and each day."""
+    monkeypatch.setattr(voucher, "_MOST_WISHES", 3)
+    taking = TakeAttestations(world.office)
+
+    async def kept(first: int, *by: int) -> int:
+        wishes = [HaltWanted(ASSET, until) for until in range(first, first + 5)]
+        items = [attested(wish, number) for number in by for wish in wishes]
+        received = Received(identity(2).host_key, "bridge.attestations", encode(Attestations(items)), b"")
+        assert all(decode(await taking.on_attestations(received), Taken).kept)
+        return sum([len(await signers(world, wish)) for wish in wishes])
+
+    assert await kept(9_000, 2, 3) == 6
+    assert await kept(10_000, 2) == 0
+    world.now += 86_400_000
+    assert await kept(11_000, 2) == 3
 
 
 @pytest.mark.parametrize("doubted", [LOCKED.asset, EVERYTHING])
