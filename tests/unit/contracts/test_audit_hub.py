@@ -172,3 +172,18 @@ def test_request_that_nobody_reserves_uses_the_day_up(funded: World) -> None:
     boa.env.timestamp += DAY
     funded.hub.cancel(held, sender=USER)
     funded.withdraw(50_000)
+
+
+@pytest.mark.parametrize(("commission_bps", "taken"), [(0, 900), (10_000, 0)])
+def test_one_wei_takes_what_the_commission_leaves(world: World, commission_bps: int, taken: int) -> None:
+    """Accepted: an operator without bonds of its own leaves all but its commission to the first delegator."""
+    storeman, sniper = world.storemen[0].address, account("sniper").address
+    world.bonds.join_as_storeman(world.group, commission_bps, sender=storeman)
+    boa.env.set_balance(sniper, 1)
+    position = world.bonds.delegate(storeman, value=1, sender=sniper)
+    world.fund(100_000)
+    world.set_policy(fee_bps=600)
+    payout = world.reserve([world.withdraw(90_000)], [outpoint("coin")])
+    world.settle(payout)
+    world.hub.distribute(world.asset, world.group, 0b111)
+    assert world.bonds.claimable(position, world.token.address) == taken
