@@ -151,6 +151,14 @@ def return_of(deposit: Deposit) -> tuple[Payment, ...]:
     return (Payment(return_number(lock.number), lock.token, lock.sender, deposit.amount, TokenUnits(0)),)
 
 
+def is_out_of_reach(withdrawal: Withdrawal, policy: AssetPolicy) -> bool:
+    """Whether a vault will not pay a withdrawal as things stand: its asset is denied, or it is above a whole window's
+    limit, which was higher when it was asked for.
+    """
+    _, limit, denied = wanted_limits(policy)
+    return denied or 0 < limit < withdrawal.amount
+
+
 async def withdrawal_by_id(view: View, withdrawal: bytes) -> Withdrawal:
     """A withdrawal. Raises `NotYet` where it is unknown here."""
     row = await view.transfers.get(withdrawal)

@@ -10,7 +10,7 @@ from bridge.deposits import Deposit, Stage
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
 from bridge.refusals import NotCancellable, NotPayable, PayoutClosed, UnaskedPayment, WrongConfiguration
 from bridge.storage import ReleaseOutcome, ReleaseRow, VaultAssetRow
-from bridge.vault_books import payment_of, return_of, wanted_limits
+from bridge.vault_books import is_out_of_reach, payment_of, return_of, wanted_limits
 from registry.assets import AssetPolicy
 
 
@@ -69,8 +69,8 @@ def check_cancellation(
     if withdrawal.stage not in {WithdrawalStage.RESERVED, WithdrawalStage.SETTLED}:
         raise NotCancellable(number, f"the withdrawal is {withdrawal.stage}")
     if release is None:
-        if not policy.denied:
-            raise NotCancellable(number, "it was not tried, and its asset is not denied")
+        if not is_out_of_reach(withdrawal, policy):
+            raise NotCancellable(number, "it was not tried, and nothing keeps the vault from paying it")
         if withdrawal.stage is WithdrawalStage.SETTLED:
             raise NotCancellable(number, "the vault has dealt with it, in a block that is not read here yet")
         return

@@ -10,7 +10,7 @@ import structlog
 
 from adapters.evm.lockbox.calls import LockboxCalls
 from adapters.evm.lockbox.errors import LockboxRefused
-from adapters.evm.lockbox.types import NATIVE_COIN
+from adapters.evm.lockbox.types import NATIVE_COIN, RETURN
 from adapters.evm.types import Call
 from adapters.native.errors import ContractRefused
 from adapters.native.proofs import Proof
@@ -107,7 +107,7 @@ class CarryToVaults:
         call = request.call(LockboxCalls(origin.vault.lockbox), Proof(row.rx, row.s, row.ry))
         consumed = await self._consumed(outpost.chain, request)
         try:
-            if row.kind == RELEASE and not outpost.section.relay_at_loss:
+            if row.kind == RELEASE and not outpost.section.relay_at_loss and not _sends_back(request):
                 fees = _coin_fees(request, consumed)
                 needed = await self._cost(outpost, call)
                 if fees < needed:
@@ -156,6 +156,12 @@ class CarryToVaults:
         async with self._office.database.unit() as uow:
             await uow.vault_signatures.published(row.message, self._office.clock())
             await uow.commit()
+
+
+def _sends_back(request: VaultRequest) -> bool:
+    """Whether it sends a refused deposit back, which offers nobody a fee: storemen carry it whatever it costs."""
+    release = request.proposal
+    return isinstance(release, ReleaseProposal) and all(p.number >= RETURN for p in payments_of(release))
 
 
 def _coin_fees(request: VaultRequest, consumed: Collection[int]) -> Wei:

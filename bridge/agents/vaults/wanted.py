@@ -15,6 +15,7 @@ from bridge.intake.releases import token_of
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
 from bridge.storage import ReleaseOutcome, TransferKind, VaultAssetRow, View
 from bridge.vault_requests import VaultRequest, cancel_request, configure_request, release_request
+from registry.assets import AssetPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,7 @@ async def _cancellations(
         if withdrawal is not None and now - since >= give_back_ms:
             numbers[release.number] = withdrawal.withdrawal_id
     for payout in await vault_books.live_payouts(view, chain, PayoutStage.RESERVED):
-        if directory.policy_of(payout.asset).denied:
-            numbers.update(await _untried(view, chain, payout))
+        numbers.update(await _out_of_reach(view, chain, payout, directory.policy_of(payout.asset)))
     return [
         Wanted(cancel_request(chain, epoch, [number]), id_, (id_,), "cancellation") for number, id_ in numbers.items()
     ]
@@ -106,7 +106,9 @@ async def _withdrawal(view: View, context: Context, chain: bytes, number: int) -
     return withdrawal if withdrawal.stage in paying else None
 
 
-async def _untried(view: View, chain: bytes, payout: Payout) -> dict[int, bytes]:
-    withdrawals = await vault_books.withdrawals_of(view, payout)
+async def _out_of_reach(view: View, chain: bytes, payout: Payout, policy: AssetPolicy) -> dict[int, bytes]:
+    """The numbers of a payout that were not tried, and cannot be while things stand as they do."""
+    found = await vault_books.withdrawals_of(view, payout)
+    withdrawals = [withdrawal for withdrawal in found if vault_books.is_out_of_reach(withdrawal, policy)]
     consumed = await view.releases.get_many(chain, [withdrawal.number for withdrawal in withdrawals])
     return {w.number: w.withdrawal_id for w in withdrawals if w.number not in consumed}

@@ -165,6 +165,15 @@ def test_what_was_not_tried_is_cancelled_only_where_its_asset_is_denied() -> Non
         check_cancellation(WITHDRAWAL, None, POLICY, PATIENCE_MS, 10**9)
 
 
+def test_what_is_above_a_limit_that_was_lowered_is_given_back() -> None:
+    """The vault would pass it over in every window; a limit that it fits into changes nothing."""
+    asked = replace(WITHDRAWAL, amount=TokenUnits(1_001))
+    check_cancellation(asked, None, replace(POLICY, withdrawal_limit=TokenUnits(1_000)), PATIENCE_MS, 0)
+    for limit in (1_001, 0):
+        with pytest.raises(NotCancellable):
+            check_cancellation(asked, None, replace(POLICY, withdrawal_limit=TokenUnits(limit)), PATIENCE_MS, 0)
+
+
 def test_what_is_settled_and_not_seen_here_is_not_cancelled() -> None:
     """The vault has dealt with it: this node does not know yet how, and might take a claim away."""
     with pytest.raises(NotCancellable):

@@ -185,3 +185,16 @@ async def test_one_chains_trouble_does_not_stop_the_other(office: VaultOffice, b
     await duty.run()
     assert len(office.sender.sent) == (1 if broken == "carrier" else 2)
     assert (await office.signed())[0].subject == PAYOUT
+
+
+async def test_a_refused_deposit_is_sent_back_at_a_loss_too(office: VaultOffice) -> None:
+    """Its return offers no fee, and nobody else has its signature."""
+    await pay(office, ONE, TWO)
+    chains, side = office.chains, office.side
+    await chains.evm(side.locked(2, 7 * ETH))
+    await chains.say(chains.bars(2, 7 * ETH))
+    await SignForVaults(office.office).run()
+    office.outpost.section.relay_at_loss = False
+    office.gas = 1
+    await CarryToVaults(office.office).run()
+    assert len(labels(office)) == 1
