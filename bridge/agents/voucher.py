@@ -230,7 +230,7 @@ class Submit:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._digests = ClaimDigests(office)
-        self._sent: dict[bytes, UnixMs] = {}
+        self._sent: dict[tuple[str, bytes], UnixMs] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self) -> bool:
@@ -242,13 +242,12 @@ class Submit:
             due = await claims_due(view, tip.height, self._office.policy.settled_depth, self._office.context)
             digests = {self._digests.of(item.claim): item for item in due}
             signed = await view.attestations.of_digests(digests)
-        self._forget({item.subject for item in due})
+        self._forget({_matter(item) for item in due})
         peers = self._office.directory.voucher_peers()
         mine = [
             (digest, item)
             for digest, item in digests.items()
-            if not self._is_sent(item.subject)
-            and (is_urgent(item.claim) or self._office.is_turn(peers, subject=item.subject))
+            if not self._is_sent(item) and (is_urgent(item.claim) or self._office.is_turn(peers, subject=item.subject))
         ]
         ready = [r for digest, item in mine if (r := self._ready(item, signed.get(digest, ()))) is not None]
         sent = await asyncio.gather(*(self._submit(item) for item in ready))
@@ -271,16 +270,16 @@ class Submit:
             try:
                 result = await send_call(self._office.sender, ready.verb, subject, ready.call)
             except (DepositAlreadyFinal, PayoutNotLive):
-                self._sent[subject] = self._office.clock()  # another voucher was faster
+                self._sent[_matter(ready.due)] = self._office.clock()  # another voucher was faster
                 return None
             except ContractRefused as error:
                 _LOG.warning("the Hub refuses a submission", subject=subject.hex(), reason=str(error))
-                self._sent[subject] = self._office.clock()
+                self._sent[_matter(ready.due)] = self._office.clock()
                 return None
             except (Retryable, TransactionAbandoned) as error:
                 _LOG.info("a submission waits", subject=subject.hex(), problem=str(error))
                 return None
-        self._sent[subject] = self._office.clock()
+        self._sent[_matter(ready.due)] = self._office.clock()
         return ready, result.transaction
 
     async def _note(self, sent: Sequence[tuple[_Ready, bytes]]) -> None:
@@ -294,13 +293,18 @@ class Submit:
                 await _note(uow, ready.due.transfers, text, self._office.clock(), transaction, "native")
             await uow.commit()
 
-    def _is_sent(self, subject: bytes) -> bool:
-        sent = self._sent.get(subject)
+    def _is_sent(self, item: Due) -> bool:
+        sent = self._sent.get(_matter(item))
         return sent is not None and self._office.clock() - sent < _AGAIN_MS
 
-    def _forget(self, due: set[bytes]) -> None:
-        for subject in set(self._sent) - due:
-            del self._sent[subject]
+    def _forget(self, due: set[tuple[str, bytes]]) -> None:
+        for matter in set(self._sent) - due:
+            del self._sent[matter]
+
+
+def _matter(item: Due) -> tuple[str, bytes]:
+    """What a submission is about: a halt and its end are two matters of one subject."""
+    return type(item.claim).__name__, item.subject
 
 
 async def _note(
