@@ -100,7 +100,9 @@ class Guard:
                 return
             books = await vault_books.balance(view, directory, asset)
         vault = LockboxVault(outpost.endpoints, directory.origins[chain].vault.lockbox)
-        real = await vault.balance(token_of(directory, asset), cursor.number)
+        # The block up to which the books are right: the stored cursor may be older, for blocks without events are
+        # not written down, and the vault may have got back since what it lacked.
+        real = await vault.balance(token_of(directory, asset), max(cursor.number, height))
         owed = books.held + books.set_aside
         if real < owed:
             shown = directory.shown(asset, real), directory.shown(asset, owed)
