@@ -173,5 +173,6 @@ def _duty(status: DutyStatus) -> dict[str, Any]:
 
 
 def _endpoints(endpoints: Endpoints) -> dict[str, str]:
-    """What is wrong with each endpoint, by name; nothing where it answers well."""
-    return {name: str(endpoints.faults.get(name, "")) for name in endpoints.names}
+    """What is wrong with each endpoint, by name; nothing where it answers well and never lied."""
+    wrong = {**endpoints.lies, **endpoints.faults}
+    return {name: str(wrong.get(name, "")) for name in endpoints.names}
