@@ -26,7 +26,7 @@ from bridge.intake.common import WANTED_ENDS, WANTED_HALTS, evm_cursor
 from bridge.intake.native import event_cursor
 from bridge.intake.releases import token_of
 from bridge.ledger import balance
-from foundation.quantities import UnixMs
+from foundation.quantities import BlockHeight, UnixMs
 
 _LOG: Final = structlog.get_logger(__name__)
 _FAR_BEHIND: Final = 64
@@ -102,7 +102,7 @@ class Guard:
         vault = LockboxVault(outpost.endpoints, directory.origins[chain].vault.lockbox)
         # The block up to which the books are right: the stored cursor may be older, for blocks without events are
         # not written down, and the vault may have got back since what it lacked.
-        real = await vault.balance(token_of(directory, asset), max(cursor.number, height))
+        real = await vault.balance(token_of(directory, asset), BlockHeight(max(cursor.number, height)))
         owed = books.held + books.set_aside
         if real < owed:
             shown = directory.shown(asset, real), directory.shown(asset, owed)
