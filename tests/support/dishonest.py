@@ -29,6 +29,7 @@ from bridge.messages import (
     TransactionProposal,
     claim_digest,
 )
+from bridge.vault_requests import VaultProposal
 from mpc import messages, signer_service
 from mpc.cluster_errors import PeerRefused
 from mpc.messages import Invite, Offer
@@ -83,7 +84,9 @@ class Dishonest:
         except PeerRefused as refusal:
             return refusal
 
-    async def propose(self, node: BridgeNode, purpose: str, proposal: TransactionProposal) -> Offer | str:
+    async def propose(
+        self, node: BridgeNode, purpose: str, proposal: TransactionProposal | VaultProposal
+    ) -> Offer | str:
         """Ask a storeman to take part in signing: its nonces if it would sign, else the name of its refusal."""
         invite = Invite(secrets.token_bytes(32), self.group, 0, purpose, encode(proposal))
         answer = await self.ask(node, INVITE, messages.encode(invite))
