@@ -13,8 +13,10 @@ from adapters.evm.lockbox.tokens import TokenDescription
 from bridge.agents.vaults import describing
 from bridge.agents.vaults.describing import Describe
 from bridge.codec import decode
+from bridge.deposits import Stage
 from bridge.intake.common import described_fact
 from bridge.messages import AssetSeen
+from bridge.vault_books import locked
 from foundation.quantities import BlockHeight
 from tests.support.bridge_evm import STRANGE_TOKEN, TOKEN
 from tests.support.vault_office import VaultOffice
@@ -72,11 +74,14 @@ async def test_the_vaults_own_count_says_which_lock_is_the_first(
 ) -> None:
     """Not what this node stored first: of what it read in one moment that is anything, and elsewhere another thing."""
     side, chains = office.side, office.chains
-    locks = [side.locked(number, 5, STRANGE_TOKEN) for number in range(2, 12)]
-    for lock in locks:
-        await chains.evm(lock)
+    first = BlockHeight(side.block + 1)
+    for number in range(2, 12):
+        await chains.evm(side.locked(number, 5, STRANGE_TOKEN))
+    async with chains.database.view() as view:
+        found = await locked(view, side.chain.id, Stage.CONFIRMING)
+    assert found[0].height != first, "the test would show nothing"
     await Describe(office.office).run()
-    assert read == [(STRANGE_TOKEN, locks[0].at.block.number)]
+    assert read == [(STRANGE_TOKEN, first)]
 
 
 async def test_a_closed_chain_and_one_that_is_not_followed_are_left_alone(
