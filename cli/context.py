@@ -65,7 +65,7 @@ AccountKeyOption: TypeAlias = Annotated[
         "--account-key",
         envvar="CAUSEWAY_ACCOUNT_KEY_FILE",
         metavar="FILE",
-        help="The native chain's account: a file with 64 hex digits, or a JSON keystore (version 3).",
+        help="The account that acts: a file with 64 hex digits, or a JSON keystore (version 3).",
         show_default=False,
     ),
 ]

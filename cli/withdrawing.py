@@ -104,7 +104,8 @@ async def token_of(native: NativeChain, asset: bytes) -> bytes:
     """The mapping token's address. Raises `NotFound` before the first mint."""
     token = await native.token_of(asset, "latest")
     if token is None:
-        raise NotFound("there are no tokens yet: nothing was ever minted", "deposit first: causeway deposit address")
+        cure = "deposit first: causeway deposit address, or causeway lock"
+        raise NotFound("there are no tokens yet: nothing was ever minted", cure)
     return token
 
 
