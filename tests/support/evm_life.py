@@ -25,7 +25,7 @@ from tests.support.bridge_network import BridgeNetwork, BridgeNode, eventually
 from tests.support.evm_network import evm_network
 from tests.support.evm_origin import Deposited, EvmChain, send
 
-_LOOK_S = 0.1
+_LOOK_S = 0.25
 
 
 @dataclass
