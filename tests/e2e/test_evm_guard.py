@@ -14,11 +14,13 @@ from adapters.native.errors import AssetHalted
 from adapters.native.types import DepositStatus, WithdrawalStatus
 from bridge.deposits import Stage
 from bridge.storage import IncidentKind
+from cli.context import NetworkFile
+from cli.voucher_votes import vote_halt, vote_resume
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind
 from tests.support.bridge_network import ETHER, BridgeNode, eventually
 from tests.support.evm_life import EvmLife, evm_life
-from tests.support.evm_network import FEE_BPS, OriginAnvil, key_file, people
+from tests.support.evm_network import FEE_BPS, NETWORK_FILE, OriginAnvil, key_file, people
 from tests.support.evm_origin import Deposited, send
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,7 +45,9 @@ async def test_a_halt_by_vote_only_delays(life: EvmLife) -> None:
     chain, net = life.chain, life.net
     alice, bob = await chain.account("alice"), await net.account("bob")
     await life.held(chain, alice, 4 * ETHER, bob.account)
-    await asyncio.gather(*(_vote(life, node, "halt", "ETH", "--hours", 1) for node in net.vouchers[:2]))
+    await _command(life, net.vouchers[0], "halt", "ETH", "--hours", 1)
+    network = NetworkFile.load(net.folder / NETWORK_FILE)
+    await vote_halt(net.vouchers[1].settings.folder, network, "ETH", 1)  # what the command does, without its start
     await _halted(life, True)
     late = await chain.lock(alice, 2 * ETHER, bob.account)
     await life.becomes(late, Stage.FINAL)
@@ -58,13 +62,18 @@ async def test_a_halt_by_vote_only_delays(life: EvmLife) -> None:
     await life.no_alarm()
 
 
-async def _vote(life: EvmLife, node: BridgeNode, *words: object) -> Any:
+async def _command(life: EvmLife, node: BridgeNode, *words: object) -> Any:
+    """What an operator gives as a command."""
     return await asyncio.to_thread(people(life.net).json, "voucher", *words, "--node", node.settings.folder)
 
 
 async def _resume(life: EvmLife) -> None:
     """Three of four vouchers end the halt."""
-    await asyncio.gather(*(_vote(life, node, "resume", "ETH") for node in life.net.vouchers[:3]))
+    net = life.net
+    await _command(life, net.vouchers[0], "resume", "ETH")
+    network = NetworkFile.load(net.folder / NETWORK_FILE)
+    for node in net.vouchers[1:3]:
+        await vote_resume(node.settings.folder, network, "ETH")
     await _halted(life, False)
 
 

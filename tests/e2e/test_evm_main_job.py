@@ -14,7 +14,7 @@ from adapters.evm.sender import TxSender
 from adapters.native.events import Bonded, FeesDistributed
 from adapters.native.types import DepositStatus
 from bridge.deposits import Refusal, Stage
-from foundation.quantities import TokenUnits, Wei
+from foundation.quantities import BlockHeight, TokenUnits, Wei
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind
 from registry.assets import AssetPolicy
@@ -157,16 +157,15 @@ async def test_a_denied_token_is_refused_and_what_is_under_way_comes_back(life: 
 
 
 async def test_fees_are_claimed_to_the_unit(life: EvmLife) -> None:
-    """What was earned on one asset goes to vouchers, storemen and a delegator by their parts, and nothing is left."""
+    """What was earned on one asset goes to vouchers, storemen and a delegator by their parts; fractions stay."""
     chain, net = life.chains[1], life.net
     native, asset = net.native, chain.asset()
     delegator, bob = await net.account("delegator"), await net.account("bob")
     favoured = net.vouchers[0].member.account
     result = await send(delegator, native.calls.delegate(favoured, Wei(ETHER)))
     (bonded,) = [e for e in native.decoded(result.receipt.logs) if isinstance(e, Bonded)]
-    for _ in range(2):
-        await life.held(chain, await chain.account("alice"), 3 * ETHER + 7_777, bob.account)
-        await life.settled(await life.to_chain(bob, asset, 2 * ETHER + 55_555, b"\x41" * 20, RELAY_FEE))
+    await life.held(chain, await chain.account("alice"), 3 * ETHER + 7_777, bob.account)
+    await life.settled(await life.to_chain(bob, asset, 2 * ETHER + 55_555, b"\x41" * 20, RELAY_FEE))
     await eventually(lambda: nothing_pending(life, asset), "all fees are distributed", 60)
     token = await native.token_of(asset, "latest")
     assert token is not None
@@ -184,12 +183,13 @@ async def test_fees_are_claimed_to_the_unit(life: EvmLife) -> None:
             claims[node.member.account] = await claimed(life, sender, token, positions)
     left = await life.tokens(asset, net.deployment.bonds)
     assert sum(claims.values()) + left == sum(before.values())
-    assert left <= 2, "no more than the fractions of a pool with two positions"
-    together = claims[favoured] + claims[delegator.account]
-    assert 0 <= before[favoured] - together <= 2
-    assert claims[delegator.account] > 0
-    others = {account: claims[account] for account in before if account != favoured}
-    assert others == {account: amount for account, amount in before.items() if account != favoured}
+    shared = (await earned_by(life, asset, bonded.at.block.number + 1))[favoured]
+    assert shared > 0
+    halves = {account: 2 * amount for account, amount in before.items()}
+    halves |= {favoured: halves[favoured] - shared, delegator.account: shared}
+    left_over = {account: half - 2 * claims[account] for account, half in halves.items()}
+    assert all(0 <= half < 3 for half in left_over.values()), "what is less than a unit waits for the next fee"
+    assert all(left_over[node.member.account] == 0 for node in net.storemen), "who has no pool gets all at once"
 
 
 async def nothing_pending(life: EvmLife, asset: bytes) -> bool:
@@ -197,11 +197,11 @@ async def nothing_pending(life: EvmLife, asset: bytes) -> bool:
     return await life.net.native.pending_total(asset, "latest") == 0
 
 
-async def earned_by(life: EvmLife, asset: bytes) -> dict[bytes, int]:
+async def earned_by(life: EvmLife, asset: bytes, since: int = 0) -> dict[bytes, int]:
     """What each operator was credited, computed from what the Hub says of the distributions and of who took part."""
     net = life.net
     last = (await net.native.latest_block()).number
-    events = await net.native.events(net.deployment.start_block, last)
+    events = await net.native.events(BlockHeight(max(since, net.deployment.start_block)), last)
     vouchers, storemen = await net.native.vouchers("latest"), [node.member.account for node in net.storemen]
     earned: dict[bytes, int] = defaultdict(int)
     for event in events:

@@ -63,7 +63,7 @@ async def evm_network(
         options: of `bridge_network`.
     """
     values = {"poll_seconds": 0.1} | (section or {})
-    options = SMALL | {"slot_seconds": 0.5, "alarm_after_seconds": 1.0} | options
+    options = SMALL | {"slot_seconds": 1.0, "alarm_after_seconds": 1.0} | options
     async with (
         bridge_network(root, bitcoind, anvil, start=False, **options) as net,
         contextlib.AsyncExitStack() as stack,
