@@ -24,10 +24,9 @@ def token_of(directory: Directory, asset: bytes) -> bytes:
 def contradiction(withdrawal: Withdrawal, row: ReleaseRow, token: bytes) -> str | None:
     """What is wrong with what a vault did with a withdrawal's number, for operators; None where all is right.
 
-    How much of the amount the carrier got is not asked: the owner may have raised the fee in a block that this node has
-    not read yet, and the Hub holds the fee to the owner's limit at the settlement.
+    The Hub fixes the carrier's fee with the reservation, so what it got is asked as exactly as what the payee got.
     """
-    if row.outcome is ReleaseOutcome.CANCELLED and not row.amount:
+    if row.outcome is ReleaseOutcome.CANCELLED and not row.payee:
         return None  # it was never tried, and never will be
     name = f"number {row.number}"
     if row.payee != withdrawal.destination:
@@ -37,12 +36,14 @@ def contradiction(withdrawal: Withdrawal, row: ReleaseRow, token: bytes) -> str 
         return f"{name} paid with {asset}, which is another asset than the withdrawal's"
     if row.amount + row.fee != withdrawal.amount:
         return f"{name} paid {row.amount + row.fee} units instead of {withdrawal.amount}"
+    if row.fee != withdrawal.max_fee:
+        return f"{name} paid its carrier {row.fee} units instead of {withdrawal.max_fee}"
     return None
 
 
 def given_back(withdrawal: Withdrawal, row: ReleaseRow) -> TokenUnits:
     """What a cancelled payment has left in the vault: all of it, or, where it was tried, all but the carrier's fee."""
-    return TokenUnits(row.amount) if row.amount else withdrawal.amount
+    return TokenUnits(row.amount) if row.payee else withdrawal.amount
 
 
 async def look_at_payout(view: View, steps: Steps, directory: Directory, payout: Payout) -> None:
