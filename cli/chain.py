@@ -70,12 +70,16 @@ def register(
         typer.Option("--open/--closed", help="Whether vouchers introduce its ERC-20s at their first deposit."),
     ] = None,
     token_minimum: Annotated[
-        int, typer.Option("--token-minimum", min=0, help="Of those: least deposit and withdrawal, in base units.")
-    ] = 1,
-    token_fee: Annotated[int, typer.Option("--token-fee", min=0, help="Of those: the fee, in basis points.")] = 0,
+        int | None,
+        typer.Option("--token-minimum", min=0, help="Of those: least deposit and withdrawal, in base units; else 1."),
+    ] = None,
+    token_fee: Annotated[
+        int | None, typer.Option("--token-fee", min=0, help="Of those: the fee, in basis points; else 0.")
+    ] = None,
     token_limit: Annotated[
-        int, typer.Option("--token-limit", min=0, help="Of those: a day each way, in base units; 0: none.")
-    ] = 0,
+        int | None,
+        typer.Option("--token-limit", min=0, help="Of those: a day each way, in base units; else 0, none."),
+    ] = None,
     members: Annotated[
         str | None,
         typer.Option(

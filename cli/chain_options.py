@@ -32,7 +32,8 @@ class Asked:
     """The options as they were written; None where nothing was.
 
     Fields: coin (symbol), coin_name, coin_type, decimals, coin_policy; finality; is_open; token_minimum, token_limit
-    (base units), token_fee (basis points), of ERC-20s that vouchers introduce; members (paths, with commas); threshold;
+    (base units), token_fee (basis points), of ERC-20s that vouchers introduce: where none of the three is written, an
+    open chain keeps what it has, and a closed one gets 1, 0 and no limit; members (paths, with commas); threshold;
     guardian; window.
     """
 
@@ -43,9 +44,9 @@ class Asked:
     coin_policy: PolicyTexts
     finality: str | None = None
     is_open: bool | None = None
-    token_minimum: int = 1
-    token_fee: int = 0
-    token_limit: int = 0
+    token_minimum: int | None = None
+    token_fee: int | None = None
+    token_limit: int | None = None
     members: str | None = None
     threshold: int | None = None
     guardian: str | None = None
@@ -64,9 +65,10 @@ class Asked:
         coin_policy = self.coin_policy.policy(least, self.decimals)
         coin = Coin(self.coin_name, self.coin, self.decimals, self.coin_type, coin_policy)
         coin.asset(chain)
-        minimum, limit = TokenUnits(self.token_minimum), TokenUnits(self.token_limit)
+        minimum = TokenUnits(1 if self.token_minimum is None else self.token_minimum)
+        limit, fee_bps = TokenUnits(self.token_limit or 0), self.token_fee or 0
         introduced = AssetPolicy(
-            minimum, TokenUnits(0), minimum, fee_bps=self.token_fee, deposit_limit=limit, withdrawal_limit=limit
+            minimum, TokenUnits(0), minimum, fee_bps=fee_bps, deposit_limit=limit, withdrawal_limit=limit
         )
         introduced.check()
         members = None if self.members is None else _members(self.members, self.threshold)
@@ -80,6 +82,7 @@ class Asked:
             is_open=self.is_open,
             members=members,
             threshold=self.threshold,
+            keeps_introduced=(self.token_minimum, self.token_fee, self.token_limit) == (None, None, None),
         )
 
 

@@ -65,8 +65,8 @@ class ChainPlan:
 
     Fields: chain; coin; guardian (20 bytes; may pause the vault); window_seconds (of the vault's limits);
     confirmations (None: as it is registered, at first the chain's own finality); is_open (whether vouchers may
-    introduce its ERC-20s; None: as it is, at first not), introduced (what those get); members, threshold (None: as
-    those of the group that serves the chain, else bitcoin).
+    introduce its ERC-20s; None: as it is, at first not), introduced (what those get), keeps_introduced (what an open
+    chain has for them stays); members, threshold (None: as those of the group that serves the chain, else bitcoin).
     """
 
     chain: ChainId
@@ -78,6 +78,7 @@ class ChainPlan:
     is_open: bool | None = None
     members: tuple[Member, ...] | None = None
     threshold: int | None = None
+    keeps_introduced: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ class Registration:
     async def _policy(self, chain: Chain) -> bool:
         """Say whether vouchers may introduce assets, and with which policy. Whether they may."""
         found, wanted = await self.native.chain_policy(chain.id, "latest"), self.plan.is_open
-        if wanted is None or (not wanted and found is None) or (wanted and found == self.plan.introduced):
+        kept = found is not None and (self.plan.keeps_introduced or found == self.plan.introduced)
+        if wanted is None or (not wanted and found is None) or (wanted and kept):
             return found is not None
         call = self.native.calls.set_chain_policy(chain.id, self.plan.introduced, is_open=wanted)
         await self.owner.send(call, f"policy:{chain.caip2}:{secrets.token_hex(8)}")

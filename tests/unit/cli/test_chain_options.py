@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,14 @@ def test_the_plan_has_the_owner_as_guardian_and_a_policy_that_the_registry_takes
     plan = written.plan(CHAIN, OWNER)
     assert (plan.coin.policy.minimum_deposit, plan.coin.policy.deposit_limit, plan.coin.policy.fee_bps) == (1, 7, 30)
     assert (plan.introduced.fee_bps, plan.is_open) == (5, True)
+    assert plan.introduced.minimum_deposit == 1
+
+
+def test_what_new_tokens_get_is_kept_only_where_none_of_it_is_written() -> None:
+    """A zero that was written counts as written: it takes a fee away."""
+    assert replace(ETH, is_open=True).plan(CHAIN, OWNER).keeps_introduced
+    for written in ({"token_fee": 0}, {"token_minimum": 1}, {"token_limit": 0}):
+        assert not replace(ETH, **written).plan(CHAIN, OWNER).keeps_introduced
 
 
 def test_a_policy_changes_by_what_is_written_and_by_nothing_else() -> None:

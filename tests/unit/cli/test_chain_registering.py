@@ -297,6 +297,17 @@ def test_the_policy_of_new_tokens_changes_only_where_it_is_written() -> None:
     assert world.policies == {}
 
 
+def test_what_new_tokens_of_an_open_chain_get_stays_where_it_is_not_written() -> None:
+    """--open alone keeps the fee that an open chain has: a repeated command changes nothing; a closed one opens."""
+    world = World()
+    assert register(world, replace(PLAN, keeps_introduced=True)).is_open is True
+    assert world.policies == {NAME.id: OPEN}
+    kept = register(world, replace(PLAN, introduced=POLICY, keeps_introduced=True))
+    assert (kept.done, kept.is_open) == ((), True)
+    assert world.policies == {NAME.id: OPEN}
+    assert register(world, replace(PLAN, is_open=False, keeps_introduced=True)).is_open is False
+
+
 def test_without_a_group_somewhere_members_have_to_be_named() -> None:
     """Where no group serves bitcoin, the members cannot be taken over, and the options that name them are told."""
     world = World()
