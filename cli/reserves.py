@@ -47,7 +47,8 @@ def reserves(
     """Show what each vault holds against the supply of its tokens.
 
     Reads a node's database. With --verify it counts again from the chains alone (the network file's nodes), which needs
-    no node of ours. The exit status is 4 where tokens are not covered, or the database and the chains differ.
+    no node of ours. The exit status is 4 where tokens are not covered, where the database and the chains differ,
+    and where something could not be counted.
 
     \b
     Example:
@@ -128,6 +129,7 @@ def _told(ours: Reserves | None, theirs: Reserves | None, vaults: Vaults) -> tup
     lines += [f"Proof of reserves, {one.asset.symbol} on {one.chain}: {one.line()}" for one in vaults.newest]
     shown += ["\n".join(lines), *vaults.notes]
     covered = newest.covered and vaults.covered
+    whole = covered and not vaults.notes  # a note says what was not counted: no proof of everything
     document = {
         "database": None if ours is None else ours.as_json(),
         "chains": None if theirs is None else theirs.as_json(),
@@ -135,9 +137,10 @@ def _told(ours: Reserves | None, theirs: Reserves | None, vaults: Vaults) -> tup
         "differences": list(differ),
         "notes": list(vaults.notes),
         "covered": covered,
+        "complete": not vaults.notes,
         "proof": newest.line(),
     }
-    return document, "\n\n".join(shown), covered and not differ
+    return document, "\n\n".join(shown), whole and not differ
 
 
 def _facts(one: Reserves) -> str:

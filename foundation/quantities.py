@@ -8,7 +8,7 @@ TokenUnits = NewType("TokenUnits", int)
 """Base units of an asset, and of its mapping token: one unit of the one is one unit of the other."""
 
 Satoshi: TypeAlias = TokenUnits
-"""Bitcoin's base unit: 1 BTC is 100,000,000 satoshi. States and claims carry every asset, so it is no type of its own."""
+"""Bitcoin's base unit: 1 BTC is 100,000,000 satoshi. States carry every asset, so it is no type of its own."""
 
 SatPerKvB = NewType("SatPerKvB", int)
 """A bitcoin fee rate in satoshi per 1,000 virtual bytes (1,000 is 1 sat/vB)."""

@@ -18,6 +18,7 @@ from cli.dev.nodes import DevNode
 from cli.dev.origin import DevOrigin
 from cli.dev.plan import DevPlan as DevPlan
 from cli.dev.plan import kept_plan as kept_plan
+from cli.evm_config import evm_block
 from cli.exits import NotFound, TimedOut
 from cli.node_folder import toml_text
 from foundation.errors import BadInput
@@ -208,8 +209,20 @@ class DevNetwork:
 
     def _write_network_file(self) -> None:
         sections = {"bitcoin": self._bitcoin(), "native": self._native("deployment.json")}
-        block = "" if self.origin is None else "\n" + self.origin.block
-        write_durably(self.network_file, (toml_text(sections) + block).encode())
+        blocks = [] if self.origin is None else [self.origin.block]
+        blocks += self._other_chains()
+        write_durably(self.network_file, "\n".join([toml_text(sections), *blocks]).encode())
+
+    def _other_chains(self) -> list[str]:
+        """The blocks of the EVM chains that somebody has added to the nodes: users' commands need them too."""
+        from bridge.settings import Settings
+
+        first = self.nodes[0]
+        if not first.exists:
+            return []
+        own = None if self.origin is None else self.origin.chain
+        others = [section for section in Settings.load(first.folder / CONFIG).evm if section.chain != own]
+        return [evm_block(section.chain, section.urls) for section in others]
 
     def _bitcoin(self) -> dict[str, Any]:
         node = self.bitcoind
