@@ -117,7 +117,7 @@ async def _there_and_back(life: EvmLife, number: int) -> None:
     chain, asset = life.chain, life.chain.asset()
     alice, owner = await chain.account("alice"), await life.net.account(f"owner-{number}")
     payee, amount, sent = bytes([0x81 + number]) * 20, 3 * ETHER, 2 * ETHER
-    owed, held = await _owed(life, asset), await chain.held()
+    owed, held = await life.owed(asset), await chain.held()
     await life.held(chain, alice, amount, owner.account)
     minted = amount - amount * FEE_BPS // 10_000
     assert await life.tokens(asset, owner.account) == minted
@@ -125,16 +125,10 @@ async def _there_and_back(life: EvmLife, number: int) -> None:
     await life.settled(withdrawal)
     due = sent - sent * FEE_BPS // 10_000
     assert await chain.balance(payee) == due - RELAY_FEE, "paid once"
-    assert await _owed(life, asset) == owed + amount - due
+    assert await life.owed(asset) == owed + amount - due
     assert await chain.held() == held + amount - due
     assert not await life.shortage()
     await _each_once(life)
-
-
-async def _owed(life: EvmLife, asset: bytes) -> int:
-    """All tokens that exist, and the fees that the Hub will mint."""
-    at = (await life.net.native.latest_block()).number
-    return await life.net.native.supply(asset, at) + await life.net.native.pending_total(asset, at)
 
 
 async def _each_once(life: EvmLife) -> None:

@@ -15,7 +15,7 @@ from adapters.native.events import WithdrawalRequested
 from bridge.codec import decode_deposit
 from bridge.deposits import Deposit, Stage
 from bridge.storage import IncidentKind, ReleaseOutcome, ReleaseRow
-from foundation.quantities import TokenUnits
+from foundation.quantities import BlockHeight, TokenUnits
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind
 from registry.assets import Asset
@@ -114,6 +114,15 @@ class EvmLife(Life):
         assert record is not None
         return record.number
 
+    async def settled_block(self) -> BlockHeight:
+        """The native chain's last block but one: anvil answers for the newest one while it makes the next."""
+        return BlockHeight((await self.net.native.latest_block()).number - 1)
+
+    async def owed(self, asset: bytes) -> int:
+        """All tokens that exist, and the fees that the Hub will mint."""
+        at = await self.settled_block()
+        return await self.net.native.supply(asset, at) + await self.net.native.pending_total(asset, at)
+
     async def shortage(self) -> str:
         """What of the tokens in people's hands is not backed by the vaults, in words; nothing where all is.
 
@@ -122,12 +131,12 @@ class EvmLife(Life):
         native, hub = self.net.native, self.net.deployment.hub
         for chain in self.chains:
             for asset in [a for a in await native.assets("latest") if a.chain == chain.chain.id]:
-                at = (await native.latest_block()).number
+                at = await self.settled_block()
                 token = await native.token_of(asset.id, at)
                 if token is None:
                     continue
-                owed = await native.supply(asset.id, at) + await native.pending_total(asset.id, at)
-                owed -= await native.token_balance(token, hub, at)
+                supply, pending = await native.supply(asset.id, at), await native.pending_total(asset.id, at)
+                owed = supply + pending - await native.token_balance(token, hub, at)
                 held = await chain.held(vault_name(asset))
                 if held < owed:
                     return f"{asset.caip19}: {held} in the vault, {owed} owed"

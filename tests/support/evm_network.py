@@ -31,6 +31,8 @@ LEAST = 10**15
 COIN_POLICY = AssetPolicy(TokenUnits(LEAST), TokenUnits(0), TokenUnits(LEAST), fee_bps=FEE_BPS)
 INTRODUCED = AssetPolicy(TokenUnits(1), TokenUnits(0), TokenUnits(1), fee_bps=FEE_BPS)
 ORIGIN = 31_338
+POLL_SECONDS = 0.2
+"""Nodes that share two processors with all others had better not ask all the time."""
 NETWORK_FILE = "network.toml"
 SMALL = {"storemen": 3, "threshold": 2, "vouchers": 4}
 
@@ -62,7 +64,7 @@ async def evm_network(
         urls: the endpoints of a node for a chain; the chain's own node by default.
         options: of `bridge_network`.
     """
-    values = {"poll_seconds": 0.1} | (section or {})
+    values = {"poll_seconds": POLL_SECONDS} | (section or {})
     options = SMALL | {"slot_seconds": 1.0, "alarm_after_seconds": 1.0} | options
     async with (
         bridge_network(root, bitcoind, anvil, start=False, **options) as net,
@@ -123,7 +125,7 @@ def write_config(node: BridgeNode) -> None:
     """Write a node's settings into its folder, as an operator does."""
     content = node.settings.model_dump(mode="json", exclude_none=True, exclude={"evm"})
     content["bitcoin"]["password"] = node.settings.bitcoin.password
-    content["native"].pop("max_fee_gwei")
+    content["native"] |= {"poll_seconds": POLL_SECONDS}
     write_toml(node.settings.folder / CONFIG, content)
 
 

@@ -109,10 +109,12 @@ class EvmChain:
         account = account_of_secret(secret)
         if account not in self.senders:
             await self.set_balance(account, 1_000 * ETHER)
-            number = int(self.chain.caip2.partition(":")[2])
-            sender = TxSender(self.rpc, VolatileJournal(), secret, number, QUICK)
-            self.senders[account] = await sender.start()
+            self.senders[account] = await self.sender(secret).start()
         return self.senders[account]
+
+    def sender(self, secret: bytes) -> TxSender:
+        """Sends for the account of a key (32 bytes); to be started and closed."""
+        return TxSender(self.rpc, VolatileJournal(), secret, int(self.chain.caip2.partition(":")[2]), QUICK)
 
     async def set_balance(self, account: bytes, amount: int) -> None:
         """Let an account have so much coin."""
