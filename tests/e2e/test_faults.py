@@ -34,6 +34,7 @@ from bridge.messages import (
     ReserveProposal,
     SharedTransaction,
     TransactionProposal,
+    amount_bytes,
     claim_digest,
 )
 from bridge.payouts import Payout
@@ -140,15 +141,17 @@ async def test_lies_of_a_voucher_mint_nothing_and_its_silence_delays_nobody(life
     honest_balance = await net.balance(alice.account)
     async with Dishonest.instead_of(net, liar) as member:
         paid = await life.deposit(alice.account, 12_000_000)
-        truth = DepositSeen(ASSET.id, paid.txid, paid.vout, paid.amount, alice.account, paid.terms.group_id)
-        unknown = DepositSeen(ASSET.id, secrets.token_bytes(32), 0, 10**9, thief.account, truth.group)
+        truth = DepositSeen(
+            ASSET.id, paid.txid, paid.vout, amount_bytes(paid.amount), alice.account, paid.terms.group_id
+        )
+        unknown = DepositSeen(ASSET.id, secrets.token_bytes(32), 0, amount_bytes(10**9), thief.account, truth.group)
         for voucher in honest:
             assert not await member.attest(voucher, unknown), "nothing is kept about what is not known"
             assert not await member.attest(voucher, truth), "nor before the coin is seen"
         await life.mine()
         lies = [
-            DepositSeen(ASSET.id, paid.txid, paid.vout, paid.amount * 10, alice.account, truth.group),
-            DepositSeen(ASSET.id, paid.txid, paid.vout, paid.amount, thief.account, truth.group),
+            DepositSeen(ASSET.id, paid.txid, paid.vout, amount_bytes(paid.amount * 10), alice.account, truth.group),
+            DepositSeen(ASSET.id, paid.txid, paid.vout, amount_bytes(paid.amount), thief.account, truth.group),
         ]
         with capture_logs() as logs:
             for voucher in honest:
@@ -226,7 +229,7 @@ class Scene:
 @pytest.fixture(scope="module")
 async def scene(life: Life) -> Scene:
     alice = await life.net.account("alice")
-    near = await life.minted(alice.account, 13_000_000, delay=16)
+    near = await life.minted(alice.account, 13_000_000, delay=17)
     await life.mine(13)
     two = [await life.deposit(alice.account, amount) for amount in (20_000_000, 21_000_000)]
     await life.mine()
@@ -242,9 +245,10 @@ async def scene(life: Life) -> Scene:
     await life.mine()
     await life.paid_and_settled(settled)
     minted = await life.deposit(alice.account, 22_000_000)
-    unminted = await life.deposit(alice.account, 150_000_000)
     await life.mine()
     await life.reaches(minted, Stage.MINTED)
+    unminted = await life.deposit(alice.account, 150_000_000)  # in a block of its own: the sum of a block counts
+    await life.mine()
     await life.reaches(unminted, Stage.CONFIRMING)
     live = await life.withdrawn(alice, 300_000, max_fee=100_000)
     await eventually(lambda: life.payout_of(live), "a reservation")
@@ -346,10 +350,13 @@ async def false_bindings(s: Scene) -> dict[str, tuple[str, ReserveProposal | Bar
         "a deposit's coin": ("InputNotOurs", bind(s.open, minted.outpoint)),
         "a deposit as a withdrawal": ("MalformedProposal", bind(s.minted.id, free.outpoint)),
         "a withdrawal that allows no fee": ("FeeAboveMaximum", bind(s.open, free.outpoint)),
-        "a bar of the minted": ("DepositNotRefused", BarProposal(s.minted.id, s.minted.amount, 1)),
-        "a bar of a good deposit": ("DepositNotRefused", BarProposal(s.unminted.id, s.unminted.amount, 1)),
-        "a bar of a withdrawal": ("MalformedProposal", BarProposal(s.open, 1_000_000, 1)),
-        "a bar of nothing": ("NotYet", BarProposal(bytes(32), 1, 1)),
+        "a bar of the minted": ("DepositNotRefused", BarProposal(s.minted.id, amount_bytes(s.minted.amount), 1)),
+        "a bar of a good deposit": (
+            "DepositNotRefused",
+            BarProposal(s.unminted.id, amount_bytes(s.unminted.amount), 1),
+        ),
+        "a bar of a withdrawal": ("MalformedProposal", BarProposal(s.open, amount_bytes(1_000_000), 1)),
+        "a bar of nothing": ("NotYet", BarProposal(bytes(32), amount_bytes(1), 1)),
     }
 
 
@@ -407,7 +414,7 @@ async def test_what_the_group_did_not_sign_is_not_kept(scene: Scene) -> None:
             if impostor in life.net.vouchers:
                 proposal = proposal_of(scene.live_payout.payout_id, right)
                 assert await member.propose(node, "payout", proposal) == "NotAMember"
-                bar = BarProposal(scene.minted.id, scene.minted.amount, 1)
+                bar = BarProposal(scene.minted.id, amount_bytes(scene.minted.amount), 1)
                 assert await member.cosign(node, bar) == "NotOurGroup"
 
 
