@@ -38,7 +38,7 @@ LEASH = """exec 3<&0
 "$@" & child=$!
 trap 'kill -TERM "$child"' TERM INT
 (cat <&3 >/dev/null; kill -TERM "$child") & leash=$!
-while kill -0 "$child" 2>/dev/null; do wait "$child"; status=$?; done
+while :; do wait "$child"; status=$?; kill -0 "$child" 2>/dev/null || break; done
 kill "$leash" 2>/dev/null
 exit "$status"
 """
