@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from adapters.bitcoin.scripts import vault_script
-from adapters.native.ports import NativeReads
+from adapters.native.ports import NativeDirectory, NativeReads
 from adapters.native.types import VoucherSet
 from foundation.errors import Fatal
 from foundation.quantities import TokenUnits, Wei
@@ -24,27 +24,11 @@ _SLIP44: Final = "/slip44:"
 _NO_POLICY: Final = AssetPolicy(TokenUnits(0), TokenUnits(0), TokenUnits(0), paused=True)
 
 
-class NativeIdentities(NativeReads, Protocol):
+class NativeIdentities(NativeReads, NativeDirectory, Protocol):
     """What the directory reads."""
 
     def group_proof_message(self, group: bytes, epoch: int, key: bytes) -> bytes:
         """What a group's new key signs, 32 bytes."""
-        ...
-
-    async def chains(self) -> Sequence[Chain]:
-        """All that are registered."""
-        ...
-
-    async def assets(self) -> Sequence[Asset]:
-        """All that are registered, with their policies."""
-        ...
-
-    async def vault(self, chain: bytes) -> Vault | None:
-        """The vault's contract of an EVM chain."""
-        ...
-
-    async def chain_policy(self, chain: bytes) -> AssetPolicy | None:
-        """What assets get that vouchers introduce on a chain, None where they may introduce none."""
         ...
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.intake.common import EVERYTHING, halt_fact
+from bridge.intake.common import EVERYTHING, halt_fact, latest_halt_fact
 from bridge.refusals import AssetHalted
 from bridge.storage import View
 from foundation.quantities import UnixMs
@@ -36,3 +36,11 @@ def end_of_halt(now: UnixMs, hours: int = 24) -> int:
     same within an hour say the same.
     """
     return (now // 1000 // _HOUR + 1 + hours) * _HOUR
+
+
+async def end_of_next_halt(view: View, asset: bytes, now: UnixMs, hours: int = 24) -> int:
+    """As `end_of_halt`, and after the end of every halt of the asset before: the Hub takes no other, also of halts that
+    were ended early. All vouchers know the same ends.
+    """
+    latest = int(await view.node_meta.get(latest_halt_fact(asset)) or b"0")
+    return max(end_of_halt(now, hours), latest + _HOUR)

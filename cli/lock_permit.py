@@ -7,7 +7,7 @@ token that gave another contract's domain could otherwise have people sign for t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eth_utils.crypto import keccak
 
@@ -60,11 +60,11 @@ def separator(name: str, version: str, chain_number: int, token: bytes) -> bytes
     return keccak(encode_values(types, values, "domain"))
 
 
-async def _answer(rpc: EvmRpc, token: bytes, function: Function, *arguments: bytes) -> bytes | str | int | None:
-    """What a token answers; None where it does not know the question."""
+async def _answer(rpc: EvmRpc, token: bytes, function: Function, *arguments: bytes) -> Any:
+    """What a token answers, of the function's type; None where it does not know the question."""
     try:
         answer = await rpc.call(Call(token, function.encode(*arguments), function.label))
         (value,) = function.decode(answer)
     except (Reverted, RpcRefused, BadAnswer):
         return None
-    return value  # type: ignore[no-any-return]  # the function's type says which of the three
+    return value

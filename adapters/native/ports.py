@@ -12,7 +12,7 @@ from typing import Protocol
 from adapters.evm.flight import TxResult
 from adapters.evm.types import BlockRef, BlockTag, Call
 from adapters.native.events import EventBatch, NativeEvent
-from adapters.native.types import DepositStatus, OperatorRecord, PayoutRecord, VoucherSet, WithdrawalRecord
+from adapters.native.types import DepositStatus, PayoutRecord, VoucherSet, WithdrawalRecord
 from foundation.quantities import BlockHeight, TokenUnits, Wei
 from registry.assets import Asset, AssetPolicy
 from registry.chains import Chain, Vault
@@ -110,28 +110,6 @@ class NativeDirectory(Protocol):
 
     async def asset_of(self, token: bytes, at: BlockHeight | BlockTag = "finalized") -> bytes | None:
         """The asset of a mapping token, None for any other address."""
-        ...
-
-
-class NativeFees(Protocol):
-    """Halts, and the fees that wait or were earned, at a block."""
-
-    async def halted_until(self, asset: bytes, at: BlockHeight | BlockTag = "finalized") -> int:
-        """Until when an asset (32 zero bytes: all) stands still, in seconds since 1970; 0 where it never did."""
-        ...
-
-    async def pending_fees(
-        self, asset: bytes, group: bytes | None, signers: int, at: BlockHeight | BlockTag = "finalized"
-    ) -> TokenUnits:
-        """Service fees that wait for their distribution. `group` None: those of vouchers."""
-        ...
-
-    async def operator(self, account: bytes, at: BlockHeight | BlockTag = "finalized") -> OperatorRecord | None:
-        """An operator's pool and roles, None for an account that never was one."""
-        ...
-
-    async def claimable(self, position: int, token: bytes, at: BlockHeight | BlockTag = "finalized") -> TokenUnits:
-        """What a position's owner can claim in a token."""
         ...
 
 

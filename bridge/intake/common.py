@@ -77,6 +77,11 @@ WANTED_ENDS: Final = "wanted-ends"
 """Node fact: the halts that this voucher wants to end, in the same form."""
 
 
+def latest_halt_fact(asset: bytes) -> str:
+    """Node fact: the latest end that a halt of an asset, or of `EVERYTHING`, ever had, in the same form."""
+    return f"latest-halt:{asset.hex()}"
+
+
 def anchor_fact(outpoint: OutPoint) -> str:
     """Node fact: the payout whose anchor a coin is, its id. A coin is the anchor of one payout at most, for ever."""
     return f"anchor:{outpoint.txid.hex()}:{outpoint.vout}"

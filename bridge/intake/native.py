@@ -28,6 +28,7 @@ from bridge.intake.common import (
     Context,
     anchor_fact,
     halt_fact,
+    latest_halt_fact,
     pending_fact,
     placeholder,
     supply_fact,
@@ -136,7 +137,8 @@ class NativeIntake:
             case e.WithdrawalRestored():
                 await self._restored(uow, steps, event)
             case e.Halted():
-                await uow.node_meta.put(halt_fact(event.asset), str(event.until).encode())
+                for fact in (halt_fact(event.asset), latest_halt_fact(event.asset)):
+                    await uow.node_meta.put(fact, str(event.until).encode())
             case e.Resumed():
                 await uow.node_meta.put(halt_fact(event.asset), b"0")
             case _:

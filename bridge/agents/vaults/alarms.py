@@ -10,7 +10,7 @@ import structlog
 from bridge.agents.attesting import wanted
 from bridge.agents.office import Office
 from bridge.codec import encode
-from bridge.halts import end_of_halt
+from bridge.halts import end_of_next_halt
 from bridge.intake.common import WANTED_HALTS
 from bridge.storage import IncidentKind
 
@@ -28,7 +28,8 @@ async def raise_alarm(office: Office, assets: Iterable[bytes], error: str, text:
         new = [asset for asset in assets if halts.get(asset, 0) * 1000 <= now]
         if not new:
             return
-        await uow.node_meta.put(WANTED_HALTS, encode({**halts, **dict.fromkeys(new, end_of_halt(now))}))
+        ends = {asset: await end_of_next_halt(uow, asset, now) for asset in new}
+        await uow.node_meta.put(WANTED_HALTS, encode({**halts, **ends}))
         for asset in new:
             await uow.incidents.record(IncidentKind.ALARM, error, now, subject=asset, fields={"text": text})
         await uow.commit()

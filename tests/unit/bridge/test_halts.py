@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.halts import MOST_SECONDS, check_not_halted, end_of_halt, halted_until
-from bridge.intake.common import EVERYTHING, halt_fact
+from bridge.halts import MOST_SECONDS, check_not_halted, end_of_halt, end_of_next_halt, halted_until
+from bridge.intake.common import EVERYTHING, halt_fact, latest_halt_fact
 from bridge.refusals import AssetHalted
 from bridge.storage import Database
 from foundation.quantities import UnixMs
@@ -68,3 +68,16 @@ def test_vouchers_who_want_the_same_within_an_hour_say_the_same() -> None:
     assert ends == {(7 + 1 + 24) * hour}
     assert end_of_halt(UnixMs(8 * hour * 1_000)) == (8 + 1 + 24) * hour
     assert 24 * hour <= end_of_halt(UnixMs(0)) <= MOST_SECONDS
+
+
+async def test_a_second_alarm_within_the_hour_ends_after_the_first(database: Database) -> None:
+    """The Hub takes no end that is not above all before, also where the halt before was ended early."""
+    now = UnixMs(3_600_000)
+    first = end_of_halt(now)
+    async with database.unit() as uow:
+        assert await end_of_next_halt(uow, ASSET, now) == first
+        await uow.node_meta.put(latest_halt_fact(ASSET), str(first).encode())
+        await uow.commit()
+    async with database.view() as view:
+        assert await end_of_next_halt(view, ASSET, now) == first + 3_600
+        assert await end_of_next_halt(view, OTHER, now) == first

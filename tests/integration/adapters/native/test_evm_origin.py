@@ -31,7 +31,7 @@ from adapters.native.errors import (
     NotSettled,
     OverTheLimit,
 )
-from adapters.native.ports import NativeDirectory, NativeFees
+from adapters.native.ports import NativeDirectory
 from adapters.native.proofs import Proof
 from adapters.native.types import DepositClaim, Outpoint, PayoutStatus, Reservation, WithdrawalStatus
 from foundation.quantities import BlockHeight, TokenUnits
@@ -159,7 +159,7 @@ async def test_vouchers_introduce_a_token(origin: Origin) -> None:
 async def test_a_mint_keeps_fees_pending_until_they_are_shared(origin: Origin) -> None:
     """The service fee of a mint waits for exactly its attesters, is credited once, and claimed by them."""
     chain, bridge = origin.bridge.chain, origin.bridge
-    fees: NativeFees = chain
+    fees = chain
     *_, done = await origin.minted(origin.claim(1, 20_100))
     assert isinstance(done, e.DepositMinted)
     assert (done.amount, done.minted, done.fee, done.attesters) == (20_100, 19_800, 200, 0b111)
