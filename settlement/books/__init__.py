@@ -1,0 +1,1 @@
+"""The books: journals that sum to zero, the third entry, and what accountants and auditors ask of them."""

@@ -1,0 +1,1 @@
+"""What two banks tell each other before money moves, sealed, signed and bound to one payment."""

@@ -1,0 +1,1 @@
+"""Signatures of several parties on one text, as one BLS aggregate."""

@@ -1,0 +1,1 @@
+"""Interledger: packets and their codecs, STREAM, SPSP, and the two ways to carry packets."""

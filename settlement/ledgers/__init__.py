@@ -1,0 +1,1 @@
+"""Ledgers on which money can be held under a hash and a time-out: one protocol, three implementations."""
