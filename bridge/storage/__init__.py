@@ -1,7 +1,7 @@
 """A node's durable memory: one database, read through views and changed in units of work."""
 
-from bridge.storage.database import CommitHook, Database, Moment
-from bridge.storage.errors import DatabaseNewer, DatabaseUnavailable, LostUpdate, PromiseConflict, WrongDatabase
+from bridge.storage.database import Database
+from bridge.storage.errors import PromiseConflict, WrongDatabase
 from bridge.storage.journal import DatabaseJournal
 from bridge.storage.rows import (
     BitcoinTransactionRow,
@@ -25,6 +25,7 @@ from bridge.storage.rows import (
     VaultSignatureRow,
 )
 from bridge.storage.unit import UnitOfWork, View
+from foundation.database import CommitHook, DatabaseNewer, DatabaseUnavailable, LostUpdate, Moment
 
 __all__ = [
     "BitcoinTransactionRow",

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import bindparam, exists, func, or_, select, tuple_, update
 
-from bridge.storage._sql import Repository, chunks, values
 from bridge.storage.rows import (
     BitcoinTransactionRow,
     CoinKind,
@@ -16,6 +15,7 @@ from bridge.storage.rows import (
     TransactionPurpose,
 )
 from bridge.storage.tables import bitcoin_inputs, bitcoin_transactions, coins, cursors, deposit_terms
+from foundation.database.repository import Repository, chunks, values
 from foundation.quantities import BlockHeight, Satoshi, UnixMs
 
 

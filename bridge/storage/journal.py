@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, func, select, update
 
 from adapters.evm.journal import SignedTx, TxStatus
-from bridge.storage._sql import Repository, values
 from bridge.storage.tables_evm import evm_transactions
+from foundation.database.repository import Repository, values
 from foundation.quantities import UnixMs
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import delete, func, select, update
 
-from bridge.storage._sql import Repository, chunks
 from bridge.storage.errors import WrongDatabase
 from bridge.storage.rows import IncidentKind, IncidentRow, OutboxRow
 from bridge.storage.tables import incidents, node_meta, outbox
+from foundation.database.repository import Repository, chunks
 from foundation.quantities import UnixMs
 
 

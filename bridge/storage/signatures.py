@@ -7,10 +7,10 @@ from collections.abc import Collection
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bridge.storage._sql import Repository, chunks, values
 from bridge.storage.errors import PromiseConflict
 from bridge.storage.rows import PromiseRow, SignatureRow
 from bridge.storage.tables import SignatureColumns, promises
+from foundation.database.repository import Repository, chunks, values
 from foundation.quantities import UnixMs
 
 

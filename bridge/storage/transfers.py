@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Select, Table, and_, func, or_, select, update
 
-from bridge.storage._sql import Repository, chunks, values
-from bridge.storage.errors import LostUpdate
 from bridge.storage.rows import JourneyEntry, PayoutRow, TransferKind, TransferRow
 from bridge.storage.tables import journey, payout_withdrawals, payouts, transfers
+from foundation.database.errors import LostUpdate
+from foundation.database.repository import Repository, chunks, values
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, UnixMs
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bridge.storage.chain import BitcoinTransactions, Coins, Cursors, DepositTermsRepository
@@ -13,12 +11,14 @@ from bridge.storage.signatures import Promises, Signatures
 from bridge.storage.tables import attestations, cosignatures
 from bridge.storage.transfers import Journey, Payouts, Transfers
 from bridge.storage.vaults import Releases, VaultAssets, VaultSignatures
+from foundation.database import database as base
 
 
-class View:
+class View(base.View):
     """All repositories as of one moment. Writing through a view fails."""
 
     def __init__(self, connection: AsyncConnection) -> None:
+        base.View.__init__(self, connection)  # a unit of work is both: its other base is begun there
         self.cursors = Cursors(connection)
         self.deposit_terms = DepositTermsRepository(connection)
         self.coins = Coins(connection)
@@ -38,25 +38,9 @@ class View:
         self.node_meta = NodeMeta(connection)
 
 
-class UnitOfWork(View):
+class UnitOfWork(View, base.UnitOfWork):
     """A view that may write. What is not committed when the unit ends is undone."""
 
-    def __init__(self, connection: AsyncConnection, commit: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-        super().__init__(connection)
-        self._connection = connection
-        self._commit = commit
-        self._open = True
-
-    async def commit(self) -> None:
-        """Make all that the unit wrote durable. Once; the unit is over then.
-
-        Raises:
-            DatabaseUnavailable: the database went away; the commit may or may not have taken effect.
-        """
-        assert self._open, "the unit of work is over"
-        self._open = False
-        await self._commit(self._connection)
-
-    def end(self) -> None:
-        """No commit from here on."""
-        self._open = False
+    def __init__(self, connection: AsyncConnection, commit: base.Commit) -> None:
+        base.UnitOfWork.__init__(self, connection, commit)
+        View.__init__(self, connection)

@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 from sqlalchemy import select, update
 
-from bridge.storage._sql import Repository, chunks, values
 from bridge.storage.rows import ReleaseOutcome, ReleaseRow, VaultAssetRow, VaultSignatureRow
 from bridge.storage.tables_evm import releases, vault_assets, vault_signatures
+from foundation.database.repository import Repository, chunks, values
 from foundation.quantities import UnixMs
 
 

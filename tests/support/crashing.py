@@ -14,7 +14,7 @@ from typing import Protocol
 
 import bridge
 from bridge.storage import CommitHook, Moment
-from bridge.storage.errors import DatabaseUnavailable
+from foundation.database.errors import DatabaseUnavailable
 from tests.support.bridge_network import BridgeNode
 
 _BRIDGE = str(Path(bridge.__file__).parent)

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from bridge.storage import Database, migrate, tables
+from bridge.storage import Database, tables
+from foundation.database import Schema
 
 
 class Crash(Exception):
@@ -46,12 +47,14 @@ async def test_opening_again_changes_nothing(database_url: str) -> None:
 async def test_a_migration_that_is_cut_off_leaves_nothing(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tables and the revision's number come in one transaction, so that the next opening starts clean."""
 
-    def cut_off(connection: Connection) -> None:
-        migrate.upgrade(connection)
+    upgrade = Schema.upgrade
+
+    def cut_off(schema: Schema, connection: Connection) -> None:
+        upgrade(schema, connection)
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr("bridge.storage.database.upgrade", cut_off)
+        patch.setattr(Schema, "upgrade", cut_off)
         with pytest.raises(Crash):
             await Database.open(database_url)
     engine = create_async_engine(database_url)

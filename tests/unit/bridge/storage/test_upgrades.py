@@ -14,7 +14,8 @@ from adapters.evm.journal import SignedTx, TxStatus
 from bridge.codec import decode_deposit, decode_payout, encode
 from bridge.deposits import Deposit, Stage
 from bridge.payouts import Payout
-from bridge.storage import Database, DatabaseJournal, JourneyEntry, TransferKind, migrate
+from bridge.storage import Database, DatabaseJournal, JourneyEntry, TransferKind
+from bridge.storage.database import SCHEMA
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, TokenUnits, UnixMs, Wei
 
@@ -59,7 +60,7 @@ OLD: dict[str, dict[str, Any]] = {
 
 def make_old(connection: Connection) -> None:
     """A database as revision 0001 left it, with a row in each table that has changed since, or that refers to one."""
-    command.upgrade(migrate.configuration(connection), "0001")
+    command.upgrade(SCHEMA.configuration(connection), "0001")
     reflected = MetaData()
     reflected.reflect(connection)
     for name, row in OLD.items():
@@ -145,7 +146,7 @@ async def test_an_upgrade_is_not_taken_back(old_url: str) -> None:
 
     def back(connection: Connection) -> None:
         with pytest.raises(BadInput) as refusal:
-            command.downgrade(migrate.configuration(connection), "0001")
+            command.downgrade(SCHEMA.configuration(connection), "0001")
         assert refusal.value.cure
 
     async with await Database.open(old_url) as database:
