@@ -117,7 +117,22 @@ class Bitcoind(Node):
         """
         while await self._miner_balance() <= amount:
             await self.mine(_COINBASE_MATURITY + 1 if await self.height() < _COINBASE_MATURITY else 10)
-        return str(await self._miner("sendtoaddress", address, as_btc(amount)))
+        txid = str(await self._miner("sendtoaddress", address, as_btc(amount)))
+        await self._broadcast(txid)
+        return txid
+
+    async def _broadcast(self, txid: str) -> None:
+        """See that the miner's payment is in the mempool: its wallet says nothing if it is not.
+
+        Raises:
+            RpcRefused: the mempool does not take it; says why.
+        """
+        try:
+            await self.rpc.call("getmempoolentry", txid)
+        except RpcRefused:
+            kept = await self._miner("gettransaction", txid)
+            assert isinstance(kept, dict), "gettransaction returns an object"
+            await self.rpc.call("sendrawtransaction", kept["hex"])
 
     async def height(self) -> BlockHeight:
         """The height of the best chain."""
