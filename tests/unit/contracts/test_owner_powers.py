@@ -40,6 +40,8 @@ OWNERS = {
     "Hub": set(),
     "Lockbox": set(),
     "MappingToken": set(),
+    "Escrow": set(),
+    "Anchors": set(),
 }
 EVERYBODYS = {
     "Registry": {"activate_group", "introduce_asset"},
@@ -56,6 +58,11 @@ EVERYBODYS = {
         "lock", "lock_with_permit", "release", "claim", "claim_fee", "cancel", "configure", "rotate", "pause",
         "unpause", "transfer_token",
     },
+    "Escrow": {
+        "lock", "lock_with_memo", "lock_token", "lock_token_with_memo", "claim", "claim_batch", "refund", "give_back",
+        "withdraw", "transfer_token",
+    },
+    "Anchors": {"anchor"},
 }  # fmt: skip
 
 
