@@ -73,8 +73,8 @@ test: setup ## run the whole test suite, real nodes included
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-fast
-test-fast: setup ## run the tests that start no node, on two cores
-	@$(BIN)/python -m pytest tests/unit tests/property tests/conformance -m "not integration" -n 2 $(PYTEST_ARGS)
+test-fast: setup ## run the quick tests that start no node, on two cores
+	@$(BIN)/python -m pytest tests/unit tests/property tests/conformance -m "not integration and not slow" -n 2 $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(PYTHON_STAMP) ## check format, style, types and the layers

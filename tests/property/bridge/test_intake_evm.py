@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,8 @@ from bridge.payouts import PayoutStage, WithdrawalStage
 from foundation.quantities import BlockHeight, TokenUnits
 from tests.support.bridge_evm import ETH, PAYEE, SENDER, Asked
 from tests.support.bridge_intake import Chains
+
+pytestmark = pytest.mark.slow
 
 PAYOUT = b"p" * 32
 OUTCOMES = ("paid", "failed", "claimed", "given up", "never tried")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,8 @@ from foundation.errors import CausewayError
 from foundation.quantities import BlockHeight, TokenUnits
 from tests.support.bridge_evm import ETH, EVM_GROUP, SENDER, Asked
 from tests.support.bridge_intake import Chains
+
+pytestmark = pytest.mark.slow
 
 PAYOUT, OTHER_PAYOUT = b"p" * 32, b"q" * 32
 HELD = 100 * ETH

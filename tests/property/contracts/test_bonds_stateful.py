@@ -29,6 +29,8 @@ from tests.support.bonds_contract import (
 )
 from tests.support.native_contracts import account
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "8"))
 STEPS = 25 if EXAMPLES <= 8 else 60
 

@@ -40,6 +40,8 @@ from tests.support.native_contracts import (
 )
 from tests.support.native_vaults import EVM_SECRET, EvmSide, add_evm_side
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "7"))
 STEPS = 30 if EXAMPLES <= 12 else 60
 START = 1_800_000_000

@@ -45,6 +45,8 @@ from tests.support.native_contracts import (
     typed,
 )
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "7"))
 STEPS = 30 if EXAMPLES <= 12 else 60
 

@@ -41,6 +41,8 @@ from tests.support.lockbox import (
 )
 from tests.support.native_contracts import NOBODY, ZERO, event
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("CAUSEWAY_STATEFUL_EXAMPLES", "12"))
 STEPS = 30 if EXAMPLES <= 12 else 60
 SUPPLY = 10**9

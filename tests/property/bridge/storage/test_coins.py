@@ -7,11 +7,14 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.storage import CoinKind, CoinRow, CoinSpend, Database, UnitOfWork
 from foundation.quantities import BlockHeight, Satoshi
+
+pytestmark = pytest.mark.slow
 
 COINS = 6
 
