@@ -71,3 +71,28 @@ class NotCleared(Fatal):
 
 class MalformedConnect(BadInput):
     """Bytes of a counterparty do not have the form of a message, or a value in them is none."""
+
+
+class Doubt(StrEnum):
+    """Why an envelope is not opened."""
+
+    RECIPIENT = "it is for somebody else"
+    SENDER = "it is not by whom it should be"
+    CONTEXT = "it belongs to another payment"
+    EXPIRED = "its time is over"
+    EARLY = "it is dated in the future"
+    LIFETIME = "it claims to live for too long"
+    AUTHENTICITY = "it was changed, or made by somebody else"
+    REPLAYED = "it was received before"
+
+
+class EnvelopeRefused(Fatal):
+    """An envelope is not opened, and nothing in it is believed.
+
+    Fields: sender (who it claims to be from); doubt (why).
+    """
+
+    def __init__(self, sender: PartyId, doubt: Doubt) -> None:
+        self.sender = sender
+        self.doubt = doubt
+        super().__init__(f"an envelope that claims to be from {sender} is refused: {doubt}")
