@@ -1,0 +1,312 @@
+"""What happens to a custodial payment (changes), and what its machines ask for (effects).
+
+Changes are facts: each was checked as far as it can be without the payment's state (signatures above all) before it
+came here. Effects are delivered after the commit, at least once, under ids that make a repeat harmless.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from settlement.custody.terms import Quote, Terms
+
+
+class Why(StrEnum):
+    """Why a payment ended without money moving. The text beside it is for people."""
+
+    NO_ROUTE = "no_route"  # the clearing bank has no account or no rate for it
+    RATE_MOVED = "rate_moved"  # the quote asks for more than the payer allows
+    QUOTE_EXPIRED = "quote_expired"
+    QUOTE_WRONG = "quote_wrong"  # the quote or the hold is not what was asked for or agreed
+    RULES = "rules"  # this party's own rules bar it
+    SCREENING = "screening"  # a bank's KYC or AML verdict
+    REFUSED_BY_PAYEE = "refused_by_payee"
+    NO_ANSWER = "no_answer"  # a party was silent for too long
+    NO_FUNDS = "no_funds"
+    LEDGER = "ledger"  # the ledger refused the hold for another reason
+    TOO_LATE = "too_late"  # too little time is left before a time-out
+    CANCELLED = "cancelled"  # by a person of this party, before the hold
+
+
+class Change(Struct, frozen=True, tag_field="kind"):
+    """Root of what happens."""
+
+
+class SecretGiven(Change, frozen=True, tag="secret_given"):
+    """Step 1: the payee's answer. Fields: secret (32 bytes); address (ILP); account (on the target's ledger)."""
+
+    secret: bytes
+    address: str
+    account: str
+
+
+class QuoteGiven(Change, frozen=True, tag="quote_given"):
+    """Step 2: the clearing bank's offer; its signature was verified against its registered key."""
+
+    quote: Quote
+    signature: bytes
+
+
+class QuoteRefused(Change, frozen=True, tag="quote_refused"):
+    """The clearing bank makes no offer."""
+
+    why: Why
+    detail: str
+
+
+class Cleared(Change, frozen=True, tag="cleared"):
+    """This party's rules let the payment pass, or a person has approved it. Fields: decision (its id in `rules`)."""
+
+    decision: str
+
+
+class Barred(Change, frozen=True, tag="barred"):
+    """This party's rules, or a person, bar the payment."""
+
+    decision: str
+    detail: str
+
+
+class Proposed(Change, frozen=True, tag="proposed"):
+    """To the payee: the payer's terms; the clearing bank's signature on the quote was verified."""
+
+    terms: Terms
+
+
+class Agreed(Change, frozen=True, tag="agreed"):
+    """Both banks have accepted these terms; the acceptances were verified. Fields: terms; the acceptances as signed;
+    co_signature (both signatures on the instruction, as `cosign` encodes them)."""
+
+    terms: Terms
+    payer_acceptance: bytes
+    payee_acceptance: bytes
+    co_signature: bytes
+
+
+class AgreementFailed(Change, frozen=True, tag="agreement_failed"):
+    """The exchange of data ended without both acceptances."""
+
+    why: Why
+    detail: str
+
+
+class HoldMade(Change, frozen=True, tag="hold_made"):
+    """The ledger holds what this party asked it to hold."""
+
+
+class HoldRefused(Change, frozen=True, tag="hold_refused"):
+    """The ledger does not hold it, and never will under this id."""
+
+    why: Why
+    detail: str
+
+
+class HoldSeen(Change, frozen=True, tag="hold_seen"):
+    """A final hold for this party. Fields: ledger; transfer_id; payer, payee (accounts); amount; condition; expires_at;
+    memo."""
+
+    ledger: str
+    transfer_id: bytes
+    payer: str
+    payee: str
+    amount: int
+    condition: bytes
+    expires_at: int
+    memo: bytes
+
+
+class Fulfilled(Change, frozen=True, tag="fulfilled"):
+    """A hold was paid by its preimage; final. Fields: transfer_id; preimage."""
+
+    transfer_id: bytes
+    preimage: bytes
+
+
+class Returned(Change, frozen=True, tag="returned"):
+    """A hold went back to its payer; final. Fields: transfer_id; expired (else cancelled by its payee)."""
+
+    transfer_id: bytes
+    expired: bool
+
+
+class NotSent(Change, frozen=True, tag="not_sent"):
+    """A fulfilment was not begun, because its `not_after` had passed; nobody saw the preimage."""
+
+    transfer_id: bytes
+
+
+class Told(Change, frozen=True, tag="told"):
+    """Another party says why it ended the payment on its side; for people, and moves nothing."""
+
+    party: str
+    why: Why
+    detail: str
+
+
+class Signed(Change, frozen=True, tag="signed"):
+    """A party's signature on the receipt; verified. Fields: party; signature."""
+
+    party: str
+    signature: bytes
+
+
+class Cancel(Change, frozen=True, tag="cancel"):
+    """A person of this party wants the payment to end while it still can."""
+
+    detail: str
+
+
+class Tick(Change, frozen=True, tag="tick"):
+    """Time has passed."""
+
+
+class Effect(Struct, frozen=True, tag_field="kind"):
+    """Root of what is asked for."""
+
+
+class AskSecret(Effect, frozen=True, tag="ask_secret"):
+    """To the payee: a shared secret and an address for this payment (step 1)."""
+
+
+class GiveSecret(Effect, frozen=True, tag="give_secret"):
+    """To the payer, sealed: the shared secret, the address and the account."""
+
+    secret: bytes
+    address: str
+    account: str
+
+
+class AskQuote(Effect, frozen=True, tag="ask_quote"):
+    """To the clearing bank: a quote for the ordered amount to this account (step 2)."""
+
+    account: str
+
+
+class Validate(Effect, frozen=True, tag="validate"):
+    """To this party's rules: may it go on? Answered by `Cleared` or `Barred`, now or after a person's word."""
+
+    terms: Terms | None
+    quote: Quote
+
+
+class Consent(Effect, frozen=True, tag="consent"):
+    """To `connect`: this bank wants these terms. It screens and signs, if both policies are content."""
+
+    terms: Terms
+
+
+class Decline(Effect, frozen=True, tag="decline"):
+    """To the payer by way of `connect`: the payee does not accept."""
+
+    why: Why
+    detail: str
+
+
+class MakeHold(Effect, frozen=True, tag="make_hold"):
+    """To a ledger: set money aside. Fields as `settlement.ledgers.protocol.Hold`."""
+
+    ledger: str
+    transfer_id: bytes
+    payer: str
+    payee: str
+    amount: int
+    condition: bytes
+    expires_at: int
+    memo: bytes
+
+
+class Fulfil(Effect, frozen=True, tag="fulfil"):
+    """To a ledger: pay what is held, by its preimage.
+
+    Fields: ledger; transfer_id; preimage; not_after (Unix milliseconds: it is not begun later, because it might fail and
+    yet show the preimage; None for a preimage that is known already, with which the claim is tried until it ends).
+    """
+
+    ledger: str
+    transfer_id: bytes
+    preimage: bytes
+    not_after: int | None = None
+
+
+class GiveBack(Effect, frozen=True, tag="give_back"):
+    """To a ledger: cancel a hold, as its payee now or as its payer after the time-out."""
+
+    ledger: str
+    transfer_id: bytes
+
+
+class Tell(Effect, frozen=True, tag="tell"):
+    """To another party: why this one ended the payment."""
+
+    party: str
+    why: Why
+    detail: str
+
+
+class SignReceipt(Effect, frozen=True, tag="sign_receipt"):
+    """Sign the receipt with this party's key and send it to the other two. Fields: receipt_hash (32 bytes)."""
+
+    receipt_hash: bytes
+
+
+class Post(Effect, frozen=True, tag="post"):
+    """To the books: what happened to this party's money. Fields: event (`hold`, `paid`, `returned`, `received`,
+    `earned`); carried out in the transaction that stores the state, never twice."""
+
+    event: str
+
+
+class Close(Effect, frozen=True, tag="close"):
+    """To the books: the receipt with all three signatures, the third entry."""
+
+    signatures: tuple[tuple[str, bytes], ...]
+    receipt_hash: bytes
+
+
+class Alarm(Effect, frozen=True, tag="alarm"):
+    """To the operator: something that cannot happen while everybody keeps to the protocol and the margins."""
+
+    detail: str
+
+
+AnyChange: TypeAlias = (
+    SecretGiven
+    | QuoteGiven
+    | QuoteRefused
+    | Cleared
+    | Barred
+    | Proposed
+    | Agreed
+    | AgreementFailed
+    | HoldMade
+    | HoldRefused
+    | HoldSeen
+    | Fulfilled
+    | Returned
+    | NotSent
+    | Told
+    | Signed
+    | Cancel
+    | Tick
+)
+
+AnyEffect: TypeAlias = (
+    AskSecret
+    | GiveSecret
+    | AskQuote
+    | Validate
+    | Consent
+    | Decline
+    | MakeHold
+    | Fulfil
+    | GiveBack
+    | Tell
+    | SignReceipt
+    | Post
+    | Close
+    | Alarm
+)
+Effects: TypeAlias = tuple[AnyEffect, ...]

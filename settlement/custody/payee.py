@@ -1,0 +1,340 @@
+"""The receiving bank's machine: from a shared secret to money that has arrived, or was refused.
+
+Source: seeds/002…, steps 1, 8-10.
+
+    offered → considering → consenting → expecting → fulfilling ──→ received → closed
+       └───────────┴────────────┴────────────┤            └→ lost (returned although the preimage was shown: an alarm)
+                                          failed
+                                             └ refusing (a hold that is not as agreed, or comes too late, is given back)
+
+The preimage is shown once the right amount is held for this bank, finally, and with enough time left that the
+fulfilment is final before the time-out. Whoever has seen it may claim the payer's money: so it is never shown for
+less.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from foundation.errors import BadInput
+from foundation.quantities import UnixMs
+from settlement.custody import changes as c
+from settlement.custody import receipts
+from settlement.custody.packet import SharedSecret, condition_for, decode_memo, open_packet, preimage_of
+from settlement.custody.receipts import Signatures
+from settlement.custody.terms import PaymentId, Terms, agreement_hash, check_quote, target_transfer_id, terms_hash
+from settlement.quantities import Condition, fulfils
+
+
+class Invitation(Struct, frozen=True):
+    """What the payee gave the payer in step 1.
+
+    Fields: payment_id; payer, payee (parties); secret (32 bytes); address (ILP); ledger, account (where it wants to be
+    paid); until (Unix milliseconds: terms that come later are declined).
+    """
+
+    payment_id: bytes
+    payer: str
+    payee: str
+    secret: bytes
+    address: str
+    ledger: str
+    account: str
+    until: int
+
+
+class State(Struct, frozen=True, tag_field="stage"):
+    """Root of the payee's states. Fields: invitation."""
+
+    invitation: Invitation
+
+
+class Offered(State, frozen=True, tag="offered"):
+    """The payer has the secret; terms are awaited."""
+
+
+class Considering(State, frozen=True, tag="considering"):
+    """This bank's rules are looking at the terms, or a person is."""
+
+    terms: Terms
+
+
+class Consenting(State, frozen=True, tag="consenting"):
+    """The banks exchange data and acceptances. Fields: terms; early (a hold that came before the payer's word)."""
+
+    terms: Terms
+    early: c.HoldSeen | None = None
+
+
+class Deal(Struct, frozen=True):
+    """What the payee waits for. Fields: terms; agreement (agreement_hash); condition."""
+
+    terms: Terms
+    agreement: bytes
+    condition: Condition
+
+
+class Expecting(State, frozen=True, tag="expecting"):
+    """Both have accepted; the hold is awaited."""
+
+    deal: Deal
+
+
+class Fulfilling(State, frozen=True, tag="fulfilling"):
+    """The preimage is on its way to the ledger."""
+
+    deal: Deal
+
+
+class Received(State, frozen=True, tag="received"):
+    """The money is this bank's; receipts are being signed."""
+
+    deal: Deal
+    signatures: Signatures = ()
+
+
+class Closed(State, frozen=True, tag="closed"):
+    """Received, and all three have signed the receipt."""
+
+    deal: Deal
+    signatures: Signatures
+
+
+class Refusing(State, frozen=True, tag="refusing"):
+    """The hold is being given back."""
+
+    deal: Deal
+    why: c.Why
+    detail: str
+
+
+class Failed(State, frozen=True, tag="failed"):
+    """Nothing was received."""
+
+    why: c.Why
+    detail: str
+
+
+class Lost(State, frozen=True, tag="lost"):
+    """The ledger returned the hold although the preimage had been sent in time: a person has to look."""
+
+    deal: Deal
+
+
+PayeeState: TypeAlias = (
+    Offered | Considering | Consenting | Expecting | Fulfilling | Received | Closed | Refusing | Failed | Lost
+)
+Step: TypeAlias = tuple[PayeeState, c.Effects]
+
+
+def begin(invitation: Invitation) -> Step:
+    """Step 1, asked by the payer."""
+    return Offered(invitation), (c.GiveSecret(invitation.secret, invitation.address, invitation.account),)
+
+
+def step(state: PayeeState, change: c.AnyChange, now: UnixMs, reveal_ms: int) -> Step:
+    """Advance one payment. Pure; a replayed, late or foreign change moves nothing.
+
+    Args:
+        state: where it stands.
+        change: what happened.
+        now: the time.
+        reveal_ms: how long before its time-out a hold is still fulfilled (`margins.reveal_ms`).
+    """
+    match state:
+        case Offered() | Considering() | Consenting():
+            return _before_agreement(state, change, now, reveal_ms)
+        case Expecting() | Fulfilling() | Refusing():
+            return _with_agreement(state, change, now, reveal_ms)
+        case Received():
+            return _signing(state, change)
+        case Closed() | Failed() | Lost():
+            return state, _unasked(state, change)
+
+
+def _before_agreement(
+    state: Offered | Considering | Consenting, change: c.AnyChange, now: UnixMs, reveal_ms: int
+) -> Step:
+    match state, change:
+        case _, c.Cancel():
+            return _decline(state, c.Why.CANCELLED, change.detail)
+        case _, c.Told() if change.party == state.invitation.payer:
+            return Failed(state.invitation, change.why, f"{change.party}: {change.detail}"), _back(state)
+        case Consenting(), c.Agreed() if terms_hash(change.terms) == terms_hash(state.terms):
+            return _agreed(state, change, now, reveal_ms)
+        case Offered(), c.Tick() if now >= state.invitation.until:
+            return Failed(state.invitation, c.Why.NO_ANSWER, "no terms came in time"), ()
+        case ((Considering() | Consenting()), c.Tick()) if now >= state.terms.quote.target.expires_at:
+            return Failed(state.invitation, c.Why.NO_ANSWER, "the payer did not accept in time"), _back(state)
+        case Offered(), c.Proposed():
+            return _proposed(state, change.terms, now)
+        case Considering(), c.Cleared():
+            return Consenting(state.invitation, state.terms), (c.Consent(state.terms),)
+        case Considering(), c.Barred():
+            return _decline(state, c.Why.RULES, change.detail)
+        case Consenting(), c.AgreementFailed():
+            return Failed(state.invitation, change.why, change.detail), _back(state)
+        case Consenting(early=None), c.HoldSeen() if _is_ours(state.terms, change):
+            return msgspec.structs.replace(state, early=change), ()
+        case _, c.HoldSeen():
+            return state, _unasked(state, change)
+        case _:
+            return state, ()
+
+
+def _proposed(state: Offered, terms: Terms, now: UnixMs) -> Step:
+    """The payer's terms: do they pay this bank where it wants to be paid?"""
+    given, quote = state.invitation, terms.quote
+    asked = {
+        "payment": (terms.payment_id, given.payment_id),
+        "payer": (quote.payer, given.payer),
+        "payee": (quote.payee, given.payee),
+        "address": (terms.address, given.address),
+        "ledger": (quote.target.ledger, given.ledger),
+        "account": (quote.target.payee, given.account),
+    }
+    wrong = next((name for name, (found, wanted) in asked.items() if found != wanted), "")
+    if wrong:
+        return _decline(state, c.Why.QUOTE_WRONG, f"the terms' {wrong} is not what was given")
+    try:
+        check_quote(quote)
+    except BadInput as problem:
+        return _decline(state, c.Why.QUOTE_WRONG, str(problem))
+    if now >= min(given.until, quote.expires_at):
+        return _decline(state, c.Why.QUOTE_EXPIRED, "the terms came too late")
+    return Considering(given, terms), (c.Validate(terms, quote),)
+
+
+def _agreed(state: Consenting, change: c.Agreed, now: UnixMs, reveal_ms: int) -> Step:
+    terms, payment = state.terms, PaymentId(state.terms.payment_id)
+    agreement = agreement_hash(terms, change.payer_acceptance, change.payee_acceptance)
+    condition = condition_for(SharedSecret(state.invitation.secret), payment, agreement)
+    expecting = Expecting(state.invitation, Deal(terms, agreement, condition))
+    return (expecting, ()) if state.early is None else _judged(expecting, state.early, now, reveal_ms)
+
+
+def _with_agreement(state: Expecting | Fulfilling | Refusing, change: c.AnyChange, now: UnixMs, reveal_ms: int) -> Step:
+    deal, target = state.deal, target_transfer_id(PaymentId(state.invitation.payment_id))
+    match state, change:
+        case Expecting(), c.HoldSeen() if _is_ours(deal.terms, change):
+            return _judged(state, change, now, reveal_ms)
+        case _, c.HoldSeen() if not _is_ours(deal.terms, change):
+            return state, _unasked(state, change)
+        case Fulfilling(), c.Fulfilled() if change.transfer_id == target and fulfils(change.preimage, deal.condition):
+            text = receipts.receipt_of(deal.terms, deal.agreement, change.preimage)
+            return Received(state.invitation, deal), (c.Post("received"), c.SignReceipt(text))
+        case Fulfilling(), c.Returned() if change.transfer_id == target:
+            return Lost(state.invitation, deal), (c.Alarm("the hold was returned although it was fulfilled in time"),)
+        case Fulfilling(), c.NotSent() if change.transfer_id == target:
+            detail = "the ledger did not answer until it was too late to show the preimage"
+            ledger = deal.terms.quote.target.ledger
+            return _refuse(Expecting(state.invitation, deal), ledger, target, c.Why.TOO_LATE, detail)
+        case Refusing(), c.Returned() if change.transfer_id == target:
+            return Failed(state.invitation, state.why, state.detail), ()
+        case Expecting(), c.Returned() if change.transfer_id == target:
+            return Failed(state.invitation, c.Why.TOO_LATE, "the hold ended before it was seen"), ()
+        case Expecting(), c.Told() if change.party in (deal.terms.payer, deal.terms.clearer):
+            # No end yet: the hold may be on its way all the same, and the time-out ends the waiting.
+            return state, ()
+        case Expecting(), c.Tick() if now >= deal.terms.quote.target.expires_at:
+            return Failed(state.invitation, c.Why.NO_ANSWER, "nothing was held in time"), ()
+        case _:
+            return state, ()
+
+
+def _judged(state: Expecting, hold: c.HoldSeen, now: UnixMs, reveal_ms: int) -> Step:
+    """Step 9: is it the condition, the amount and the packet that were agreed, and is there time to fulfil it?"""
+    given, deal, target = state.invitation, state.deal, state.deal.terms.quote.target
+    problem = _problem(state, hold)
+    if problem:
+        return _refuse(
+            state, hold.ledger, hold.transfer_id, c.Why.QUOTE_WRONG, f"the hold's {problem} is not what was agreed"
+        )
+    if now + reveal_ms > target.expires_at:
+        detail = f"{target.expires_at - now} ms are left, {reveal_ms} are needed"
+        return _refuse(state, hold.ledger, hold.transfer_id, c.Why.TOO_LATE, detail)
+    preimage = preimage_of(SharedSecret(given.secret), PaymentId(given.payment_id), deal.agreement)
+    fulfil = c.Fulfil(target.ledger, hold.transfer_id, preimage, target.expires_at - reveal_ms)
+    return Fulfilling(given, deal), (fulfil,)
+
+
+def _problem(state: Expecting, hold: c.HoldSeen) -> str:
+    """What of a hold differs from the deal; empty if nothing does."""
+    deal, target = state.deal, state.deal.terms.quote.target
+    if not hmac.compare_digest(hold.condition, deal.condition):
+        return "condition"
+    fields = {
+        "amount": (hold.amount, target.amount),
+        "payer": (hold.payer, target.payer),
+        "time-out": (hold.expires_at, target.expires_at),
+    }
+    wrong = next((name for name, (found, wanted) in fields.items() if found != wanted), "")
+    if wrong:
+        return wrong
+    try:
+        memo = decode_memo(hold.memo)
+        packet, private = open_packet(
+            memo.packet, PaymentId(state.invitation.payment_id), SharedSecret(state.invitation.secret)
+        )
+    except BadInput as problem:
+        return problem.field
+    agreed = (target.amount, target.expires_at, deal.condition, deal.terms.address, target.amount, deal.agreement)
+    found = (
+        packet.amount,
+        packet.expires_at,
+        packet.condition,
+        packet.destination,
+        private.amount,
+        private.agreement,
+    )
+    return "" if found == agreed else "packet"
+
+
+def _is_ours(terms: Terms, hold: c.HoldSeen) -> bool:
+    """Whether it is the one hold of this payment: its ledger, its id, this bank's account."""
+    target = terms.quote.target
+    wanted = (target.ledger, target_transfer_id(PaymentId(terms.payment_id)), target.payee)
+    return (hold.ledger, hold.transfer_id, hold.payee) == wanted
+
+
+def _refuse(state: Expecting, ledger: str, transfer_id: bytes, why: c.Why, detail: str) -> Step:
+    quote = state.deal.terms.quote
+    told = tuple(c.Tell(party, why, detail) for party in (quote.payer, quote.clearer))
+    refusing = Refusing(state.invitation, state.deal, why, detail)
+    return refusing, (c.GiveBack(ledger, transfer_id), *told)
+
+
+def _signing(state: Received, change: c.AnyChange) -> Step:
+    quote = state.deal.terms.quote
+    if isinstance(change, c.HoldSeen) and not _is_ours(state.deal.terms, change):
+        return state, _unasked(state, change)
+    if not isinstance(change, c.Signed):
+        return state, ()
+    signatures = receipts.with_signature(state.signatures, change, quote)
+    if not receipts.complete(signatures, quote):
+        return msgspec.structs.replace(state, signatures=signatures), ()
+    secret, payment = SharedSecret(state.invitation.secret), PaymentId(state.invitation.payment_id)
+    preimage = preimage_of(secret, payment, state.deal.agreement)
+    text = receipts.receipt_of(state.deal.terms, state.deal.agreement, preimage)
+    return Closed(state.invitation, state.deal, signatures), (c.Close(signatures, text),)
+
+
+def _decline(state: Offered | Considering | Consenting, why: c.Why, detail: str) -> Step:
+    return Failed(state.invitation, why, detail), (c.Decline(why, detail), *_back(state))
+
+
+def _back(state: State) -> c.Effects:
+    """A hold that came early and will not be fulfilled goes back."""
+    early = state.early if isinstance(state, Consenting) else None
+    return () if early is None else (c.GiveBack(early.ledger, early.transfer_id),)
+
+
+def _unasked(state: State, change: c.AnyChange) -> c.Effects:
+    """Money that nobody agreed on, or that comes after the end, goes back; giving back what has ended does no harm."""
+    if not isinstance(change, c.HoldSeen):
+        return ()
+    return (c.GiveBack(change.ledger, change.transfer_id),)

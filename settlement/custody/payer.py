@@ -1,0 +1,295 @@
+"""The paying bank's machine: from an order to money that has left, once, or has come back.
+
+Source: seeds/002…, steps 1-4, and what follows when another step fails.
+
+    asking → pricing → clearing → agreeing → holding → held ──→ paid → closed
+       └────────┴─────────┴──────────┴──────────┤        └→ back (the hold was returned)
+                                             failed (nothing was ever held)
+
+Money is at stake from `holding` on. From there only the ledger's word ends a payment: a hold whose making is unknown is
+asked for again under the same id, and one that is there ends by the preimage or by its time-out.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from foundation.errors import BadInput
+from foundation.quantities import UnixMs
+from settlement.custody import changes as c
+from settlement.custody import receipts
+from settlement.custody.packet import SharedSecret, condition_for, memo_for
+from settlement.custody.receipts import Signatures
+from settlement.custody.terms import (
+    PaymentId,
+    Quote,
+    Terms,
+    agreement_hash,
+    check_quote,
+    source_transfer_id,
+    terms_hash,
+)
+from settlement.quantities import Condition, fulfils
+
+
+class Order(Struct, frozen=True):
+    """What the paying bank wants.
+
+    Fields: payment_id; payer, clearer, payee (parties); target_ledger, target_amount (what the payee is to get, base
+    units); source_ledger, source_account (where it pays from); source_max (the most that it may cost, fee included:
+    the slippage limit); purpose; answer_by (Unix milliseconds: when it gives up to wait for an answer).
+    """
+
+    payment_id: bytes
+    payer: str
+    clearer: str
+    payee: str
+    target_ledger: str
+    target_amount: int
+    source_ledger: str
+    source_account: str
+    source_max: int
+    purpose: str
+    answer_by: int
+
+
+class State(Struct, frozen=True, tag_field="stage"):
+    """Root of the payer's states. Fields: order."""
+
+    order: Order
+
+
+class Asking(State, frozen=True, tag="asking"):
+    """The payee was asked for a shared secret."""
+
+
+class Pricing(State, frozen=True, tag="pricing"):
+    """The clearing bank was asked for a quote."""
+
+    secret: bytes
+    address: str
+    account: str
+
+
+class Clearing(State, frozen=True, tag="clearing"):
+    """This bank's rules are looking at it, or a person is."""
+
+    secret: bytes
+    terms: Terms
+
+
+class Agreeing(State, frozen=True, tag="agreeing"):
+    """The banks exchange their data and acceptances."""
+
+    secret: bytes
+    terms: Terms
+
+
+class Deal(Struct, frozen=True):
+    """What holds are made by. Fields: terms; agreement (agreement_hash); secret; condition; co_signature."""
+
+    terms: Terms
+    agreement: bytes
+    secret: bytes
+    condition: Condition
+    co_signature: bytes
+
+
+class Holding(State, frozen=True, tag="holding"):
+    """The ledger was asked to hold; whether it does is not known yet."""
+
+    deal: Deal
+
+
+class Held(State, frozen=True, tag="held"):
+    """The money is held. Fields: word (what another party said of its end, for people)."""
+
+    deal: Deal
+    word: str = ""
+
+
+class Paid(State, frozen=True, tag="paid"):
+    """The hold was fulfilled; receipts are being signed."""
+
+    deal: Deal
+    preimage: bytes
+    signatures: Signatures = ()
+
+
+class Closed(State, frozen=True, tag="closed"):
+    """Paid, and all three have signed the receipt."""
+
+    deal: Deal
+    preimage: bytes
+    signatures: Signatures
+
+
+class Back(State, frozen=True, tag="back"):
+    """The money was held and came back."""
+
+    deal: Deal
+    why: c.Why
+    detail: str
+
+
+class Failed(State, frozen=True, tag="failed"):
+    """Nothing was held."""
+
+    why: c.Why
+    detail: str
+
+
+PayerState: TypeAlias = Asking | Pricing | Clearing | Agreeing | Holding | Held | Paid | Closed | Back | Failed
+Step: TypeAlias = tuple[PayerState, c.Effects]
+
+
+def begin(order: Order) -> Step:
+    """A new payment (step 1)."""
+    return Asking(order), (c.AskSecret(),)
+
+
+def step(state: PayerState, change: c.AnyChange, now: UnixMs) -> Step:
+    """Advance one payment. Pure; a replayed, late or foreign change moves nothing."""
+    match state:
+        case Closed() | Back() | Failed():
+            return state, ()
+        case Holding() | Held():
+            return _with_money(state, change, now)
+        case Paid():
+            return _signing(state, change)
+        case _:
+            return _before_money(state, change, now)
+
+
+def _before_money(state: Asking | Pricing | Clearing | Agreeing, change: c.AnyChange, now: UnixMs) -> Step:
+    match state, change:
+        case _, c.Cancel():
+            return _fail(state, c.Why.CANCELLED, change.detail)
+        case _, c.Told() if change.party in (state.order.payee, state.order.clearer):
+            return _fail(state, change.why, f"{change.party}: {change.detail}")
+        case ((Asking() | Pricing()), c.Tick()) if now >= state.order.answer_by:
+            silent = state.order.payee if isinstance(state, Asking) else state.order.clearer
+            return _fail(state, c.Why.NO_ANSWER, f"{silent} did not answer in time")
+        case ((Clearing() | Agreeing()), c.Tick()) if now >= state.terms.quote.expires_at:
+            return _fail(state, c.Why.QUOTE_EXPIRED, "the quote ended before both banks had accepted")
+        case Asking(), c.SecretGiven():
+            asked = c.AskQuote(change.account)
+            return Pricing(state.order, change.secret, change.address, change.account), (asked,)
+        case Pricing(), c.QuoteRefused():
+            return _fail(state, change.why, change.detail)
+        case Pricing(), c.QuoteGiven():
+            return _quoted(state, change, now)
+        case Clearing(), c.Cleared():
+            return Agreeing(state.order, state.secret, state.terms), (c.Consent(state.terms),)
+        case Clearing(), c.Barred():
+            return _fail(state, c.Why.RULES, change.detail)
+        case Agreeing(), c.AgreementFailed():
+            return _fail(state, change.why, change.detail)
+        case Agreeing(), c.Agreed() if terms_hash(change.terms) == terms_hash(state.terms):
+            return _agreed(state, change, now)
+        case _:
+            return state, ()
+
+
+def _quoted(state: Pricing, change: c.QuoteGiven, now: UnixMs) -> Step:
+    """Step 2's answer: is it what was asked for, and does it cost no more than the order allows?"""
+    order, quote = state.order, change.quote
+    try:
+        check_quote(quote)
+    except BadInput as problem:
+        return _fail(state, c.Why.QUOTE_WRONG, str(problem))
+    wrong = _differs(order, state.account, quote)
+    if wrong:
+        return _fail(state, c.Why.QUOTE_WRONG, f"the quote's {wrong} is not what was asked for")
+    if quote.source.amount > order.source_max:
+        cost = f"it costs {quote.source.amount}, at most {order.source_max} is allowed"
+        return _fail(state, c.Why.RATE_MOVED, cost)
+    if now >= quote.expires_at:
+        return _fail(state, c.Why.QUOTE_EXPIRED, "the quote came after its end")
+    terms = Terms(order.payment_id, quote, change.signature, state.address, order.purpose)
+    return Clearing(order, state.secret, terms), (c.Validate(terms, quote),)
+
+
+def _differs(order: Order, account: str, quote: Quote) -> str:
+    asked = {
+        "payer": (quote.payer, order.payer),
+        "clearing bank": (quote.clearer, order.clearer),
+        "payee": (quote.payee, order.payee),
+        "source ledger": (quote.source.ledger, order.source_ledger),
+        "source account": (quote.source.payer, order.source_account),
+        "target ledger": (quote.target.ledger, order.target_ledger),
+        "target account": (quote.target.payee, account),
+        "target amount": (quote.target.amount, order.target_amount),
+    }
+    return next((name for name, (given, wanted) in asked.items() if given != wanted), "")
+
+
+def _agreed(state: Agreeing, change: c.Agreed, now: UnixMs) -> Step:
+    """Steps 3 and 4: the packet, the condition, and the hold."""
+    terms, quote = state.terms, state.terms.quote
+    if now >= quote.expires_at:
+        return _fail(state, c.Why.QUOTE_EXPIRED, "the quote ended before both banks had accepted")
+    payment, secret = PaymentId(terms.payment_id), SharedSecret(state.secret)
+    agreement = agreement_hash(terms, change.payer_acceptance, change.payee_acceptance)
+    condition = condition_for(secret, payment, agreement)
+    deal = Deal(terms, agreement, state.secret, condition, change.co_signature)
+    hold = c.MakeHold(
+        ledger=quote.source.ledger,
+        transfer_id=source_transfer_id(payment),
+        payer=quote.source.payer,
+        payee=quote.source.payee,
+        amount=quote.source.amount,
+        condition=condition,
+        expires_at=quote.source.expires_at,
+        memo=memo_for(terms, agreement, secret, change.co_signature),
+    )
+    return Holding(state.order, deal), (hold,)
+
+
+def _with_money(state: Holding | Held, change: c.AnyChange, now: UnixMs) -> Step:
+    """The ledger alone says what becomes of the hold; its words may come in any order."""
+    source = source_transfer_id(PaymentId(state.order.payment_id))
+    match state, change:
+        case Holding(), c.HoldRefused():
+            told = tuple(c.Tell(party, change.why, change.detail) for party in (state.order.payee, state.order.clearer))
+            return Failed(state.order, change.why, change.detail), told
+        case Holding(), c.HoldMade():
+            return Held(state.order, state.deal), (c.Post("hold"),)
+        case _, c.Fulfilled() if change.transfer_id == source and fulfils(change.preimage, state.deal.condition):
+            posts = () if isinstance(state, Held) else (c.Post("hold"),)
+            signed = c.SignReceipt(receipts.receipt_of(state.deal.terms, state.deal.agreement, change.preimage))
+            return Paid(state.order, state.deal, change.preimage), (*posts, c.Post("paid"), signed)
+        case _, c.Returned() if change.transfer_id == source:
+            posts = (c.Post("returned"),) if isinstance(state, Held) else ()
+            why = c.Why.NO_ANSWER if change.expired else c.Why.REFUSED_BY_PAYEE
+            word = state.word if isinstance(state, Held) else ""
+            detail = word or ("nobody fulfilled it in time" if change.expired else "the clearing bank gave it back")
+            return Back(state.order, state.deal, why, detail), posts
+        case Held(), c.Told() if change.party in (state.order.payee, state.order.clearer):
+            return msgspec.structs.replace(state, word=f"{change.party}: {change.why}: {change.detail}"), ()
+        case Held(), c.Tick() if now >= state.deal.terms.quote.source.expires_at:
+            return state, (c.GiveBack(state.deal.terms.quote.source.ledger, source),)
+        case _:
+            return state, ()
+
+
+def _signing(state: Paid, change: c.AnyChange) -> Step:
+    if not isinstance(change, c.Signed):
+        return state, ()
+    quote = state.deal.terms.quote
+    signatures = receipts.with_signature(state.signatures, change, quote)
+    if not receipts.complete(signatures, quote):
+        return msgspec.structs.replace(state, signatures=signatures), ()
+    text = receipts.receipt_of(state.deal.terms, state.deal.agreement, state.preimage)
+    return Closed(state.order, state.deal, state.preimage, signatures), (c.Close(signatures, text),)
+
+
+def _fail(state: Asking | Pricing | Clearing | Agreeing, why: c.Why, detail: str) -> Step:
+    """End before any money moved; who may be waiting is told."""
+    parties = [state.order.payee]
+    if isinstance(state, Clearing | Agreeing):
+        parties.append(state.order.clearer)
+    return Failed(state.order, why, detail), tuple(c.Tell(party, why, detail) for party in parties)
