@@ -147,9 +147,10 @@ class Told(Change, frozen=True, tag="told"):
 
 
 class Signed(Change, frozen=True, tag="signed"):
-    """A party's signature on the receipt; verified. Fields: party; signature."""
+    """A party's signature on a receipt; verified. Fields: party; receipt_hash (32 bytes, what it signed); signature."""
 
     party: str
+    receipt_hash: bytes
     signature: bytes
 
 
@@ -221,8 +222,9 @@ class MakeHold(Effect, frozen=True, tag="make_hold"):
 class Fulfil(Effect, frozen=True, tag="fulfil"):
     """To a ledger: pay what is held, by its preimage.
 
-    Fields: ledger; transfer_id; preimage; not_after (Unix milliseconds: it is not begun later, because it might fail and
-    yet show the preimage; None for a preimage that is known already, with which the claim is tried until it ends).
+    Fields: ledger; transfer_id; preimage; not_after (Unix milliseconds: it is not begun later, because it might fail
+    and yet show the preimage; None for a preimage that is known already, with which the claim is tried until it
+    ends).
     """
 
     ledger: str

@@ -15,7 +15,7 @@ same preimage, for which the margin leaves the time.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -74,12 +74,14 @@ class Forwarding(State, frozen=True, tag="forwarding"):
     """The target's ledger was asked to hold; whether it does is not known yet."""
 
     taken: Taken
+    signatures: Signatures = ()
 
 
 class Waiting(State, frozen=True, tag="waiting"):
     """Both are held."""
 
     taken: Taken
+    signatures: Signatures = ()
 
 
 class Claiming(State, frozen=True, tag="claiming"):
@@ -87,6 +89,7 @@ class Claiming(State, frozen=True, tag="claiming"):
 
     taken: Taken
     preimage: bytes
+    signatures: Signatures
 
 
 class Earned(State, frozen=True, tag="earned"):
@@ -94,7 +97,7 @@ class Earned(State, frozen=True, tag="earned"):
 
     taken: Taken
     preimage: bytes
-    signatures: Signatures = ()
+    signatures: Signatures
 
 
 class Closed(State, frozen=True, tag="closed"):
@@ -133,6 +136,7 @@ class Lost(State, frozen=True, tag="lost"):
 ClearerState: TypeAlias = (
     Quoted | Clearing | Forwarding | Waiting | Claiming | Earned | Closed | Returning | Failed | Lapsed | Lost
 )
+SignedState = TypeVar("SignedState", bound=Forwarding | Waiting | Claiming | Earned)
 Step: TypeAlias = tuple[ClearerState, c.Effects]
 
 
@@ -220,7 +224,11 @@ def _taken(state: Clearing | Forwarding | Waiting, change: c.AnyChange, now: Uni
             # Steps 11-13. The ledger's words may come in any order: a fulfilled hold was made.
             posts = () if isinstance(state, Waiting) else (c.Post("hold"),)
             claim = c.Fulfil(quote.source.ledger, source, change.preimage)
-            return Claiming(state.offer, state.taken, change.preimage), (*posts, c.Post("paid"), claim)
+            signatures = () if isinstance(state, Clearing) else state.signatures
+            claiming = Claiming(state.offer, state.taken, change.preimage, signatures)
+            return claiming, (*posts, c.Post("paid"), claim)
+        case ((Forwarding() | Waiting()), c.Signed()):
+            return _signed(state, change), ()
         case Clearing(), c.Cleared():
             if now + place_ms > quote.target.expires_at:
                 return _return(state, c.Why.TOO_LATE, "the decision left too little time")
@@ -236,7 +244,7 @@ def _taken(state: Clearing | Forwarding | Waiting, change: c.AnyChange, now: Uni
         case Forwarding(), c.HoldRefused():
             return _return(state, change.why, change.detail)
         case Forwarding(), c.HoldMade():
-            return Waiting(state.offer, state.taken), (c.Post("hold"),)
+            return Waiting(state.offer, state.taken, state.signatures), (c.Post("hold"),)
         case ((Forwarding() | Waiting()), c.Returned()) if change.transfer_id == target:
             posts = (c.Post("returned"),) if isinstance(state, Waiting) else ()
             why = c.Why.NO_ANSWER if change.expired else c.Why.REFUSED_BY_PAYEE
@@ -271,18 +279,26 @@ def _paid(state: Claiming | Earned, change: c.AnyChange) -> Step:
     match state, change:
         case Claiming(), c.Fulfilled() if change.transfer_id == source:
             text = receipt_hash(offer.payment_id, offer.quote, taken.terms, taken.agreement, state.preimage)
-            return Earned(offer, taken, state.preimage), (c.Post("earned"), c.SignReceipt(text))
+            earned = Earned(offer, taken, state.preimage, state.signatures)
+            return earned, (c.Post("earned"), c.SignReceipt(text))
         case Claiming(), c.Returned() if change.transfer_id == source:
             alarm = c.Alarm("the source's hold was returned although the target's was fulfilled")
             return Lost(offer, taken, state.preimage), (alarm,)
+        case Claiming(), c.Signed():
+            return _signed(state, change), ()
         case Earned(), c.Signed():
-            signatures = receipts.with_signature(state.signatures, change, offer.quote)
-            if not receipts.complete(signatures, offer.quote):
-                return msgspec.structs.replace(state, signatures=signatures), ()
+            signed = _signed(state, change)
             text = receipt_hash(offer.payment_id, offer.quote, taken.terms, taken.agreement, state.preimage)
-            return Closed(offer, taken, state.preimage, signatures), (c.Close(signatures, text),)
+            close = receipts.closing(signed.signatures, offer.quote, text)
+            return (Closed(offer, taken, state.preimage, signed.signatures), close) if close else (signed, ())
         case _:
             return state, ()
+
+
+def _signed(state: SignedState, change: c.Signed) -> SignedState:
+    """The state with one more signature on the receipt."""
+    signatures = receipts.with_signature(state.signatures, change, state.offer.quote)
+    return msgspec.structs.replace(state, signatures=signatures)
 
 
 def _returning(state: Returning, change: c.AnyChange) -> Step:

@@ -88,13 +88,14 @@ class Fulfilling(State, frozen=True, tag="fulfilling"):
     """The preimage is on its way to the ledger."""
 
     deal: Deal
+    signatures: Signatures = ()
 
 
 class Received(State, frozen=True, tag="received"):
     """The money is this bank's; receipts are being signed."""
 
     deal: Deal
-    signatures: Signatures = ()
+    signatures: Signatures
 
 
 class Closed(State, frozen=True, tag="closed"):
@@ -226,7 +227,11 @@ def _with_agreement(state: Expecting | Fulfilling | Refusing, change: c.AnyChang
             return state, _unasked(state, change)
         case Fulfilling(), c.Fulfilled() if change.transfer_id == target and fulfils(change.preimage, deal.condition):
             text = receipts.receipt_of(deal.terms, deal.agreement, change.preimage)
-            return Received(state.invitation, deal), (c.Post("received"), c.SignReceipt(text))
+            received = Received(state.invitation, deal, state.signatures)
+            return received, (c.Post("received"), c.SignReceipt(text))
+        case Fulfilling(), c.Signed():
+            signatures = receipts.with_signature(state.signatures, change, deal.terms.quote)
+            return msgspec.structs.replace(state, signatures=signatures), ()
         case Fulfilling(), c.Returned() if change.transfer_id == target:
             return Lost(state.invitation, deal), (c.Alarm("the hold was returned although it was fulfilled in time"),)
         case Fulfilling(), c.NotSent() if change.transfer_id == target:
@@ -315,12 +320,13 @@ def _signing(state: Received, change: c.AnyChange) -> Step:
     if not isinstance(change, c.Signed):
         return state, ()
     signatures = receipts.with_signature(state.signatures, change, quote)
-    if not receipts.complete(signatures, quote):
-        return msgspec.structs.replace(state, signatures=signatures), ()
     secret, payment = SharedSecret(state.invitation.secret), PaymentId(state.invitation.payment_id)
     preimage = preimage_of(secret, payment, state.deal.agreement)
     text = receipts.receipt_of(state.deal.terms, state.deal.agreement, preimage)
-    return Closed(state.invitation, state.deal, signatures), (c.Close(signatures, text),)
+    close = receipts.closing(signatures, quote, text)
+    if not close:
+        return msgspec.structs.replace(state, signatures=signatures), ()
+    return Closed(state.invitation, state.deal, signatures), close
 
 
 def _decline(state: Offered | Considering | Consenting, why: c.Why, detail: str) -> Step:

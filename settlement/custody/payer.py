@@ -102,12 +102,14 @@ class Holding(State, frozen=True, tag="holding"):
     """The ledger was asked to hold; whether it does is not known yet."""
 
     deal: Deal
+    signatures: Signatures = ()
 
 
 class Held(State, frozen=True, tag="held"):
     """The money is held. Fields: word (what another party said of its end, for people)."""
 
     deal: Deal
+    signatures: Signatures = ()
     word: str = ""
 
 
@@ -116,7 +118,7 @@ class Paid(State, frozen=True, tag="paid"):
 
     deal: Deal
     preimage: bytes
-    signatures: Signatures = ()
+    signatures: Signatures
 
 
 class Closed(State, frozen=True, tag="closed"):
@@ -257,11 +259,15 @@ def _with_money(state: Holding | Held, change: c.AnyChange, now: UnixMs) -> Step
             told = tuple(c.Tell(party, change.why, change.detail) for party in (state.order.payee, state.order.clearer))
             return Failed(state.order, change.why, change.detail), told
         case Holding(), c.HoldMade():
-            return Held(state.order, state.deal), (c.Post("hold"),)
+            return Held(state.order, state.deal, state.signatures), (c.Post("hold"),)
         case _, c.Fulfilled() if change.transfer_id == source and fulfils(change.preimage, state.deal.condition):
             posts = () if isinstance(state, Held) else (c.Post("hold"),)
             signed = c.SignReceipt(receipts.receipt_of(state.deal.terms, state.deal.agreement, change.preimage))
-            return Paid(state.order, state.deal, change.preimage), (*posts, c.Post("paid"), signed)
+            paid = Paid(state.order, state.deal, change.preimage, state.signatures)
+            return paid, (*posts, c.Post("paid"), signed)
+        case _, c.Signed():
+            signatures = receipts.with_signature(state.signatures, change, state.deal.terms.quote)
+            return msgspec.structs.replace(state, signatures=signatures), ()
         case _, c.Returned() if change.transfer_id == source:
             posts = (c.Post("returned"),) if isinstance(state, Held) else ()
             why = c.Why.NO_ANSWER if change.expired else c.Why.REFUSED_BY_PAYEE
@@ -281,10 +287,11 @@ def _signing(state: Paid, change: c.AnyChange) -> Step:
         return state, ()
     quote = state.deal.terms.quote
     signatures = receipts.with_signature(state.signatures, change, quote)
-    if not receipts.complete(signatures, quote):
-        return msgspec.structs.replace(state, signatures=signatures), ()
     text = receipts.receipt_of(state.deal.terms, state.deal.agreement, state.preimage)
-    return Closed(state.order, state.deal, state.preimage, signatures), (c.Close(signatures, text),)
+    close = receipts.closing(signatures, quote, text)
+    if not close:
+        return msgspec.structs.replace(state, signatures=signatures), ()
+    return Closed(state.order, state.deal, state.preimage, signatures), close
 
 
 def _fail(state: Asking | Pricing | Clearing | Agreeing, why: c.Why, detail: str) -> Step:
