@@ -18,7 +18,7 @@ LIMITED = rules('[[limit]]\nid = "day"\nasset = "EUR"\namount_max = "5.00"\n')
 
 
 async def test_last_of_a_limit_is_taken_once(postgres_url: str) -> None:
-    """Of twelve payments of 1.00 that two gateways decide at once, five pass a limit of 5.00, and the chain is whole."""
+    """Of twelve payments of 1.00 that two gateways decide at once, five pass a limit of 5.00, and the chain holds."""
     databases = [await Database.open(postgres_url, tables.SCHEMA) for _ in range(2)]
     validator = Validator(lambda: LIMITED, bytes(32))
 

@@ -125,7 +125,7 @@ NAMES = st.lists(LETTERS, min_size=2, max_size=4)
 def test_listed_name_is_found_in_any_order_case_and_accent(
     name: list[str], others: list[list[str]], seed: int, style: int
 ) -> None:
-    """A listed name with its words shuffled, its case changed, and signs, accents or invisible letters put in is found."""
+    """A listed name is found with its words shuffled, in capitals, and with signs, accents or invisible letters."""
     assume(sum(map(len, name)) >= 5)
     index = NameIndex([("it", " ".join(name)), *(("other", " ".join(other)) for other in others)])
     shuffled = random.Random(seed).sample(name, len(name))  # noqa: S311

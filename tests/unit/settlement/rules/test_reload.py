@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_changed_file_comes_into_force_and_a_broken_one_does_not(path: Path) -> None:
-    """A good change replaces the rules; a broken one keeps them, and raises the alarm once with file, line and field."""
+    """A good change replaces the rules; a broken one keeps them, and raises one alarm with file, line and field."""
     alarms: list[BadRules] = []
     file = RulesFile(path, alarms.append)
     first = file.current()

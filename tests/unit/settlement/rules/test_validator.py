@@ -14,6 +14,7 @@ from foundation.database import Database
 from foundation.quantities import UnixMs
 from settlement.rules import tables
 from settlement.rules.approvals import LoggedIn, Signed, approval_digest
+from settlement.rules.decision import Decision
 from settlement.rules.dryrun import replay
 from settlement.rules.errors import (
     ChainBroken,
@@ -22,7 +23,7 @@ from settlement.rules.errors import (
     ReservationOver,
     UnknownReservation,
 )
-from settlement.rules.facts import Approval, Facts, Rate
+from settlement.rules.facts import Approval, Facts, Rate, Rates
 from settlement.rules.model import Rules, Verdict
 from settlement.rules.store import UseState
 from settlement.rules.validator import Validator
@@ -66,7 +67,7 @@ class Office:
         self.rules: Rules = rules(BODY)
         self.validator = Validator(lambda: self.rules, KEY)
 
-    async def decide(self, payment: Facts, now: int = MONDAY, rates: dict | None = None):  # type: ignore[no-untyped-def, type-arg]
+    async def decide(self, payment: Facts, now: int = MONDAY, rates: Rates | None = None) -> Decision:
         """Decide and commit."""
         async with self.database.unit() as unit:
             decision = await self.validator.decide(unit.connection, payment, UnixMs(now), rates or {})
@@ -224,7 +225,7 @@ async def test_changed_history_is_found(office: Office) -> None:
 
 
 async def test_stored_facts_are_sealed_and_erased_in_time(office: Office) -> None:
-    """The database shows no name; the holder of the key reads the facts until they are erased, the decision after it."""
+    """The database shows no name; the holder of the key reads the facts until they are erased; decisions stay."""
     payment = facts(1, "1.00", subjects=(beneficiary("Ann Example", accounts=("DE1",)),))
     await office.decide(payment)
     async with office.database.unit() as unit:
