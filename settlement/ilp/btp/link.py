@@ -37,7 +37,7 @@ from settlement.ilp.btp.codec import (
 from settlement.ilp.btp.in_flight import InFlight
 from settlement.ilp.btp.limits import BtpLimits
 from settlement.ilp.btp.socket import REPLACED, BtpSocket
-from settlement.ilp.errors import BadPacket, InternalError, PeerUnreachable
+from settlement.ilp.errors import BadPacket, ConnectorBusy, InternalError, PeerUnreachable
 from settlement.ilp.link import LinkDown, PacketHandler, Reply
 from settlement.ilp.packets import FULFILL, REJECT, encode_reject, rejection
 from settlement.quantities import Clock, Units
@@ -183,7 +183,7 @@ class BtpLink:
         if older is not None:
             older.close(REPLACED, "a newer connection took over")
         for request_id, packet in self._kept.drain():
-            socket.write_ilp(_RESPONSE_KIND, request_id.to_bytes(4, "big"), packet)
+            self._write_ilp(request_id, packet)
         self._up.set()
         if older is None and self.on_change is not None:
             self.on_change(True)
@@ -213,13 +213,21 @@ class BtpLink:
         if not self._claim(ticket):
             return
         if self._socket is not None:
-            self._socket.write_ilp(_RESPONSE_KIND, ticket.request_id.to_bytes(4, "big"), packet)
+            self._write_ilp(ticket.request_id, packet)
         elif not self._kept.full:
             self._kept.add(ticket.request_id, packet)
 
     def reply_other(self, ticket: _ReplyTo, answer: Answer) -> None:
         """Answer a request with any other BTP packet. Dropped as in `reply_ilp`, and where the peer is away."""
-        if self._claim(ticket) and self._socket is not None:
+        if self._claim(ticket):
+            self._write(answer)
+
+    def _write_ilp(self, request_id: int, packet: bytes) -> None:
+        if self._socket is not None:
+            self._socket.write_ilp(_RESPONSE_KIND, request_id.to_bytes(4, "big"), packet)
+
+    def _write(self, answer: Answer) -> None:
+        if self._socket is not None:
             self._socket.write(encode(answer))
 
     def _ready(self) -> BtpSocket:
@@ -267,12 +275,20 @@ class BtpLink:
 
     def _receive_ilp(self, request_id: int, packet: bytes) -> None:
         ticket = self._ticket(request_id)
-        if ticket is not None:
-            self.statistics.received += 1
-            self._handler(self.account, packet, ticket)
+        if ticket is None:
+            return
+        self.statistics.received += 1
+        if self._asking.full:
+            # A Reject and no BTP Error: the sender of the packet, not our peer, is to learn why.
+            self.statistics.refused += 1
+            busy = ConnectorBusy("too many packets wait for an answer")
+            self._write_ilp(request_id, encode_reject(rejection(busy, self.ilp_address)))
+            return
+        self._asking.add(request_id, ticket)
+        self._handler(self.account, packet, ticket)
 
     def _ticket(self, request_id: int) -> _ReplyTo | None:
-        """The right to answer a request once; None where the request is not to be handled."""
+        """The right to answer a request once; None where one under this id waits for its answer already."""
         connection = self.statistics.connections
         earlier = self._asking.get(request_id)
         if earlier is not None:
@@ -281,14 +297,7 @@ class BtpLink:
                 return None
             # The peer began anew: an answer to what it asked before would be taken for one to this.
             self._asking.pop(request_id)
-        ticket = _ReplyTo(self, request_id, connection)
-        if self._asking.full:
-            self.statistics.refused += 1
-            if self._socket is not None:
-                self._socket.write(encode(failure(request_id, UNREACHABLE, "too many requests", self._clock())))
-            return None
-        self._asking.add(request_id, ticket)
-        return ticket
+        return _ReplyTo(self, request_id, connection)
 
     def _receive_other(self, raw: bytes) -> None:
         try:
@@ -310,9 +319,12 @@ class BtpLink:
         if ticket is None:
             return
         if self._on_request is None:
-            reason = "no such sub-protocol here"
-            ticket.answer(failure(packet.request_id, NOT_ACCEPTED, reason, self._clock()))
+            self._write(failure(packet.request_id, NOT_ACCEPTED, "no such sub-protocol here", self._clock()))
+        elif self._asking.full:
+            self.statistics.refused += 1
+            self._write(failure(packet.request_id, UNREACHABLE, "too many requests", self._clock()))
         else:
+            self._asking.add(packet.request_id, ticket)
             self._on_request(self.account, packet, ticket.answer)
 
     def _receive_answer(self, answer: Answer) -> None:
