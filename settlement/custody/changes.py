@@ -43,6 +43,12 @@ class SecretGiven(Change, frozen=True, tag="secret_given"):
     account: str
 
 
+class SecretAsked(Change, frozen=True, tag="secret_asked"):
+    """To the payee: the payer asks once more, with another key to seal the answer to (32 bytes)."""
+
+    reply_key: bytes
+
+
 class QuoteGiven(Change, frozen=True, tag="quote_given"):
     """Step 2: the clearing bank's offer; its signature was verified against its registered key."""
 
@@ -105,8 +111,11 @@ class HoldRefused(Change, frozen=True, tag="hold_refused"):
 
 
 class HoldSeen(Change, frozen=True, tag="hold_seen"):
-    """A final hold for this party. Fields: ledger; transfer_id; payer, payee (accounts); amount; condition; expires_at;
-    memo."""
+    """A final hold for this party.
+
+    Fields: ledger; transfer_id; payer, payee (accounts); amount; condition; expires_at; memo; instructed (for the
+    clearing bank: both banks' signatures on the instruction were verified).
+    """
 
     ledger: str
     transfer_id: bytes
@@ -116,6 +125,7 @@ class HoldSeen(Change, frozen=True, tag="hold_seen"):
     condition: bytes
     expires_at: int
     memo: bytes
+    instructed: bool = True
 
 
 class Fulfilled(Change, frozen=True, tag="fulfilled"):
@@ -173,8 +183,9 @@ class AskSecret(Effect, frozen=True, tag="ask_secret"):
 
 
 class GiveSecret(Effect, frozen=True, tag="give_secret"):
-    """To the payer, sealed: the shared secret, the address and the account."""
+    """To the payer, sealed to its `reply_key`: the shared secret, the address and the account."""
 
+    reply_key: bytes
     secret: bytes
     address: str
     account: str
@@ -276,6 +287,7 @@ class Alarm(Effect, frozen=True, tag="alarm"):
 
 AnyChange: TypeAlias = (
     SecretGiven
+    | SecretAsked
     | QuoteGiven
     | QuoteRefused
     | Cleared

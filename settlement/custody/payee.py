@@ -132,9 +132,9 @@ PayeeState: TypeAlias = (
 Step: TypeAlias = tuple[PayeeState, c.Effects]
 
 
-def begin(invitation: Invitation) -> Step:
-    """Step 1, asked by the payer."""
-    return Offered(invitation), (c.GiveSecret(invitation.secret, invitation.address, invitation.account),)
+def begin(invitation: Invitation, reply_key: bytes) -> Step:
+    """Step 1, asked by the payer, who can open what is sealed to `reply_key` (X25519, 32 bytes)."""
+    return Offered(invitation), (_secret(invitation, reply_key),)
 
 
 def step(state: PayeeState, change: c.AnyChange, now: UnixMs, reveal_ms: int) -> Step:
@@ -171,6 +171,8 @@ def _before_agreement(
             return Failed(state.invitation, c.Why.NO_ANSWER, "no terms came in time"), ()
         case ((Considering() | Consenting()), c.Tick()) if now >= state.terms.quote.target.expires_at:
             return Failed(state.invitation, c.Why.NO_ANSWER, "the payer did not accept in time"), _back(state)
+        case Offered(), c.SecretAsked():
+            return state, (_secret(state.invitation, change.reply_key),)
         case Offered(), c.Proposed():
             return _proposed(state, change.terms, now)
         case Considering(), c.Cleared():
@@ -185,6 +187,10 @@ def _before_agreement(
             return state, _unasked(state, change)
         case _:
             return state, ()
+
+
+def _secret(given: Invitation, reply_key: bytes) -> c.GiveSecret:
+    return c.GiveSecret(reply_key, given.secret, given.address, given.account)
 
 
 def _proposed(state: Offered, terms: Terms, now: UnixMs) -> Step:

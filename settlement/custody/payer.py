@@ -24,6 +24,7 @@ from settlement.custody import receipts
 from settlement.custody.packet import SharedSecret, condition_for, memo_for
 from settlement.custody.receipts import Signatures
 from settlement.custody.terms import (
+    Particulars,
     PaymentId,
     Quote,
     Terms,
@@ -40,7 +41,7 @@ class Order(Struct, frozen=True):
 
     Fields: payment_id; payer, clearer, payee (parties); target_ledger, target_amount (what the payee is to get, base
     units); source_ledger, source_account (where it pays from); source_max (the most that it may cost, fee included:
-    the slippage limit); purpose; answer_by (Unix milliseconds: when it gives up to wait for an answer).
+    the slippage limit); particulars; answer_by (Unix milliseconds: when it gives up to wait for an answer).
     """
 
     payment_id: bytes
@@ -52,7 +53,7 @@ class Order(Struct, frozen=True):
     source_ledger: str
     source_account: str
     source_max: int
-    purpose: str
+    particulars: Particulars
     answer_by: int
 
 
@@ -211,7 +212,7 @@ def _quoted(state: Pricing, change: c.QuoteGiven, now: UnixMs) -> Step:
         return _fail(state, c.Why.RATE_MOVED, cost)
     if now >= quote.expires_at:
         return _fail(state, c.Why.QUOTE_EXPIRED, "the quote came after its end")
-    terms = Terms(order.payment_id, quote, change.signature, state.address, order.purpose)
+    terms = Terms(order.payment_id, quote, change.signature, state.address, order.particulars)
     return Clearing(order, state.secret, terms), (c.Validate(terms, quote),)
 
 

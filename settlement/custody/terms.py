@@ -25,8 +25,6 @@ Amount = Annotated[int, Meta(ge=1)]  # above 2^63 the decoder's bound is ours to
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Time = Annotated[int, Meta(ge=0, lt=2**53)]
 
-PURPOSE_CHARACTERS_MAX = 140
-
 
 class Leg(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One of the two holds.
@@ -64,18 +62,32 @@ class Quote(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     expires_at: Time
 
 
+class Particulars(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What both banks' policies and rules look at beside the amounts.
+
+    Fields: purpose (ISO 20022 external purpose code, such as GDDS); origin, destination (countries of the two banks'
+    customers, ISO 3166-1 alpha-2); originator, beneficiary (`natural` or `legal`).
+    """
+
+    purpose: Annotated[str, Meta(pattern="^[A-Z0-9]{1,4}\\Z")]
+    origin: Annotated[str, Meta(pattern="^[A-Z]{2}\\Z")]
+    destination: Annotated[str, Meta(pattern="^[A-Z]{2}\\Z")]
+    originator: Annotated[str, Meta(pattern="^(natural|legal)\\Z")]
+    beneficiary: Annotated[str, Meta(pattern="^(natural|legal)\\Z")]
+
+
 class Terms(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What payer and payee agree on before money moves.
 
     Fields: payment_id; quote; quote_signature (the clearing bank's, for the payee too); address (the payee's
-    Interledger address for this payment); purpose (code and text, at most 140 characters).
+    Interledger address for this payment); particulars.
     """
 
     payment_id: Bytes32
     quote: Quote
     quote_signature: Annotated[bytes, Meta(max_length=128)]
     address: Annotated[str, Meta(min_length=1, max_length=1023)]
-    purpose: Annotated[str, Meta(max_length=PURPOSE_CHARACTERS_MAX)]
+    particulars: Particulars
 
     @property
     def clearer(self) -> PartyId:

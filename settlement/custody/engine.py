@@ -1,0 +1,231 @@
+"""One party's payments: changes in, states and outbox committed together, effects out.
+
+Changes that wait are taken together: one transaction loads their payments, steps them, stores states, effects, history
+and cursors, and removes the effects that were carried out. So a hundred payments cost a few statements, and a crash at
+any point leaves the last commit, from which everything goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundation.database import Database, DatabaseUnavailable
+from foundation.quantities import UnixMs
+from settlement.custody import changes as c
+from settlement.custody.states import State, Times, is_open, stage_of, step, wakes_at
+from settlement.custody.store import Due, PaymentStore, Stored
+from settlement.custody.terms import PaymentId
+from settlement.quantities import Clock
+
+_BATCH = 256
+_RETRY_SECONDS = 0.5
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What came in together and is committed together.
+
+    Fields: changes (payment and change); begins (payments that begin here, with the first step's outcome); done
+    (numbers of effects that were carried out); cursors (ledger, cursor).
+    """
+
+    changes: tuple[tuple[PaymentId, c.AnyChange], ...] = ()
+    begins: tuple[tuple[PaymentId, tuple[State, c.Effects]], ...] = ()
+    done: tuple[int, ...] = ()
+    cursors: tuple[tuple[str, str], ...] = ()
+
+
+class Office(Protocol):
+    """What the engine's party does with payments beside stepping them."""
+
+    def admit(
+        self, changes: Sequence[tuple[PaymentId, c.AnyChange]], states: dict[PaymentId, State]
+    ) -> list[tuple[PaymentId, c.AnyChange]]:
+        """The changes whose signatures hold, all verified at once; of a hold whose do not, it is said."""
+
+    async def within(
+        self, connection: AsyncConnection, payment: PaymentId, effect: c.AnyEffect, state: State, now: UnixMs
+    ) -> Sequence[c.AnyChange] | None:
+        """Carry out what belongs into the transaction (rules, books, alarms). None: the effect is for the outbox."""
+
+    def destination(self, effect: c.AnyEffect, state: State) -> str:
+        """Who carries out an effect of the outbox: `ledger:<id>` or `party:<id>`."""
+
+    def deliver(self, due: Sequence[Due]) -> None:
+        """Effects to be carried out, after the commit; does not wait."""
+
+
+@dataclass
+class _Waiting:
+    news: News
+    committed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Engine:
+    """Runs one party's payments. Start `run` as a task; hand news in by `submit`."""
+
+    def __init__(self, database: Database, office: Office, times: Times, clock: Clock) -> None:
+        self._database = database
+        self._office = office
+        self._times = times
+        self._clock = clock
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=10_000)
+        self._alarm_clock: list[tuple[int, bytes]] = []
+        self._wake = asyncio.Event()
+
+    async def submit(self, news: News) -> None:
+        """Hand in what happened; returns when it is committed.
+
+        Raises:
+            asyncio.CancelledError: the engine ended; whether it was committed is not known.
+        """
+        waiting = _Waiting(news)
+        await self._queue.put(waiting)
+        self._wake.set()
+        await waiting.committed
+
+    async def recover(self) -> None:
+        """After a start: deliver what the outbox holds, and set the clock for the open payments."""
+        async with self._database.view() as view:
+            store = PaymentStore(view.connection)
+            due = await store.due()
+            stored = await store.load(await store.open_payments())
+        for payment, found in stored.items():
+            self._set_clock(payment, found.state)
+        self._office.deliver(due)
+
+    async def run(self) -> None:
+        """Take what waits, commit it, deliver; until cancelled."""
+        while True:
+            waiting = await self._next()
+            try:
+                await self._commit_surely(waiting)
+            except Exception:
+                # One piece of news that breaks the machine must not hold up the others: each by itself, then.
+                _log.exception("a batch failed", size=len(waiting))
+                for one in waiting:
+                    await self._commit_alone(one)
+
+    async def _commit_surely(self, waiting: Sequence[_Waiting]) -> None:
+        """Commit, however long the database is away. A commit in doubt is repeated: replayed changes move nothing."""
+        while True:
+            try:
+                await self._commit(waiting)
+                break
+            except DatabaseUnavailable as problem:
+                _log.warning("database unavailable", problem=problem.problem)
+                await asyncio.sleep(_RETRY_SECONDS)
+        for one in waiting:
+            if not one.committed.done():
+                one.committed.set_result(None)
+
+    async def _commit_alone(self, one: _Waiting) -> None:
+        try:
+            await self._commit_surely([one])
+        except Exception as problem:
+            _log.exception("news refused")
+            if not one.committed.done():
+                one.committed.set_exception(problem)
+
+    async def _next(self) -> list[_Waiting]:
+        """What waits, at most a batch of it; or, when time is up for payments, a tick for them."""
+        while True:
+            if not self._queue.empty():
+                taken: list[_Waiting] = []
+                while not self._queue.empty() and len(taken) < _BATCH:
+                    taken.append(self._queue.get_nowait())
+                return taken
+            due = self._ring()
+            if due:
+                return [_Waiting(News(tuple((payment, c.Tick()) for payment in due)))]
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self._until_next()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _ring(self) -> list[PaymentId]:
+        now = self._clock()
+        due: set[bytes] = set()
+        while self._alarm_clock and self._alarm_clock[0][0] <= now and len(due) < _BATCH:
+            due.add(heapq.heappop(self._alarm_clock)[1])
+        return [PaymentId(payment) for payment in sorted(due)]
+
+    def _until_next(self) -> float | None:
+        return None if not self._alarm_clock else max(0.0, (self._alarm_clock[0][0] - self._clock()) / 1000)
+
+    def _set_clock(self, payment: PaymentId, state: State) -> None:
+        moment = wakes_at(state, self._times)
+        if moment is not None:
+            heapq.heappush(self._alarm_clock, (moment, payment))
+
+    async def _commit(self, waiting: Sequence[_Waiting]) -> None:
+        now = self._clock()
+        async with self._database.unit() as unit:
+            store = PaymentStore(unit.connection)
+            work = _Work(self._office, self._times, unit.connection, now)
+            await work.take(store, [one.news for one in waiting])
+            await store.save(work.changed, work.before, now)
+            due = await store.add_due(work.effects, now)
+            await store.done(number for one in waiting for number in one.news.done)
+            for ledger, cursor in {ledger: cursor for one in waiting for ledger, cursor in one.news.cursors}.items():
+                await store.set_cursor(ledger, cursor)
+            await unit.commit()
+        for payment, state in work.changed.items():
+            self._set_clock(payment, state)
+        self._office.deliver(due)
+
+
+class _Work:
+    """One transaction's payments."""
+
+    def __init__(self, office: Office, times: Times, connection: AsyncConnection, now: UnixMs) -> None:
+        self.before: dict[PaymentId, Stored] = {}
+        self.changed: dict[PaymentId, State] = {}
+        self.effects: list[tuple[PaymentId, str, c.AnyEffect]] = []
+        self._office = office
+        self._times = times
+        self._connection = connection
+        self._now = now
+
+    async def take(self, store: PaymentStore, news: Sequence[News]) -> None:
+        begins = [begun for one in news for begun in one.begins]
+        changes = [change for one in news for change in one.changes]
+        self.before = await store.load({number for number, _ in (*begins, *changes)})
+        states = {number: found.state for number, found in self.before.items()}
+        for payment, (state, effects) in begins:
+            if payment not in states:  # begun before: a repeat changes nothing
+                states[payment] = state
+                self.changed[payment] = state
+                await self._apply(states, payment, effects)
+        for payment, change in self._office.admit(changes, states):
+            await self._step(states, payment, change)
+
+    async def _step(self, states: dict[PaymentId, State], payment: PaymentId, change: c.AnyChange) -> None:
+        state = states.get(payment)
+        if state is None:
+            return  # a payment that this party does not have
+        after, effects = step(state, change, self._now, self._times)
+        if after is not state:
+            states[payment] = self.changed[payment] = after
+            _log.debug("payment", payment=payment.hex(), stage=stage_of(after), open=is_open(after))
+        await self._apply(states, payment, effects)
+
+    async def _apply(self, states: dict[PaymentId, State], payment: PaymentId, effects: Iterable[c.AnyEffect]) -> None:
+        for effect in effects:
+            state = states[payment]
+            answers = await self._office.within(self._connection, payment, effect, state, self._now)
+            if answers is None:
+                self.effects.append((payment, self._office.destination(effect, state), effect))
+                continue
+            for change in answers:
+                await self._step(states, payment, change)

@@ -1,0 +1,154 @@
+"""A party's payments in its database, read and written in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select
+
+from foundation.database import Repository, chunks
+from foundation.quantities import UnixMs
+from settlement.custody.changes import AnyEffect
+from settlement.custody.states import (
+    Role,
+    State,
+    decode_effect,
+    decode_state,
+    encode_effect,
+    encode_state,
+    is_open,
+    note_of,
+    role_of,
+    stage_of,
+)
+from settlement.custody.tables import cursors, history, outbox, payments
+from settlement.custody.terms import PaymentId
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A payment as the database has it. Fields: state; version (how often it has changed); created_at; updated_at."""
+
+    state: State
+    version: int
+    created_at: UnixMs
+    updated_at: UnixMs
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An effect that is still to be carried out. Fields: number (unique, ascending); payment; destination; effect."""
+
+    number: int
+    payment: PaymentId
+    destination: str
+    effect: AnyEffect
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A line of a payment's history."""
+
+    at: UnixMs
+    stage: str
+    note: str
+
+
+class PaymentStore(Repository):
+    """Payments, their outbox, their history and the ledgers' cursors, on the connection of a unit or a view."""
+
+    async def load(self, wanted: Iterable[PaymentId]) -> dict[PaymentId, Stored]:
+        """The payments of these ids that are there."""
+        found: dict[PaymentId, Stored] = {}
+        columns = (payments.c.payment_id, payments.c.role, payments.c.state, payments.c.version)
+        times = (payments.c.created_at, payments.c.updated_at)
+        for chunk in chunks(wanted):
+            query = select(*columns, *times).where(payments.c.payment_id.in_(chunk))
+            for number, role, state, version, created, updated in await self._connection.execute(query):
+                found[PaymentId(number)] = Stored(decode_state(Role(role), state), version, created, updated)
+        return found
+
+    async def save(self, changed: Mapping[PaymentId, State], before: Mapping[PaymentId, Stored], now: UnixMs) -> None:
+        """Store the new states, and a line of history where the stage or its note is another."""
+        rows: list[dict[str, object]] = []
+        lines: list[dict[str, object]] = []
+        for number, state in changed.items():
+            old = before.get(number)
+            rows.append(
+                {
+                    "payment_id": number,
+                    "role": role_of(state),
+                    "stage": stage_of(state),
+                    "state": encode_state(state),
+                    "is_open": int(is_open(state)),
+                    "version": 1 if old is None else old.version + 1,
+                    "created_at": now if old is None else old.created_at,
+                    "updated_at": now,
+                }
+            )
+            stage, note = stage_of(state), note_of(state)
+            if old is None or (stage_of(old.state), note_of(old.state)) != (stage, note):
+                lines.append({"payment_id": number, "at": now, "stage": stage, "note": note})
+        if rows:
+            statement = self._insert(payments)
+            kept = {name: statement.excluded[name] for name in ("stage", "state", "is_open", "version", "updated_at")}
+            await self._write(statement.on_conflict_do_update(index_elements=["payment_id"], set_=kept), rows)
+        await self._write(insert(history), lines)
+
+    async def add_due(self, effects: Sequence[tuple[PaymentId, str, AnyEffect]], now: UnixMs) -> tuple[Due, ...]:
+        """Put effects into the outbox; as they are to be carried out after the commit."""
+        if not effects:
+            return ()
+        rows = [
+            {"payment_id": number, "destination": to, "effect": encode_effect(effect), "created_at": now}
+            for number, to, effect in effects
+        ]
+        statement = insert(outbox).returning(outbox.c.id, sort_by_parameter_order=True)
+        numbers = (await self._connection.execute(statement, rows)).scalars().all()
+        return tuple(Due(id_, *effect) for id_, effect in zip(numbers, effects, strict=True))
+
+    async def due(self) -> tuple[Due, ...]:
+        """All that is still to be carried out, oldest first."""
+        query = select(outbox.c.id, outbox.c.payment_id, outbox.c.destination, outbox.c.effect).order_by(outbox.c.id)
+        return tuple(
+            Due(number, PaymentId(payment), to, decode_effect(effect))
+            for number, payment, to, effect in await self._connection.execute(query)
+        )
+
+    async def done(self, numbers: Iterable[int]) -> None:
+        """These effects were carried out."""
+        for chunk in chunks(numbers):
+            await self._connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
+
+    async def open_payments(self) -> tuple[PaymentId, ...]:
+        """The payments that have not ended."""
+        query = select(payments.c.payment_id).where(payments.c.is_open == 1).order_by(payments.c.created_at)
+        return tuple(PaymentId(number) for number in (await self._connection.execute(query)).scalars())
+
+    async def page(self, limit: int, before: UnixMs | None = None) -> tuple[tuple[PaymentId, Stored], ...]:
+        """Payments, newest first, made before a moment."""
+        query = select(payments.c.payment_id).order_by(payments.c.created_at.desc()).limit(limit)
+        if before is not None:
+            query = query.where(payments.c.created_at < before)
+        wanted = [PaymentId(number) for number in (await self._connection.execute(query)).scalars()]
+        found = await self.load(wanted)
+        return tuple((number, found[number]) for number in wanted)
+
+    async def history(self, payment: PaymentId) -> tuple[Moment, ...]:
+        """What happened to a payment, in order."""
+        query = select(history.c.at, history.c.stage, history.c.note).where(history.c.payment_id == payment)
+        return await self._rows(Moment, query.order_by(history.c.id))
+
+    async def cursor(self, ledger: str) -> str:
+        """How far a ledger's feed was read; empty at the beginning."""
+        query = select(cursors.c.cursor).where(cursors.c.ledger == ledger)
+        return (await self._connection.execute(query)).scalar_one_or_none() or ""
+
+    async def set_cursor(self, ledger: str, cursor: str) -> None:
+        """A ledger's feed was read up to here."""
+        statement = self._insert(cursors)
+        stored = statement.on_conflict_do_update(
+            index_elements=["ledger"], set_={"cursor": statement.excluded["cursor"]}
+        )
+        await self._write(stored, [{"ledger": ledger, "cursor": cursor}])
