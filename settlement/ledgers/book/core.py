@@ -1,7 +1,7 @@
 """The rules of a book, pure: what a batch of commands does to the accounts and transfers that it touches.
 
-Batches come strictly one after the other, each at one moment. A batch first returns the holds whose time-out has
-passed, then takes its commands in order; each sees what those before it did.
+Batches come strictly one after the other, each at one moment. A batch first returns those of the holds that it knows
+whose time-out has passed, then takes its commands in order; each sees what those before it did.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ USUAL_TERMS = Terms()
 class Known:
     """What a batch has to know: every account and transfer that its commands name, as the book has them.
 
-    Fields: accounts; transfers (with all that are due); last_entry (number of the newest entry, 0 where there is none).
+    Fields: accounts; transfers (perhaps others too, to be returned if they are due); last_entry (number of the newest
+    entry, 0 where there is none).
     """
 
     accounts: Mapping[LedgerAccount, Account]

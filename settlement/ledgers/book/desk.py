@@ -18,6 +18,7 @@ from foundation.quantities import UnixMs
 from settlement.ledgers.book.core import USUAL_TERMS, Changes, Terms, apply
 from settlement.ledgers.book.store import BookStore
 from settlement.ledgers.book.types import Answer, Command
+from settlement.ledgers.protocol import Refusal, Refused
 from settlement.quantities import Clock
 
 _log = structlog.get_logger(__name__)
@@ -98,7 +99,7 @@ class Desk:
         self._queue.clear()
 
     async def submit(self, commands: Sequence[Command]) -> tuple[Answer, ...]:
-        """Do `commands`, durably; one answer each, in order.
+        """Do `commands`, durably; one answer each, in order. Without any, return what is due.
 
         Raises:
             DeskFull: none of them was taken.
@@ -149,7 +150,9 @@ class Desk:
 
     async def _one_batch(self, taken: list[_Waiting]) -> None:
         try:
-            changes = await do_batch(self._database, [c for w in taken for c in w.commands], self._clock, self._terms)
+            commands = [command for waiting in taken for command in waiting.commands]
+            sweep = not all(waiting.commands for waiting in taken)
+            changes = await do_batch(self._database, commands, self._clock, self._terms, sweep=sweep)
         except asyncio.CancelledError:
             self._refuse(taken, DatabaseUnavailable("the ledger is stopping"))
             raise
@@ -173,8 +176,12 @@ class Desk:
                 waiting.answers.set_exception(error)
 
 
-async def do_batch(database: Database, commands: Sequence[Command], clock: Clock, terms: Terms) -> Changes:
+async def do_batch(
+    database: Database, commands: Sequence[Command], clock: Clock, terms: Terms, *, sweep: bool = False
+) -> Changes:
     """Do `commands` in one transaction, at one moment that is not before the newest entry's.
+
+    With `sweep` it also returns the holds that nobody has named and whose time-out has passed.
 
     Raises:
         DatabaseUnavailable: it may or may not have been done.
@@ -184,8 +191,16 @@ async def do_batch(database: Database, commands: Sequence[Command], clock: Clock
         last, at = await store.last_entry()
         # Read under the lock: no batch before this one can have a later moment, whichever process it was in.
         now = UnixMs(max(clock(), at))
-        changes = apply(await store.known(commands, now, last), commands, now, terms)
+        changes = apply(await store.known(commands, last), commands, now, terms)
+        if sweep or any(map(_lacks_funds, changes.answers)):
+            # Money that has come back by now is there, whether or not somebody has returned it yet.
+            known = await store.known(commands, last, await store.due(now))
+            changes = apply(known, commands, now, terms)
         if changes.made or changes.moved:
             await store.store(changes)
             await unit.commit()
     return changes
+
+
+def _lacks_funds(answer: Answer) -> bool:
+    return isinstance(answer, Refused) and answer.reason is Refusal.INSUFFICIENT_FUNDS

@@ -69,8 +69,8 @@ class BookStore:
         row = (await self._connection.execute(_LAST_ENTRY)).one_or_none()
         return (0, UnixMs(0)) if row is None else (row.number, UnixMs(row.at))
 
-    async def known(self, commands: Sequence[Command], now: UnixMs, last_entry: int) -> Known:
-        """All that a batch of `commands` has to know, with what is due at `now`."""
+    async def known(self, commands: Sequence[Command], last_entry: int, due: Iterable[Transfer] = ()) -> Known:
+        """All that a batch of `commands` has to know, with the holds `due`, which it is to return."""
         names: set[LedgerAccount] = set()
         ids: set[TransferId] = set()
         for command in commands:
@@ -81,7 +81,7 @@ class BookStore:
             if not bad_form(asked):  # such a name or id may be one that the database cannot even look for
                 ids.add(asked.transfer_id)
                 names.update((asked.payer, asked.payee))
-        found = {row.transfer_id: row for row in await self.due(now)}
+        found = {row.transfer_id: row for row in due}
         found |= {row.transfer_id: row for row in await self.transfers(ids)}
         for transfer in found.values():
             names.update((transfer.payer, transfer.payee))
