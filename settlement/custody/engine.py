@@ -108,8 +108,7 @@ class Engine:
             waiting = await self._next()
             try:
                 await self._commit_surely(waiting)
-            except Exception:
-                # One piece of news that breaks the machine must not hold up the others: each by itself, then.
+            except Exception:  # noqa: BLE001 - a bug met by one payment must not stop the others; each by itself, then
                 _log.exception("a batch failed", size=len(waiting))
                 for one in waiting:
                     await self._commit_alone(one)
@@ -130,7 +129,7 @@ class Engine:
     async def _commit_alone(self, one: _Waiting) -> None:
         try:
             await self._commit_surely([one])
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - whoever handed it in is told
             _log.exception("news refused")
             if not one.committed.done():
                 one.committed.set_exception(problem)

@@ -18,13 +18,14 @@ from foundation.quantities import UnixMs
 from settlement.custody import changes as c
 from settlement.custody import clearer, payee, payer
 from settlement.custody.margins import Margins, Times, plan, reveal_ms
-from settlement.custody.terms import Leg, Quote, Terms, quote_hash, source_transfer_id, target_transfer_id
+from settlement.custody.terms import Leg, Particulars, Quote, Terms, quote_hash, source_transfer_id, target_transfer_id
 from settlement.ledgers.protocol import Hold, HoldState, HoldView, LedgerAccount, LedgerFacts, LedgerId, TransferId
 from settlement.quantities import Asset, Condition, Preimage, Scale, Units, fulfils
 
 PARTIES = ("bank-a", "clearing", "bank-b")
 LEDGERS = ("euro", "yuan", "gold")
 FUNDS = 1_000_000
+GOODS = Particulars("GDDS", "DE", "CN", "legal", "legal")
 MARGINS = Margins(skew_ms=2_000, quote_ms=60_000, answer_ms=30_000, target_ms=30_000, downtime_ms=120_000)
 HOLD_MS_MIN = 1_000
 PRICE_NUM, PRICE_DEN, FEE = 7, 3, 2
@@ -170,7 +171,7 @@ class World:
             source,
             "bank-a",
             most,
-            "GDDS",
+            GOODS,
             self._answer_by(),
         )
         self.orders[payment] = made
@@ -375,7 +376,7 @@ class World:
                     invitation = payee.Invitation(
                         payment, order.payer, order.payee, secret, "g.bank-b.x", order.target_ledger, "bank-b", until
                     )
-                    self._commit(party, payment, payee.begin(invitation))
+                    self._commit(party, payment, payee.begin(invitation, bytes(32)))
             case c.AskQuote():
                 self._quote(party, payment, body)
             case Wish(acceptance=None):
