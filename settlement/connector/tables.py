@@ -20,7 +20,7 @@ processes: Final = Table(
     Column("id", _NUMBER, primary_key=True, autoincrement=True),
     Column("started_at_ms", BigInteger, nullable=False),
     Column("batch", BigInteger, nullable=False),  # the last write that took effect
-    Column("end", String, nullable=True),  # null while it runs, then "stopped" or "died"
+    Column("outcome", String, nullable=True),  # null while it runs, then "stopped" or "died"
 )
 
 accounts: Final = Table(

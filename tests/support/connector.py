@@ -14,6 +14,7 @@ from foundation.quantities import UnixMs
 from settlement.connector.accounts import Account, AccountConfig
 from settlement.connector.balances.book import Book
 from settlement.connector.balances.model import Durability
+from settlement.connector.balances.postgres import PostgresBalances
 from settlement.connector.balances.sqlite import SqliteBalances
 from settlement.connector.limits import Window
 from settlement.connector.pipeline import Pipeline
@@ -28,7 +29,7 @@ from settlement.ilp.link import LinkDown, Reply
 from settlement.ilp.packets import Fulfill, Prepare, Reject, decode_prepare, decode_reply, encode
 from settlement.quantities import Asset, Condition, Preimage, Scale, Units
 
-SCHEMA = Schema((METADATA,))
+SCHEMA = Schema(metadata=(METADATA,))
 EUR = Asset("EUR", Scale(2))
 USD = Asset("USD", Scale(4))
 OURS = Address("test.clearing")
@@ -136,7 +137,7 @@ class Core:
 
     clock: ManualClock
     book: Book
-    balances: SqliteBalances
+    balances: SqliteBalances | PostgresBalances
     accounts: dict[str, Account]
     links: dict[str, LoopbackLink]
     routes: RoutingTable
@@ -155,6 +156,7 @@ class Core:
     def kill(self) -> None:
         """End as a process that was killed: nothing more is written, nothing is marked as ended."""
         self.pipeline.timers.close()
+        assert isinstance(self.balances, SqliteBalances)
         self.balances._is_due = True
         self.balances._connection.close()
         os.close(self.balances._lock)
@@ -166,7 +168,7 @@ class Core:
 
 
 async def make_core(
-    folder: Path,
+    place: Path | str,
     configs: Sequence[AccountConfig] = (ALICE, BOB, CAROL),
     *,
     clock: ManualClock | None = None,
@@ -178,12 +180,17 @@ async def make_core(
     is_journaling: bool = False,
     durability: Durability = Durability.PROCESS,
 ) -> Core:
-    """A core on a SQLite file in `folder`: account `x` is reached at `test.clearing.x`."""
+    """A core on a SQLite file in the folder `place`, or on PostgreSQL: account `x` is reached at `test.clearing.x`."""
     clock = clock or ManualClock()
-    path = folder / "connector.db"
-    await (await Database.open(f"sqlite:///{path}", SCHEMA)).close()
     book = Book([config.terms for config in configs])
-    balances = await SqliteBalances.open(path, book, clock, durability)
+    balances: SqliteBalances | PostgresBalances
+    if isinstance(place, Path):
+        path = place / "connector.db"
+        await (await Database.open(f"sqlite:///{path}", SCHEMA)).close()
+        balances = await SqliteBalances.open(path, book, clock, durability)
+    else:
+        await (await Database.open(place.replace("+asyncpg", ""), SCHEMA)).close()
+        balances = await PostgresBalances.open(place, book, clock, durability)
     links = {config.id: LoopbackLink() for config in configs}
     accounts = {config.id: Account(config, book.positions[config.id], clock(), links[config.id]) for config in configs}
     routes = RoutingTable()

@@ -41,6 +41,7 @@ class SqliteBalances:
 
     def __init__(self, connection: sqlite3.Connection, book: Book, clock: Clock, path: Path, lock: int) -> None:
         self._connection = connection
+        self._durability = Durability.PROCESS
         self._book = book
         self._clock = clock
         self._path = path
@@ -78,6 +79,7 @@ class SqliteBalances:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
             self = cls(connection, book, clock, path, lock)
+            self._durability = durability
             self._take_over()
         except BaseException as error:
             connection.close()
@@ -93,7 +95,7 @@ class SqliteBalances:
             await self._flushing
         self._write()
         try:
-            self._run("UPDATE connector_processes SET end = 'stopped' WHERE id = ?", (self._process,))
+            self._run("UPDATE connector_processes SET outcome = 'stopped' WHERE id = ?", (self._process,))
             self._run("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._connection.close()
@@ -208,11 +210,15 @@ class SqliteBalances:
 
     def _settle_now(self, settlement: Settlement) -> bool:
         try:
+            # What others have paid, or are about to be paid, survives power loss too.
+            self._run("PRAGMA synchronous = FULL")
             self._run("BEGIN IMMEDIATE")
             is_new = self._put_settlement(settlement)
             self._run("COMMIT")
+            self._run(f"PRAGMA synchronous = {_SYNCHRONOUS[self._durability]}")
         except BaseException as error:
             self._undo()
+            self._run(f"PRAGMA synchronous = {_SYNCHRONOUS[self._durability]}")
             if isinstance(error, sqlite3.Error):
                 raise BalancesUnavailable(str(error)) from error
             raise
@@ -274,7 +280,7 @@ class SqliteBalances:
         ).fetchone()
         self._process = int(row[0])
         bases = self._fold()
-        self._run("UPDATE connector_processes SET end = 'died' WHERE end IS NULL AND id <> ?", (self._process,))
+        self._run("UPDATE connector_processes SET outcome = 'died' WHERE outcome IS NULL AND id <> ?", (self._process,))
         self._bury(now)
         for position in self._book.positions.values():
             position.elsewhere = self._base(position, bases)
