@@ -89,7 +89,7 @@ class Bank:
     payload: IdentityPayload
     state: Exchange
     answers: Callable[[], Screened] = lambda: Screened(CLEAR, "7")
-    outbox: list[bytes] = field(default_factory=list)
+    outbox: list[bytes] = field(default_factory=list, repr=False)  # not sealed yet
     stored: Disclosure | None = None
     records: list[Record] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
