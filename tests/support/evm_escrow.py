@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import encode
@@ -19,7 +21,7 @@ from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
 from adapters.evm.types import Call
 from adapters.native.eip712 import account_of_secret
-from foundation.database.database import Database
+from foundation.database.database import CommitHook, Database
 from foundation.database.schema import Schema
 from foundation.quantities import BlockHeight, UnixMs, Wei
 from infra.anvil import Anvil
@@ -29,7 +31,17 @@ from settlement.ledgers.evm.ledger import EvmLedger
 from settlement.ledgers.evm.opening import open_evm_ledger
 from settlement.ledgers.evm.tables import METADATA
 from settlement.ledgers.evm.types import EvmLedgerConfig, account_text
-from settlement.ledgers.protocol import Hold, LedgerAccount, LedgerId, TransferId
+from settlement.ledgers.protocol import (
+    Cursor,
+    Hold,
+    HoldState,
+    LedgerAccount,
+    LedgerEvent,
+    LedgerId,
+    Refusal,
+    Refused,
+    TransferId,
+)
 from settlement.quantities import Asset, Preimage, Scale, Units, condition_of
 from tests.support.lockbox import helper
 
@@ -93,12 +105,14 @@ class EscrowWorld:
         await self.tick()
 
     @asynccontextmanager
-    async def ledger(self, secret: bytes, url: str, *, rpc_url: str = "", **other: Any) -> AsyncIterator[EvmLedger]:
+    async def ledger(
+        self, secret: bytes, url: str, *, commit_hook: CommitHook | None = None, **other: Any
+    ) -> AsyncIterator[EvmLedger]:
         """One account's ledger, on a database of its own at `url`; `other` replaces fields of the configuration."""
         config = replace(self.config, **other)
         async with (
-            await Database.open(url, SCHEMA) as database,
-            open_evm_ledger(config, [rpc_url or self.node.url], secret, database, self.clock, POLICY) as ledger,
+            await Database.open(url, SCHEMA, commit_hook=commit_hook) as database,
+            open_evm_ledger(config, [self.node.url], secret, database, self.clock, POLICY) as ledger,
         ):
             yield ledger
 
@@ -159,3 +173,25 @@ async def escrow_world(node: Anvil, *, confirmations: int = 0) -> AsyncIterator[
 def coin_config(world: EscrowWorld) -> dict[str, Any]:
     """What makes the token's ledger one of the chain's coin."""
     return {"ledger_id": LedgerId("ether"), "asset": ETHER, "token": NATIVE_COIN, "decimals": 18}
+
+
+async def seen(ledger: EvmLedger, label: str, state: HoldState) -> list[LedgerEvent]:
+    """All events up to the one that tells of this state."""
+    found: list[LedgerEvent] = []
+    async with asyncio.timeout(20):
+        async for batch in ledger.events(Cursor("")):
+            found += batch
+            if any(one.view.hold.transfer_id == id_of(label) and one.view.state is state for one in batch):
+                break
+    return found
+
+
+def refusal(outcome: object) -> Refusal:
+    """Why an outcome is none."""
+    assert isinstance(outcome, Refused)
+    return outcome.reason
+
+
+def urls_in(folder: Path) -> tuple[str, str]:
+    """Two databases."""
+    return f"sqlite+aiosqlite:///{folder / 'payer.db'}", f"sqlite+aiosqlite:///{folder / 'payee.db'}"

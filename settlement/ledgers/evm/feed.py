@@ -64,6 +64,7 @@ class EvmFeed:
         """
         async with self._database.view() as view:
             self.final = await EvmLedgerStore(view.connection, self._config.ledger_id).cursor()
+        self._answered_at = time.monotonic()
         self._task = asyncio.create_task(self._run(), name=f"ledger {self._config.ledger_id}")
 
     async def close(self) -> None:

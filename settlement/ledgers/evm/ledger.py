@@ -148,6 +148,8 @@ class EvmLedger:
     async def events(self, after: Cursor) -> AsyncIterator[tuple[LedgerEvent, ...]]:
         """See `Ledger`."""
         place = _place(after)
+        async with self._answering():
+            await self._feed.current()
         while True:
             async with self._answering():
                 self._feed.check_health()

@@ -9,6 +9,7 @@ from eth_abi.abi import encode
 
 from adapters.evm.abi import Event, Function, decode_values, encode_values
 from adapters.evm.errors import BadAnswer
+from adapters.evm.escrow.bindings import Anchors, Escrow
 from adapters.evm.lockbox.bindings import Lockbox
 from adapters.native import bindings
 from contracts import artifacts
@@ -20,6 +21,8 @@ CONTRACTS = {
     "Hub": bindings.Hub,
     "MappingToken": bindings.Token,
     "Lockbox": Lockbox,
+    "Escrow": Escrow,
+    "Anchors": Anchors,
 }
 
 
@@ -57,7 +60,7 @@ def test_events_are_those_of_the_contracts(event: Event) -> None:
     assert tuple((abi_type(part), part["indexed"]) for part in entry["inputs"]) == event.inputs
 
 
-@pytest.mark.parametrize("contract", ["Registry", "Bonds", "Hub", "Lockbox"])
+@pytest.mark.parametrize("contract", ["Registry", "Bonds", "Hub", "Lockbox", "Escrow", "Anchors"])
 def test_no_event_is_forgotten(contract: str) -> None:
     """Each event of our contracts is declared, but for those of a change of owner."""
     known = {event.name for event in declared(Event) if event.contract == contract}

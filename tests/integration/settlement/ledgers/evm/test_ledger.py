@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -13,17 +12,25 @@ import pytest
 from infra.anvil import Anvil
 from settlement.ledgers.evm.ledger import EvmLedger
 from settlement.ledgers.protocol import (
-    Cursor,
     Done,
     Fulfilment,
     HoldState,
-    LedgerEvent,
     LedgerMismatch,
     Refusal,
     Refused,
 )
 from settlement.quantities import Preimage
-from tests.support.evm_escrow import EscrowWorld, coin_config, escrow_world, id_of, own_of, preimage_of
+from tests.support.evm_escrow import (
+    EscrowWorld,
+    coin_config,
+    escrow_world,
+    id_of,
+    own_of,
+    preimage_of,
+    refusal,
+    seen,
+    urls_in,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -44,35 +51,6 @@ class Pair:
         (outcome,) = await self.payer.hold([hold])
         assert isinstance(outcome, Done)
         await seen(self.payee, label, HoldState.HELD)
-
-
-async def seen(ledger: EvmLedger, label: str, state: HoldState) -> list[LedgerEvent]:
-    """All events up to the one that tells of this state."""
-    found: list[LedgerEvent] = []
-    async with asyncio.timeout(20):
-        async for batch in ledger.events(Cursor("")):
-            found += batch
-            if any(one.view.hold.transfer_id == id_of(label) and one.view.state is state for one in batch):
-                break
-    return found
-
-
-def refusal(outcome: object) -> Refusal:
-    """Why an outcome is none."""
-    assert isinstance(outcome, Refused)
-    return outcome.reason
-
-
-def urls_in(folder: Path) -> tuple[str, str]:
-    """Two databases."""
-    return f"sqlite+aiosqlite:///{folder / 'payer.db'}", f"sqlite+aiosqlite:///{folder / 'payee.db'}"
-
-
-@pytest.fixture
-async def world(anvil: Anvil) -> AsyncIterator[EscrowWorld]:
-    """New contracts on the session's chain."""
-    async with escrow_world(anvil) as made:
-        yield made
 
 
 @pytest.fixture
