@@ -49,6 +49,10 @@ class SecretAsked(Change, frozen=True, tag="secret_asked"):
     reply_key: bytes
 
 
+class QuoteAsked(Change, frozen=True, tag="quote_asked"):
+    """To the clearing bank: the payer asks once more for the quote of this payment."""
+
+
 class QuoteGiven(Change, frozen=True, tag="quote_given"):
     """Step 2: the clearing bank's offer; its signature was verified against its registered key."""
 
@@ -197,6 +201,21 @@ class AskQuote(Effect, frozen=True, tag="ask_quote"):
     account: str
 
 
+class GiveQuote(Effect, frozen=True, tag="give_quote"):
+    """To the payer: the clearing bank's offer and its signature."""
+
+    quote: Quote
+    signature: bytes
+
+
+class RefuseQuote(Effect, frozen=True, tag="refuse_quote"):
+    """To `party`, who asked for a quote: there is none."""
+
+    party: str
+    why: Why
+    detail: str
+
+
 class Validate(Effect, frozen=True, tag="validate"):
     """To this party's rules: may it go on? Answered by `Cleared` or `Barred`, now or after a person's word."""
 
@@ -265,6 +284,21 @@ class SignReceipt(Effect, frozen=True, tag="sign_receipt"):
     receipt_hash: bytes
 
 
+class ShareSignature(Effect, frozen=True, tag="share_signature"):
+    """To another party: this one's part of the signature on the receipt."""
+
+    party: str
+    receipt_hash: bytes
+    signature: bytes
+
+
+class Send(Effect, frozen=True, tag="send"):
+    """To another party: a note of `connect`, sealed already."""
+
+    party: str
+    envelope: bytes
+
+
 class Post(Effect, frozen=True, tag="post"):
     """To the books: what happened to this party's money. Fields: event (`hold`, `paid`, `returned`, `received`,
     `earned`); carried out in the transaction that stores the state, never twice."""
@@ -288,6 +322,7 @@ class Alarm(Effect, frozen=True, tag="alarm"):
 AnyChange: TypeAlias = (
     SecretGiven
     | SecretAsked
+    | QuoteAsked
     | QuoteGiven
     | QuoteRefused
     | Cleared
@@ -311,6 +346,8 @@ AnyEffect: TypeAlias = (
     AskSecret
     | GiveSecret
     | AskQuote
+    | GiveQuote
+    | RefuseQuote
     | Validate
     | Consent
     | Decline
@@ -319,6 +356,8 @@ AnyEffect: TypeAlias = (
     | GiveBack
     | Tell
     | SignReceipt
+    | ShareSignature
+    | Send
     | Post
     | Close
     | Alarm

@@ -140,6 +140,11 @@ SignedState = TypeVar("SignedState", bound=Forwarding | Waiting | Claiming | Ear
 Step: TypeAlias = tuple[ClearerState, c.Effects]
 
 
+def begin(offer: Offer) -> Step:
+    """A quote, made for one payment (step 2)."""
+    return Quoted(offer), (c.GiveQuote(offer.quote, offer.signature),)
+
+
 def step(state: ClearerState, change: c.AnyChange, now: UnixMs, place_ms: int) -> Step:
     """Advance one payment. Pure; a replayed, late or foreign change moves nothing.
 
@@ -176,6 +181,8 @@ def _is_source(state: ClearerState, hold: c.HoldSeen) -> bool:
 def _offered(state: Quoted | Lapsed, change: c.AnyChange, now: UnixMs, place_ms: int) -> Step:
     quote = state.offer.quote
     match change:
+        case c.QuoteAsked() if isinstance(state, Quoted):
+            return state, (c.GiveQuote(quote, state.offer.signature),)
         case c.Tick() if isinstance(state, Quoted) and now >= quote.expires_at:
             return Lapsed(state.offer), ()
         case c.HoldSeen():

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,13 +30,27 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Acted:
+    """What something that was done in a transaction leads to: changes of payments, and effects for the outbox."""
+
+    changes: tuple[tuple[PaymentId, c.AnyChange], ...] = ()
+    effects: tuple[tuple[PaymentId, c.AnyEffect], ...] = ()
+
+
+Act: TypeAlias = Callable[[AsyncConnection, UnixMs], Awaitable[Acted]]
+"""Something done in the transaction: it reads and writes tables of its own, and is done again if the commit fails."""
+
+
+@dataclass(frozen=True, slots=True)
 class News:
     """What came in together and is committed together.
 
-    Fields: changes (payment and change); begins (payments that begin here, with the first step's outcome); done
-    (numbers of effects that were carried out); cursors (ledger, cursor).
+    Fields: acts (what is done in the transaction before all else); changes (payment and change); begins (payments
+    that begin here, with the first step's outcome); done (numbers of effects that were carried out); cursors (ledger,
+    cursor).
     """
 
+    acts: tuple[Act, ...] = ()
     changes: tuple[tuple[PaymentId, c.AnyChange], ...] = ()
     begins: tuple[tuple[PaymentId, tuple[State, c.Effects]], ...] = ()
     done: tuple[int, ...] = ()
@@ -53,10 +67,15 @@ class Office(Protocol):
 
     async def within(
         self, connection: AsyncConnection, payment: PaymentId, effect: c.AnyEffect, state: State, now: UnixMs
-    ) -> Sequence[c.AnyChange] | None:
+    ) -> Acted | None:
         """Carry out what belongs into the transaction (rules, books, alarms). None: the effect is for the outbox."""
 
-    def destination(self, effect: c.AnyEffect, state: State) -> str:
+    async def moved(
+        self, connection: AsyncConnection, payment: PaymentId, before: State | None, after: State, now: UnixMs
+    ) -> None:
+        """A payment came to stand elsewhere; in the same transaction."""
+
+    def destination(self, payment: PaymentId, effect: c.AnyEffect, state: State | None) -> str:
         """Who carries out an effect of the outbox: `ledger:<id>` or `party:<id>`."""
 
     def deliver(self, due: Sequence[Due]) -> None:
@@ -144,7 +163,7 @@ class Engine:
                 return taken
             due = self._ring()
             if due:
-                return [_Waiting(News(tuple((payment, c.Tick()) for payment in due)))]
+                return [_Waiting(News(changes=tuple((payment, c.Tick()) for payment in due)))]
             self._wake.clear()
             try:
                 async with asyncio.timeout(self._until_next()):
@@ -199,6 +218,11 @@ class _Work:
     async def take(self, store: PaymentStore, news: Sequence[News]) -> None:
         begins = [begun for one in news for begun in one.begins]
         changes = [change for one in news for change in one.changes]
+        told: list[tuple[PaymentId, c.AnyEffect]] = []
+        for act in (act for one in news for act in one.acts):
+            acted = await act(self._connection, self._now)
+            changes.extend(acted.changes)
+            told.extend(acted.effects)
         self.before = await store.load({number for number, _ in (*begins, *changes)})
         states = {number: found.state for number, found in self.before.items()}
         for payment, (state, effects) in begins:
@@ -206,6 +230,13 @@ class _Work:
                 states[payment] = state
                 self.changed[payment] = state
                 await self._apply(states, payment, effects)
+        self._put_out(states, told)
+        await self._step_all(states, changes)
+        for payment, state in self.changed.items():
+            old = self.before.get(payment)
+            await self._office.moved(self._connection, payment, None if old is None else old.state, state, self._now)
+
+    async def _step_all(self, states: dict[PaymentId, State], changes: Sequence[tuple[PaymentId, c.AnyChange]]) -> None:
         for payment, change in self._office.admit(changes, states):
             await self._step(states, payment, change)
 
@@ -222,9 +253,14 @@ class _Work:
     async def _apply(self, states: dict[PaymentId, State], payment: PaymentId, effects: Iterable[c.AnyEffect]) -> None:
         for effect in effects:
             state = states[payment]
-            answers = await self._office.within(self._connection, payment, effect, state, self._now)
-            if answers is None:
-                self.effects.append((payment, self._office.destination(effect, state), effect))
+            acted = await self._office.within(self._connection, payment, effect, state, self._now)
+            if acted is None:
+                self._put_out(states, [(payment, effect)])
                 continue
-            for change in answers:
-                await self._step(states, payment, change)
+            self._put_out(states, acted.effects)
+            await self._step_all(states, acted.changes)
+
+    def _put_out(self, states: dict[PaymentId, State], effects: Iterable[tuple[PaymentId, c.AnyEffect]]) -> None:
+        for payment, effect in effects:
+            to = self._office.destination(payment, effect, states.get(payment))
+            self.effects.append((payment, to, effect))

@@ -85,7 +85,7 @@ class Terms(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
     payment_id: Bytes32
     quote: Quote
-    quote_signature: Annotated[bytes, Meta(max_length=128)]
+    quote_signature: Annotated[bytes, Meta(max_length=512)]
     address: Annotated[str, Meta(min_length=1, max_length=1023)]
     particulars: Particulars
 

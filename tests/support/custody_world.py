@@ -313,6 +313,8 @@ class World:
                 self._send(party, "bank-a", payment, c.SecretGiven(effect.secret, effect.address, effect.account))
             case c.AskQuote():
                 self._send(party, "clearing", payment, effect)
+            case c.GiveQuote():
+                self._send(party, "bank-a", payment, c.QuoteGiven(effect.quote, effect.signature))
             case c.Validate():
                 barred = self.random.random() < self.rules_bar
                 return c.Barred("1", "a rule says so") if barred else c.Cleared("1")
@@ -399,10 +401,9 @@ class World:
         if known is None:
             order = self.orders[payment]
             quote = quote_for(order, asked.account, self._clock(party), self.ledgers)
-            known = clearer.Quoted(clearer.Offer(payment, quote, quote_hash(quote)))
-            party.states[payment] = known
-        offer = known.offer
-        self._send(party, "bank-a", payment, c.QuoteGiven(offer.quote, offer.signature))
+            self._commit(party, payment, clearer.begin(clearer.Offer(payment, quote, quote_hash(quote))))
+        else:
+            self._change(party, payment, c.QuoteAsked())
 
 
 _NOT_NOW = object()

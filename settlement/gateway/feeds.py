@@ -1,0 +1,69 @@
+"""Reads what happens on a ledger and tells the engine, batch by batch, each with the cursor behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import structlog
+
+from foundation.database import Database
+from foundation.errors import BadInput, Retryable
+from settlement.custody import changes as c
+from settlement.custody.engine import News
+from settlement.custody.packet import decode_memo
+from settlement.custody.store import PaymentStore
+from settlement.custody.terms import PaymentId, source_transfer_id, target_transfer_id
+from settlement.gateway.ledger_courier import Submit, ended
+from settlement.ledgers.protocol import Cursor, HoldState, Ledger, LedgerAccount, LedgerEvent, LedgerId
+
+_PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.2, 5.0
+_log = structlog.get_logger(__name__)
+
+
+async def follow(ledger_id: LedgerId, ledger: Ledger, database: Database, submit: Submit) -> None:
+    """Follow one ledger; until cancelled. A batch that was not committed is read again."""
+    pause = _PAUSE_SECONDS
+    while True:
+        async with database.view() as view:
+            cursor = await PaymentStore(view.connection).cursor(ledger_id)
+        try:
+            async for events in ledger.events(Cursor(cursor)):
+                changes = tuple(
+                    found for event in events if (found := told_by(ledger_id, ledger.own, event)) is not None
+                )
+                await submit(News(changes=changes, cursors=((ledger_id, events[-1].cursor),)))
+                pause = _PAUSE_SECONDS
+        except Retryable as problem:
+            _log.warning("ledger's events unavailable", ledger=ledger_id, problem=str(problem))
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+
+
+def told_by(ledger_id: LedgerId, own: LedgerAccount, event: LedgerEvent) -> tuple[PaymentId, c.AnyChange] | None:
+    """The payment that an event is of, and what it is to it; None for money that is no custodial payment's.
+
+    A hold's memo names the payment, and the hold's id has to be the one that the payment gives it: so no stranger's
+    hold passes for a payment's. A hold with another id and this memo is told as it is, and the machine gives it back.
+    """
+    hold = event.view.hold
+    try:
+        payment = PaymentId(decode_memo(hold.memo).payment_id)
+    except BadInput:
+        return None
+    is_own_id = hold.transfer_id in (source_transfer_id(payment), target_transfer_id(payment))
+    if event.view.state is not HoldState.HELD:
+        return (payment, ended(event.view)) if is_own_id else None
+    if hold.payee != own:
+        return (payment, c.HoldMade()) if is_own_id and hold.payer == own else None
+    seen = c.HoldSeen(
+        ledger_id,
+        hold.transfer_id,
+        hold.payer,
+        hold.payee,
+        hold.amount,
+        hold.condition,
+        hold.expires_at,
+        hold.memo,
+    )
+    return payment, seen

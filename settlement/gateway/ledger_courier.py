@@ -1,0 +1,214 @@
+"""Carries effects to one ledger, in batches, until the ledger has said what became of them.
+
+A hold and a fulfilment are asked for again and again under their ids while the ledger does not answer. What it answers
+becomes a change of the payment, committed together with the removal of the effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from foundation.errors import Retryable
+from foundation.quantities import UnixMs
+from settlement.custody import changes as c
+from settlement.custody.engine import News
+from settlement.custody.store import Due
+from settlement.custody.terms import PaymentId
+from settlement.ledgers.protocol import (
+    Done,
+    Fulfilment,
+    Hold,
+    HoldState,
+    HoldView,
+    Ledger,
+    LedgerAccount,
+    LedgerId,
+    Outcome,
+    Refusal,
+    Refused,
+    TransferId,
+)
+from settlement.quantities import Clock, Condition, Preimage, Units
+
+_BATCH = 256
+_PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.2, 5.0
+_log = structlog.get_logger(__name__)
+
+_WHY = {
+    Refusal.INSUFFICIENT_FUNDS: c.Why.NO_FUNDS,
+    Refusal.UNKNOWN_ACCOUNT: c.Why.NO_ROUTE,
+    Refusal.EXPIRED: c.Why.TOO_LATE,
+}
+
+
+class Submit(Protocol):
+    """Hands news to the engine."""
+
+    async def __call__(self, news: News) -> None:
+        """Returns when it is committed."""
+
+
+class LedgerCourier:
+    """The effects for one ledger. Start `run` as a task; hand effects in by `add`."""
+
+    def __init__(self, ledger_id: LedgerId, ledger: Ledger, submit: Submit, clock: Clock) -> None:
+        self._ledger_id = ledger_id
+        self._ledger = ledger
+        self._submit = submit
+        self._clock = clock
+        self._waiting: list[Due] = []
+        self._wake = asyncio.Event()
+        self._tried: set[TransferId] = set()
+
+    def add(self, due: Sequence[Due], *, recovered: bool = False) -> None:
+        """Effects to be carried out. `recovered`: from before a start, so that it is not known whether they were
+        tried.
+        """
+        if recovered:
+            self._tried.update(TransferId(one.effect.transfer_id) for one in due if isinstance(one.effect, c.Fulfil))
+        self._waiting.extend(due)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Carry out what waits; until cancelled."""
+        pause = _PAUSE_SECONDS
+        while True:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            try:
+                later = await self._carry(batch)
+                pause = _PAUSE_SECONDS
+            except Retryable as problem:
+                _log.warning("ledger unavailable", ledger=self._ledger_id, problem=str(problem))
+                later = batch
+            if later:
+                self._waiting = [*later, *self._waiting]
+                await self._rest(pause)
+                pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next attempt, or less if something new comes. Parties do not come back in step."""
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds * random.uniform(0.5, 1.0)):  # noqa: S311 - no secret
+                await self._wake.wait()
+
+    async def _carry(self, batch: Sequence[Due]) -> list[Due]:
+        """Carry a batch out; what is to be tried again is returned."""
+        now = self._clock()
+        holds, fulfils, backs, late = [], [], [], []
+        for due in batch:
+            match due.effect:
+                case c.MakeHold():
+                    holds.append((due, due.effect))
+                case c.Fulfil() as effect if self._is_late(effect, now):
+                    late.append((due, c.NotSent(effect.transfer_id)))
+                case c.Fulfil():
+                    fulfils.append((due, due.effect))
+                case c.GiveBack():
+                    backs.append((due, due.effect))
+                case _:
+                    raise AssertionError(f"no effect for a ledger: {due.effect}")
+        results: list[tuple[Due, c.AnyChange | None]] = list(late)
+        later: list[Due] = []
+        for group in (self._hold(holds), self._fulfil(fulfils), self._give_back(backs)):
+            for due, answer in await group:
+                if isinstance(answer, _Later):
+                    later.append(due)
+                else:
+                    results.append((due, answer))
+        if results:
+            changes = tuple((due.payment, change) for due, change in results if change is not None)
+            await self._submit(News(changes=changes, done=tuple(due.number for due, _ in results)))
+        return later
+
+    def _is_late(self, effect: c.Fulfil, now: UnixMs) -> bool:
+        """Whether the preimage is not to be shown any more. What was tried once is tried until it ends."""
+        return effect.not_after is not None and effect.transfer_id not in self._tried and now > effect.not_after
+
+    async def _hold(self, holds: Sequence[tuple[Due, c.MakeHold]]) -> list[_Answer]:
+        if not holds:
+            return []
+        outcomes = await self._ledger.hold([_hold_of(effect) for _, effect in holds])
+        answers: list[_Answer] = []
+        for (due, _), outcome in zip(holds, outcomes, strict=True):
+            match outcome:
+                case Done(view=view) if view.state is HoldState.HELD:
+                    answers.append((due, c.HoldMade()))
+                case Done(view=view):
+                    answers.append((due, ended(view)))
+                case Refused():
+                    refused = c.HoldRefused(_WHY.get(outcome.reason, c.Why.LEDGER), outcome.detail)
+                    answers.append((due, refused))
+        return answers
+
+    async def _fulfil(self, fulfils: Sequence[tuple[Due, c.Fulfil]]) -> list[_Answer]:
+        if not fulfils:
+            return []
+        self._tried.update(TransferId(effect.transfer_id) for _, effect in fulfils)
+        asked = [Fulfilment(TransferId(effect.transfer_id), Preimage(effect.preimage)) for _, effect in fulfils]
+        outcomes = await self._ledger.fulfil(asked)
+        answers: list[_Answer] = []
+        for (due, effect), outcome in zip(fulfils, outcomes, strict=True):
+            answer = _ended_or_later(outcome)
+            if not isinstance(answer, _Later):
+                self._tried.discard(TransferId(effect.transfer_id))
+            answers.append((due, answer))
+        return answers
+
+    async def _give_back(self, backs: Sequence[tuple[Due, c.GiveBack]]) -> list[_Answer]:
+        if not backs:
+            return []
+        outcomes = await self._ledger.cancel([TransferId(effect.transfer_id) for _, effect in backs])
+        return [(due, _ended_or_later(outcome)) for (due, _), outcome in zip(backs, outcomes, strict=True)]
+
+
+class _Later:
+    """To be tried again."""
+
+
+_Answer = tuple[Due, c.AnyChange | _Later | None]
+
+
+def ended(view: HoldView) -> c.AnyChange:
+    """A hold's end, as the payment's machine hears of it."""
+    transfer_id = view.hold.transfer_id
+    if view.state is HoldState.FULFILLED:
+        assert view.preimage is not None, "a fulfilled hold shows its preimage"
+        return c.Fulfilled(transfer_id, view.preimage)
+    assert view.state is not HoldState.HELD, "it has ended"
+    return c.Returned(transfer_id, view.state is HoldState.EXPIRED)
+
+
+def _ended_or_later(outcome: Outcome) -> c.AnyChange | _Later | None:
+    """What became of a hold that was to end. A ledger that never had it has nothing to say of it."""
+    view = outcome.view
+    if view is not None and view.state is not HoldState.HELD:
+        return ended(view)
+    if isinstance(outcome, Refused) and outcome.reason in (Refusal.UNKNOWN_TRANSFER, Refusal.NOT_ALLOWED):
+        _log.error("a hold cannot be ended", transfer_id=outcome.transfer_id.hex(), detail=outcome.detail)
+        return None
+    return _Later()  # held still: not yet expired by the ledger's clock, or expired and not returned yet
+
+
+def _hold_of(effect: c.MakeHold) -> Hold:
+    return Hold(
+        TransferId(effect.transfer_id),
+        LedgerAccount(effect.payer),
+        LedgerAccount(effect.payee),
+        Units(effect.amount),
+        Condition(effect.condition),
+        UnixMs(effect.expires_at),
+        effect.memo,
+    )
+
+
+__all__ = ["LedgerCourier", "PaymentId", "Submit", "ended"]
