@@ -38,6 +38,7 @@ class _Issue(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     payment_id: _Bytes32
     secret: _Bytes32
     address: Annotated[str, Meta(min_length=1, max_length=1023)]
+    account: Annotated[str, Meta(max_length=128)]
 
     def __repr__(self) -> str:
         return "_Issue(hidden)"
@@ -64,11 +65,15 @@ class AskedFor:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What the payee issued for one payment. Fields: payment_id; secret; address (Interledger, RFC 15)."""
+    """What the payee issued for one payment.
+
+    Fields: payment_id; secret; address (Interledger, RFC 15); account (on the ledger where it wants to be paid).
+    """
 
     payment_id: PaymentId
     secret: SharedSecret
     address: str
+    account: str
 
 
 def ask(payer: EnvelopeSecrets, payee: EnvelopeKeys, payment: PaymentId, now: UnixMs) -> tuple[Asked, Envelope]:
@@ -93,16 +98,16 @@ def read_question(payee: EnvelopeSecrets, payer: EnvelopeKeys, envelope: Envelop
     return AskedFor(envelope.header.payment_id, request.reply_key)
 
 
-def issue(
-    payee: EnvelopeSecrets, payer: EnvelopeKeys, question: AskedFor, secret: SharedSecret, address: str, now: UnixMs
-) -> Envelope:
-    """The payee's answer: the secret and the address, sealed to the key of the question.
+def issue(payee: EnvelopeSecrets, payer: EnvelopeKeys, question: AskedFor, issued: Issued, now: UnixMs) -> Envelope:
+    """The payee's answer: the secret, the address and the account, sealed to the key of the question.
 
     Raises:
         BadInput: the question's key is one that nothing can be sealed to.
     """
-    text = msgspec.msgpack.encode(_Issue("issue", question.payment_id, secret.value, address))
-    header = write_header(Form.LETTER, payee.party, payer.party, question.payment_id, now, UnixMs(now + LETTER_MS))
+    text = msgspec.msgpack.encode(
+        _Issue("issue", issued.payment_id, issued.secret.value, issued.address, issued.account)
+    )
+    header = write_header(Form.LETTER, payee.party, payer.party, issued.payment_id, now, UnixMs(now + LETTER_MS))
     return seal_letter(payee, question.reply_key, header, text)
 
 
@@ -116,7 +121,7 @@ def receive(payer: EnvelopeSecrets, payee: EnvelopeKeys, asked: Asked, envelope:
     issued = _decoded(open_letter(asked.reply_secret, payer.party, payee, envelope, now), _Issue)
     if issued.payment_id != asked.payment_id:
         raise EnvelopeRefused(payee.party, Doubt.CONTEXT)
-    return Issued(asked.payment_id, SharedSecret(issued.secret), issued.address)
+    return Issued(asked.payment_id, SharedSecret(issued.secret), issued.address, issued.account)
 
 
 def _decoded(text: bytes, form: type[_Message]) -> _Message:

@@ -12,10 +12,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from foundation.errors import BadInput
+from settlement.connect.acceptance import PaymentId as PaymentId
 from settlement.quantities import MAX_UNITS, PartyId, tagged_hash
-
-PaymentId = NewType("PaymentId", bytes)
-"""32 bytes, drawn at random by the payer; names one payment at all three parties."""
 
 QuoteId = NewType("QuoteId", bytes)
 """32 bytes, drawn at random by the clearing bank; one quote serves one payment at most."""

@@ -192,9 +192,10 @@ def test_the_payee_issues_a_secret_that_only_the_payer_reads() -> None:
     """After question and answer both have one secret and one address, which no long-lived key can read."""
     asked, question = handshake.ask(A, B_KEYS, PAYMENT, NOW)
     read = handshake.read_question(B, A_KEYS, question, NOW)
-    answer = handshake.issue(B, A_KEYS, read, SECRET, "test.bank-b.p1", NOW)
+    given = handshake.Issued(PAYMENT, SECRET, "test.bank-b.p1", "account-b")
+    answer = handshake.issue(B, A_KEYS, read, given, NOW)
     issued = handshake.receive(A, B_KEYS, asked, answer, NOW)
-    assert issued == handshake.Issued(PAYMENT, SECRET, "test.bank-b.p1")
+    assert issued == given
     for key in (A.sealing, B.sealing, X25519PrivateKey.generate()):
         with pytest.raises(EnvelopeRefused):
             open_letter(key, A.party, B_KEYS, answer, NOW)
@@ -206,7 +207,7 @@ def test_an_answer_to_another_question_is_refused() -> None:
     """The answer for one payment does not serve for another, and a question is no answer."""
     asked, question = handshake.ask(A, B_KEYS, PAYMENT, NOW)
     read = handshake.read_question(B, A_KEYS, question, NOW)
-    other = handshake.issue(B, A_KEYS, replace(read, payment_id=PaymentId(bytes(32))), SECRET, "test.b", NOW)
+    other = handshake.issue(B, A_KEYS, read, handshake.Issued(PaymentId(bytes(32)), SECRET, "test.b", "b"), NOW)
     with pytest.raises(EnvelopeRefused) as refusal:
         handshake.receive(A, B_KEYS, asked, other, NOW)
     assert refusal.value.doubt is Doubt.CONTEXT
