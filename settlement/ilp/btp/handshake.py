@@ -64,7 +64,7 @@ def parse_endpoint(url: str, token: str = "", username: str = "", *, insecure: b
         raise BadInput(
             "btp.token", f"empty, or longer than {MAX_TOKEN_BYTES} bytes", "the secret that both sides share"
         )
-    if scheme == "ws" and not insecure and not _is_loopback(parts.hostname):
+    if scheme == "ws" and not insecure and not is_loopback(parts.hostname):
         raise BadInput("btp.url", "would send the token without TLS", "use wss, or allow it with `insecure`")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     query = f"?{parts.query}" if parts.query else ""
@@ -118,7 +118,8 @@ def same(left: bytes, right: bytes) -> bool:
     return hmac.compare_digest(left, right)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, so that a token may go there without TLS."""
     if host == "localhost":
         return True
     try:
