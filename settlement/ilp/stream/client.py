@@ -105,6 +105,21 @@ class StreamClient:
             self._sessions[name] = session
         return session
 
+    def open(self, session: Session, *, receive_max: int = 0) -> int:
+        """Open a stream of ours; its number.
+
+        Raises:
+            TooManyStreams: the peer does not let us open another one now.
+        """
+        number = session.connection.next_stream
+        session.perform(OpenStream(receive_max=receive_max))
+        return number
+
+    async def close(self, session: Session) -> None:
+        """End a connection: nothing new is sent, what is under way is counted, and the peer is told."""
+        session.perform(CloseConnection())
+        await self._settle(session)
+
     def forget(self, session: Session) -> None:
         """Drop a connection: its timer ends, and packets for it are refused."""
         session.stop()
@@ -144,8 +159,7 @@ class StreamClient:
             self.forget(session)
             raise
         # Nothing new is sent any more, and what is under way is counted before it is told.
-        session.perform(CloseConnection())
-        await self._settle(session)
+        await self.close(session)
         payment = _payment(session, amount, journal.receipt)
         if error is not None:
             error.payment = payment

@@ -28,7 +28,7 @@ from settlement.ilp.stream.changes import (
     TakeMoney,
     Tick,
 )
-from settlement.ilp.stream.control import end, end_stream, new_stream, queue, with_stream
+from settlement.ilp.stream.control import end, end_stream, new_stream, queue, widen, with_stream
 from settlement.ilp.stream.data import unsent, written
 from settlement.ilp.stream.errors import Exhausted, PeerBroke, PeerClosed, StreamError
 from settlement.ilp.stream.frames import ErrorCode, Frame
@@ -162,20 +162,10 @@ def _consume(connection: Connection, change: ConsumeData) -> Connection:
     stream = connection.streams.get(change.stream_id)
     if stream is None:
         return connection
-    settings, into = connection.settings, stream.into
+    into = stream.into
     assert change.count <= into.position - into.consumed, "more is read than came"
-    into = replace(into, consumed=into.consumed + change.count)
-    consumed = connection.data_consumed + change.count
-    told: list[Frame] = []
-    if into.consumed + settings.stream_window - into.allowed >= settings.stream_window // 2:
-        into = replace(into, allowed=into.consumed + settings.stream_window)
-        told.append(f.StreamMaxData(stream.id, into.allowed))
-    allowed = max(connection.data_allowed, settings.connection_window)
-    if consumed + settings.connection_window - allowed >= settings.connection_window // 2:
-        allowed = consumed + settings.connection_window
-        told.append(f.ConnectionMaxData(allowed))
-    connection = with_stream(connection, replace(stream, into=into))
-    return queue(replace(connection, data_consumed=consumed, data_allowed=allowed), *told)
+    consumed = replace(connection, data_consumed=connection.data_consumed + change.count)
+    return widen(consumed, replace(stream, into=replace(into, consumed=into.consumed + change.count)))
 
 
 def _close_stream(connection: Connection, change: CloseStream) -> tuple[Connection, tuple[Effect, ...]]:

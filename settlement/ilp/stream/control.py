@@ -14,7 +14,7 @@ from settlement.ilp.stream import frames as f
 from settlement.ilp.stream.changes import ConnectionEnded, Effect, StreamEnded, StreamOpened
 from settlement.ilp.stream.errors import PeerBroke, PeerClosed, StreamError
 from settlement.ilp.stream.frames import ErrorCode, Frame
-from settlement.ilp.stream.states import Connection, DataIn, Role, Stream
+from settlement.ilp.stream.states import FIRST_PEER_STREAM_DATA, Connection, DataIn, Role, Stream
 from settlement.quantities import MAX_UNITS, Asset, Scale
 
 
@@ -45,7 +45,7 @@ def is_closed(connection: Connection, stream_id: int) -> bool:
 
 def new_stream(connection: Connection, stream_id: int, receive_max: int) -> Stream:
     """A stream as it is when it opens."""
-    into = DataIn(allowed=connection.settings.stream_window)
+    into = DataIn(allowed=min(FIRST_PEER_STREAM_DATA, connection.settings.stream_window))
     return Stream(stream_id, receive_max=receive_max, into=into)
 
 
@@ -139,8 +139,38 @@ def heed(
                 )
                 effects += more
             case _:
-                pass  # what the peer is blocked by is for people who debug
+                connection = _repeat(connection, frame)
     return connection, effects
+
+
+def widen(connection: Connection, stream: Stream) -> Connection:
+    """Let the peer send more bytes, on the stream and on all, where it has used half of what it may."""
+    settings, told = connection.settings, list[Frame]()
+    allowed = stream.into.consumed + settings.stream_window
+    if allowed - stream.into.allowed >= settings.stream_window // 2:
+        stream = replace(stream, into=replace(stream.into, allowed=allowed))
+        told.append(f.StreamMaxData(stream.id, allowed))
+    data_allowed = max(connection.data_allowed, settings.connection_window)
+    if connection.data_consumed + settings.connection_window - data_allowed >= settings.connection_window // 2:
+        data_allowed = connection.data_consumed + settings.connection_window
+        told.append(f.ConnectionMaxData(data_allowed))
+    return queue(replace(with_stream(connection, stream), data_allowed=data_allowed), *told)
+
+
+def _repeat(connection: Connection, frame: Frame) -> Connection:
+    """Say a limit again to a peer that tells that it is blocked: it may have missed it."""
+    match frame:
+        case f.StreamMoneyBlocked() | f.StreamDataBlocked() if stream := connection.streams.get(frame.stream_id):
+            if isinstance(frame, f.StreamMoneyBlocked):
+                return queue(connection, f.StreamMaxMoney(stream.id, stream.receive_max, stream.received))
+            return queue(connection, f.StreamMaxData(stream.id, stream.into.allowed))
+        case f.ConnectionDataBlocked():
+            allowed = max(connection.data_allowed, connection.settings.connection_window)
+            return queue(connection, f.ConnectionMaxData(allowed))
+        case f.ConnectionStreamIdBlocked():
+            return queue(connection, f.ConnectionMaxStreamId(connection.max_stream))
+        case _:
+            return connection
 
 
 def _limit(connection: Connection, frame: f.StreamMaxMoney | f.StreamMaxData) -> Connection:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from settlement.ilp.packets import FULFILL, REJECT
 from settlement.ilp.stream import frames as f
 from settlement.ilp.stream.changes import Answer, DataArrived, Effect, MoneyArrived, ReceivePacket
-from settlement.ilp.stream.control import end, heed, is_closed, open_for_peer
+from settlement.ilp.stream.control import end, heed, is_closed, open_for_peer, widen
 from settlement.ilp.stream.crypto import MAX_SEALED
 from settlement.ilp.stream.data import TooManyPieces, arrived
 from settlement.ilp.stream.errors import Exhausted, PeerBroke
@@ -110,8 +110,7 @@ def _with_data(connection: Connection, frames: Sequence[Frame]) -> tuple[Connect
         data_in = connection.data_in + into.highest - stream.into.highest
         if data_in > max(connection.data_allowed, connection.settings.connection_window):
             raise PeerBroke(ErrorCode.FLOW_CONTROL_ERROR, "more bytes than the connection takes")
-        streams = {**connection.streams, stream.id: replace(stream, into=into)}
-        connection = replace(connection, streams=streams, data_in=data_in)
+        connection = widen(replace(connection, data_in=data_in), replace(stream, into=into))
         if ready:
             effects += (DataArrived(stream.id, ready),)
     return connection, effects
