@@ -24,6 +24,7 @@ from settlement.connector.settle.outgoing import Outgoing, SettleRule, Stage
 from settlement.connector.settle.quantity import Quantity, carry, normal
 from settlement.connector.settle.rfc38 import Rfc38Client
 from settlement.connector.settle.store import Incoming, Settlements, incoming_id
+from settlement.connector.settle.together import together
 from settlement.connector.settle.web import OtherRequest, UnknownAccount
 from settlement.quantities import MAX_UNITS, Clock, Units
 
@@ -149,7 +150,7 @@ class Settler:
         by_account: dict[str, list[Outgoing]] = {}
         for state in ready:
             by_account.setdefault(state.account, []).append(state)
-        later = await asyncio.gather(*(self._advance_all(states) for states in by_account.values()))
+        later = await together(self._advance_all(states) for states in by_account.values())
         dues = [due for due in later if due is not None]
         dues += [state.next_at for state in open_ones if state.next_at > now]
         dues += [self._told_at[account] for account in self._unknown]
