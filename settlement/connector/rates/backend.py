@@ -61,31 +61,43 @@ class Prices:
         return dict(self._prices)
 
 
-class StaticRates:
-    """Prices that the operator wrote into the configuration; they hold until it is changed."""
+def parse_prices(prices: Mapping[str, str]) -> dict[str, Rate]:
+    """Prices that an operator wrote. Raises `BadInput` naming the asset."""
+    return {asset: parse_rate(text, f"rates.prices.{asset}") for asset, text in prices.items()}
 
-    def __init__(self, prices: Mapping[str, str]) -> None:
-        """`prices`: decimal numbers by asset code, all in the same money. Raises `BadInput`."""
-        self._prices = Prices({asset: parse_rate(text, f"rates.prices.{asset}") for asset, text in prices.items()})
+
+class Priced:
+    """What backends have in common that know prices."""
+
+    def __init__(self, prices: Prices) -> None:
+        self._prices = prices
 
     @property
     def version(self) -> int:
-        """Never changes."""
-        return 0
+        """See `RateBackend`."""
+        return self._prices.version
 
     def rate(self, source: str, destination: str) -> Rate | None:
         """See `RateBackend`."""
         return self._prices.rate(source, destination)
+
+    def prices(self) -> Mapping[str, Rate]:
+        """See `RateBackend`."""
+        return self._prices.all()
+
+
+class StaticRates(Priced):
+    """Prices that the operator wrote into the configuration; they hold until it is changed."""
+
+    def __init__(self, prices: Mapping[str, str]) -> None:
+        """`prices`: decimal numbers by asset code, all in the same money. Raises `BadInput`."""
+        super().__init__(Prices(parse_prices(prices)))
 
     async def start(self) -> None:
         """Nothing to fetch."""
 
     async def close(self) -> None:
         """Nothing to stop."""
-
-    def prices(self) -> Mapping[str, Rate]:
-        """See `RateBackend`."""
-        return self._prices.all()
 
 
 class Spread:

@@ -1,0 +1,150 @@
+"""Whole connectors, put together from configurations, that talk over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from settlement.connector.accounts import AccountConfig
+from settlement.connector.config import parse_config
+from settlement.connector.routing.routes import Relation
+from settlement.connector.runtime import Connector, LocalAccount, wall_clock
+from settlement.ilp.errors import Code
+from settlement.ilp.link import Reply
+from settlement.ilp.packets import Fulfill, Reject, decode_prepare, encode
+from tests.support.connector import EUR, Replies, fulfilment, make_prepare
+
+pytestmark = pytest.mark.integration
+
+LOCAL = AccountConfig("local", EUR, Relation.LOCAL, floor=None)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Shop:
+    """A receiver that fulfils what the test made with the seed it was told."""
+
+    def __init__(self) -> None:
+        self.seed = 0
+        self.amounts: list[int] = []
+
+    def __call__(self, prepare: bytes, reply: Reply) -> None:
+        packet = decode_prepare(prepare)
+        self.amounts.append(packet.amount)
+        reply(encode(fulfilment(self.seed)))
+
+
+@asynccontextmanager
+async def pair(tmp_path: Path, transport: str) -> AsyncIterator[tuple[Connector, Connector, Shop]]:
+    """A hub and its child, which is given its address by the hub where the transport lets it ask."""
+    port, other = free_port(), free_port()
+    token = "a-secret-of-both"
+    hub_side: dict[str, object] = {"token": token}
+    child_side: dict[str, object] = {"url": f"btp+ws://127.0.0.1:{port}/", "token": token}
+    hub_listen, child_listen = {"btp": f"127.0.0.1:{port}"}, {}
+    if transport == "http":
+        hub_side |= {"url": f"http://127.0.0.1:{other}/ilp", "outgoing_token": token}
+        child_side = {"url": f"http://127.0.0.1:{port}/ilp", "token": token, "outgoing_token": token}
+        hub_listen, child_listen = {"http": f"127.0.0.1:{port}"}, {"http": f"127.0.0.1:{other}"}
+    hub = parse_config(
+        {
+            "connector": {"address": "test.hub", "database": "sqlite:///hub.db"},
+            "listen": hub_listen,
+            "accounts": [
+                {"id": "shop", "asset": "USD", "scale": 4, "relation": "child", "floor": "none", transport: hub_side}
+            ],
+            "rates": {"prices": {"EUR": "1.10", "USD": "1"}, "spread_bp": 100},
+        },
+        tmp_path,
+    )
+    child = parse_config(
+        {
+            "connector": {"database": "sqlite:///child.db"},
+            "listen": child_listen,
+            "accounts": [
+                {"id": "hub", "asset": "USD", "scale": 4, "relation": "parent", "floor": "none", transport: child_side}
+            ],
+        },
+        tmp_path,
+    )
+    shop = Shop()
+    async with AsyncExitStack() as stack:
+        usd = replace(LOCAL, asset=hub.peers[0].account.asset)
+        hub_connector = await Connector.start(hub, local=LocalAccount(LOCAL, refuse))
+        await stack.enter_async_context(hub_connector)
+        child_connector = await Connector.start(child, local=LocalAccount(usd, shop))
+        await stack.enter_async_context(child_connector)
+        yield hub_connector, child_connector, shop
+
+
+def refuse(prepare: bytes, reply: Reply) -> None:
+    """A receiver that takes nothing."""
+    reply(encode(Reject("F06", "test.hub", "nobody is here", b"")))
+
+
+async def pay(connector: Connector, amount: int, destination: str, seed: int) -> Fulfill | Reject:
+    """Send a packet from a connector's own account and wait for the reply."""
+    replies = Replies()
+    packet = make_prepare(amount, destination, seed=seed, expires_at=wall_clock() + 10_000)
+    connector.send(encode(packet), replies)
+    async with asyncio.timeout(20):
+        while not replies.all:
+            await asyncio.sleep(0.001)
+    return replies.only
+
+
+@pytest.mark.parametrize("transport", ["btp", "http"])
+async def test_packet_travels_between_connectors_and_both_keep_the_same_balance(tmp_path: Path, transport: str) -> None:
+    """A child learns its address from its parent, is paid through it, and both have the same account afterwards."""
+    async with pair(tmp_path, transport) as (hub, child, shop):
+        assert child.address == "test.hub.shop"
+        shop.seed = 7
+        assert await pay(hub, 1_000, "test.hub.shop.till", 7) == fulfilment(7)
+        assert shop.amounts == [10_8900], "10.00 EUR are 11.00 USD less one percent"
+        assert await hub.balances.balance("shop") == 10_8900
+        assert await child.balances.balance("hub") == -10_8900
+        assert await child.balances.balance("local") == 10_8900
+        refused = await pay(child, 500, "test.hub.nobody", 8)
+        assert isinstance(refused, Reject)
+        assert refused.code == Code.UNEXPECTED_PAYMENT, "the hub's own receiver answered"
+
+
+async def test_operators_see_accounts_routes_rates_and_metrics(tmp_path: Path) -> None:
+    """The views tell what happened, and a scrape has the same numbers."""
+    async with pair(tmp_path, "btp") as (hub, child, shop):
+        shop.seed = 1
+        await pay(hub, 1_000, "test.hub.shop.till", 1)
+        views = {view.id: view for view in await hub.account_views()}
+        assert (views["shop"].balance, views["shop"].is_up, views["local"].fulfilled) == (10_8900, True, 1)
+        assert hub.routes()["test.hub.shop"] == "shop"
+        assert child.routes()["test"] == "hub"
+        assert {view.asset for view in hub.rates() if view.is_current} == {"EUR", "USD"}
+        registry = CollectorRegistry()
+        registry.register(hub.metrics())
+        scraped = generate_latest(registry).decode()
+        assert 'causeway_connector_packets_total{account="local",code="",outcome="fulfilled"} 1.0' in scraped
+        assert 'causeway_connector_balance_units{account="shop",asset="USD"} 108900.0' in scraped
+        assert await hub.incidents() == []
+
+
+async def test_balances_outlive_the_connector(tmp_path: Path) -> None:
+    """A connector that is stopped and started again has the balances that it had."""
+    async with pair(tmp_path, "btp") as (hub, _, shop):
+        shop.seed = 1
+        await pay(hub, 1_000, "test.hub.shop.till", 1)
+    async with pair(tmp_path, "btp") as (hub, child, _):
+        assert await hub.balances.balance("shop") == 10_8900
+        assert await child.balances.balance("hub") == -10_8900
