@@ -154,7 +154,7 @@ class BookClient:
         answers = await self._batch(fulfilments, self._fulfilments, _id, wrong, sent)
         for answer in answers:
             if isinstance(answer, Done) and not _is_fulfilled(answer.view):
-                raise self._http.mismatch("state", HoldState.FULFILLED, answer.view.state)
+                raise self._http.mismatch("state", "fulfilled, with its preimage", answer.view.state)
         return self._outcomes(answers)
 
     async def cancel(self, transfer_ids: Sequence[TransferId]) -> tuple[Outcome, ...]:
@@ -245,6 +245,9 @@ class BookClient:
                 answers.append(next(found).answer())
             except ValueError as error:
                 raise self._http.mismatch("outcome", "done or refused", str(error)) from error
+            seen = getattr(answers[-1], "view", None)
+            if isinstance(seen, HoldView) and seen.hold.transfer_id != named(item):
+                raise self._http.mismatch("transfer", named(item).hex(), seen.hold.transfer_id.hex())
         return answers
 
     def _outcomes(self, answers: Sequence[Answer]) -> tuple[Outcome, ...]:

@@ -47,9 +47,10 @@ class Feed:
 
     def __init__(self, database: Database, recent_bytes: int = _RECENT_BYTES) -> None:
         self._database = database
-        self._recent_bytes = recent_bytes
+        self._recent_max = recent_bytes
         self._recent: deque[Event] = deque()
-        self._bytes = 0
+        self.recent_bytes = 0
+        """What the events in memory take."""
         self._since = -1
         """Every event after this entry, up to the head, is in memory; none is as long as the head is unknown."""
         self._head = -1
@@ -114,15 +115,15 @@ class Feed:
 
     def _remember(self, event: Event) -> None:
         self._recent.append(event)
-        self._bytes += len(event.body)
-        while self._bytes > self._recent_bytes:
+        self.recent_bytes += len(event.body)
+        while self.recent_bytes > self._recent_max:
             gone = self._recent.popleft()
-            self._bytes -= len(gone.body)
+            self.recent_bytes -= len(gone.body)
             self._since = gone.number
 
     def _forget(self, head: int) -> None:
         self._recent.clear()
-        self._bytes = 0
+        self.recent_bytes = 0
         self._since = self._head = head
 
     def _wake(self, account: LedgerAccount) -> None:
