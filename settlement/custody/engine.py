@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundation.database import Database, DatabaseUnavailable
 from foundation.quantities import UnixMs
 from settlement.custody import changes as c
-from settlement.custody.states import State, Times, is_open, stage_of, step, wakes_at
+from settlement.custody.states import State, Times, stage_of, step, wakes_at
 from settlement.custody.store import Due, PaymentStore, Stored
 from settlement.custody.terms import PaymentId
 from settlement.quantities import Clock
@@ -74,6 +74,12 @@ class Office(Protocol):
         self, connection: AsyncConnection, payment: PaymentId, before: State | None, after: State, now: UnixMs
     ) -> None:
         """A payment came to stand elsewhere; in the same transaction."""
+
+    async def flush(self, connection: AsyncConnection, now: UnixMs) -> None:
+        """Write what was gathered in this transaction, before its commit."""
+
+    def forget(self) -> None:
+        """The transaction did not take effect: what was remembered from it is not so."""
 
     def destination(self, payment: PaymentId, effect: c.AnyEffect, state: State | None) -> str:
         """Who carries out an effect of the outbox: `ledger:<id>` or `party:<id>`."""
@@ -187,6 +193,13 @@ class Engine:
             heapq.heappush(self._alarm_clock, (moment, payment))
 
     async def _commit(self, waiting: Sequence[_Waiting]) -> None:
+        try:
+            await self._commit_once(waiting)
+        except BaseException:
+            self._office.forget()
+            raise
+
+    async def _commit_once(self, waiting: Sequence[_Waiting]) -> None:
         now = self._clock()
         async with self._database.unit() as unit:
             store = PaymentStore(unit.connection)
@@ -210,6 +223,7 @@ class _Work:
         self.before: dict[PaymentId, Stored] = {}
         self.changed: dict[PaymentId, State] = {}
         self.effects: list[tuple[PaymentId, str, c.AnyEffect]] = []
+        self._states: dict[PaymentId, State] = {}
         self._office = office
         self._times = times
         self._connection = connection
@@ -218,49 +232,55 @@ class _Work:
     async def take(self, store: PaymentStore, news: Sequence[News]) -> None:
         begins = [begun for one in news for begun in one.begins]
         changes = [change for one in news for change in one.changes]
-        told: list[tuple[PaymentId, c.AnyEffect]] = []
+        await self._load(store, {number for number, _ in (*begins, *changes)})
+        for payment, (state, effects) in begins:
+            if payment not in self._states:  # begun before: a repeat changes nothing
+                self._states[payment] = self.changed[payment] = state
+                await self._apply(payment, effects)
+        await self._step_all(changes)
         for act in (act for one in news for act in one.acts):
             acted = await act(self._connection, self._now)
-            changes.extend(acted.changes)
-            told.extend(acted.effects)
-        self.before = await store.load({number for number, _ in (*begins, *changes)})
-        states = {number: found.state for number, found in self.before.items()}
-        for payment, (state, effects) in begins:
-            if payment not in states:  # begun before: a repeat changes nothing
-                states[payment] = state
-                self.changed[payment] = state
-                await self._apply(states, payment, effects)
-        self._put_out(states, told)
-        await self._step_all(states, changes)
+            await self._load(store, {number for number, _ in (*acted.changes, *acted.effects)})
+            self._put_out(acted.effects)
+            await self._step_all(acted.changes)
         for payment, state in self.changed.items():
             old = self.before.get(payment)
-            await self._office.moved(self._connection, payment, None if old is None else old.state, state, self._now)
+            before = None if old is None else old.state
+            await self._office.moved(self._connection, payment, before, state, self._now)
+        await self._office.flush(self._connection, self._now)
 
-    async def _step_all(self, states: dict[PaymentId, State], changes: Sequence[tuple[PaymentId, c.AnyChange]]) -> None:
-        for payment, change in self._office.admit(changes, states):
-            await self._step(states, payment, change)
+    async def _load(self, store: PaymentStore, wanted: set[PaymentId]) -> None:
+        missing = wanted - self._states.keys()
+        if missing:
+            found = await store.load(missing)
+            self.before.update(found)
+            self._states.update((number, stored.state) for number, stored in found.items())
 
-    async def _step(self, states: dict[PaymentId, State], payment: PaymentId, change: c.AnyChange) -> None:
-        state = states.get(payment)
+    async def _step_all(self, changes: Sequence[tuple[PaymentId, c.AnyChange]]) -> None:
+        for payment, change in self._office.admit(changes, self._states):
+            await self._step(payment, change)
+
+    async def _step(self, payment: PaymentId, change: c.AnyChange) -> None:
+        state = self._states.get(payment)
         if state is None:
             return  # a payment that this party does not have
         after, effects = step(state, change, self._now, self._times)
         if after is not state:
-            states[payment] = self.changed[payment] = after
-            _log.debug("payment", payment=payment.hex(), stage=stage_of(after), open=is_open(after))
-        await self._apply(states, payment, effects)
+            self._states[payment] = self.changed[payment] = after
+            _log.debug("payment", payment=payment.hex(), stage=stage_of(after))
+        await self._apply(payment, effects)
 
-    async def _apply(self, states: dict[PaymentId, State], payment: PaymentId, effects: Iterable[c.AnyEffect]) -> None:
+    async def _apply(self, payment: PaymentId, effects: Iterable[c.AnyEffect]) -> None:
         for effect in effects:
-            state = states[payment]
+            state = self._states[payment]
             acted = await self._office.within(self._connection, payment, effect, state, self._now)
             if acted is None:
-                self._put_out(states, [(payment, effect)])
+                self._put_out([(payment, effect)])
                 continue
-            self._put_out(states, acted.effects)
-            await self._step_all(states, acted.changes)
+            self._put_out(acted.effects)
+            await self._step_all(acted.changes)
 
-    def _put_out(self, states: dict[PaymentId, State], effects: Iterable[tuple[PaymentId, c.AnyEffect]]) -> None:
+    def _put_out(self, effects: Iterable[tuple[PaymentId, c.AnyEffect]]) -> None:
         for payment, effect in effects:
-            to = self._office.destination(payment, effect, states.get(payment))
+            to = self._office.destination(payment, effect, self._states.get(payment))
             self.effects.append((payment, to, effect))

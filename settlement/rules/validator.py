@@ -64,6 +64,19 @@ class Validator:
             await store.reserve(use_of(rules, facts, now))
         return decision
 
+    async def preview(
+        self, connection: AsyncConnection, facts: Facts, now: UnixMs, rates: Rates = _NO_RATES
+    ) -> Decision:
+        """What the rules say of a payment that is only thought of. Nothing is reserved; a block alone is stored."""
+        rules = self._rules()
+        store = self.store(connection)
+        usage = await store.answer(*questions(rules, facts, now))
+        decision = evaluate(rules, facts, Context(usage, rates, ()), now)
+        if decision.verdict is Verdict.BLOCK and await store.latest(facts.payment_id) is None:
+            known = tuple(KnownRate(paid, asset, rate) for (paid, asset), rate in rates.items())
+            await store.append(decision, facts, known, ())
+        return decision
+
     async def approve(self, connection: AsyncConnection, approval: Approval, proof: Proof, now: UnixMs) -> None:
         """Keep a person's approval; `decide` counts it from then on.
 

@@ -1,0 +1,66 @@
+"""Whom a payment is for: sealed under the party's key, and forgotten with the personal data."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundation.database import Repository
+from foundation.quantities import UnixMs
+from settlement.custody.terms import PaymentId
+from settlement.gateway.tables import dossiers
+
+_NONCE_BYTES = 12
+
+
+class Dossier(Struct, frozen=True):
+    """Fields: own (the customer's account at this bank); other (the account at the other bank, empty where it is not
+    known); initiator (who asked for the payment, empty where it was no person); reference (the customer's own text)."""
+
+    own: str
+    other: str = ""
+    initiator: str = ""
+    reference: str = ""
+
+    def __repr__(self) -> str:
+        return "Dossier(hidden)"
+
+
+class Dossiers(Repository):
+    """The dossiers of one party, on a unit's connection."""
+
+    def __init__(self, connection: AsyncConnection, key: bytes) -> None:
+        """`key`: 32 secret bytes."""
+        super().__init__(connection)
+        self._cipher = AESGCM(key)
+
+    async def put(self, payment: PaymentId, dossier: Dossier) -> None:
+        """Keep a payment's dossier; the first one stays."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(dossier), payment)
+        statement = self._insert(dossiers).values(payment_id=payment, sealed=sealed)
+        await self._connection.execute(statement.on_conflict_do_nothing(index_elements=["payment_id"]))
+
+    async def get(self, payment: PaymentId) -> Dossier | None:
+        """The dossier; None where there is none, or it was forgotten."""
+        query = select(dossiers.c.sealed).where(dossiers.c.payment_id == payment)
+        sealed = (await self._connection.execute(query)).scalar_one_or_none()
+        if sealed is None:
+            return None
+        plain = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], payment)
+        return msgspec.json.decode(plain, type=Dossier)
+
+    async def end(self, payment: PaymentId, now: UnixMs) -> None:
+        """The payment has ended: retention counts from now."""
+        await self._connection.execute(
+            update(dossiers).where(dossiers.c.payment_id == payment, dossiers.c.ended_at.is_(None)).values(ended_at=now)
+        )
+
+    async def purge(self, before: UnixMs) -> None:
+        """Forget the dossiers of payments that ended before a moment."""
+        await self._connection.execute(delete(dossiers).where(dossiers.c.ended_at < before))

@@ -1,0 +1,310 @@
+"""What one party does with its payments beside stepping them: signatures, rules, exchange of data, books, mail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundation.errors import Fatal
+from foundation.quantities import UnixMs
+from settlement.connect.screening import Subject
+from settlement.connect.vault import PersonalRecords
+from settlement.cosign.batches import verify_batch
+from settlement.cosign.cosignatures import CoSignature, Partial, assemble, part_verifies
+from settlement.cosign.errors import BadBatch
+from settlement.cosign.statements import Statement
+from settlement.custody import changes as c
+from settlement.custody import clearer, payee, payer
+from settlement.custody.engine import Acted
+from settlement.custody.packet import decode_memo
+from settlement.custody.states import State, is_open
+from settlement.custody.store import Due
+from settlement.custody.terms import PaymentId, Quote, Terms
+from settlement.gateway.dossiers import Dossier, Dossiers
+from settlement.gateway.exchange_desk import Case, ExchangeDesk
+from settlement.gateway.keys import Directory, Secrets, decode_part, encode_part
+from settlement.gateway.screener import Screener
+from settlement.gateway.tables import alarms
+from settlement.rules.decision import Decision
+from settlement.rules.errors import ReservationOver, UnknownReservation
+from settlement.rules.model import Verdict
+from settlement.rules.validator import Validator
+
+_log = structlog.get_logger(__name__)
+
+
+class Ledgers(Protocol):
+    """The party's books, as the office posts to them."""
+
+    async def post(
+        self, connection: AsyncConnection, payment: PaymentId, state: State, event: str, now: UnixMs
+    ) -> None:
+        """Write what an event of a payment is to this party's accounts; once."""
+
+    async def close(
+        self, connection: AsyncConnection, payment: PaymentId, state: State, signature: CoSignature, now: UnixMs
+    ) -> None:
+        """Keep the receipt, signed by all three: the third entry."""
+
+
+class DeskOffice:
+    """Implements the engine's `Office` for one party."""
+
+    def __init__(
+        self,
+        secrets: Secrets,
+        directory: Directory,
+        desk: ExchangeDesk,
+        screener: Screener,
+        validator: Validator,
+        books: Ledgers,
+        deliver: Callable[[Sequence[Due]], None],
+        clock: Callable[[], UnixMs],
+    ) -> None:
+        self._party = secrets.party
+        self._secrets = secrets
+        self._directory = directory
+        self._desk = desk
+        self._screener = screener
+        self._validator = validator
+        self._books = books
+        self.deliver = deliver
+        self._clock = clock
+
+    # --- Signatures -------------------------------------------------------------------------------------------------
+
+    def admit(
+        self, changes: Sequence[tuple[PaymentId, c.AnyChange]], states: Mapping[PaymentId, State]
+    ) -> list[tuple[PaymentId, c.AnyChange]]:
+        """See `Office`. All signatures of a batch are verified at once; who sent a bad one is named in the log."""
+        wanted: dict[int, tuple[Statement, CoSignature]] = {}
+        bad: set[int] = set()
+        for place, (payment, change) in enumerate(changes):
+            try:
+                found = self._to_verify(payment, change, states.get(payment))
+            except Fatal as problem:
+                _log.warning("signature refused", payment=payment.hex(), change=type(change).__name__, why=str(problem))
+                bad.add(place)
+                continue
+            if found is not None:
+                wanted[place] = found
+        places = list(wanted)
+        try:
+            verify_batch([wanted[place] for place in places])
+        except BadBatch as problem:
+            bad.update(places[number] for number in problem.places)
+        admitted: list[tuple[PaymentId, c.AnyChange]] = []
+        for place, (payment, change) in enumerate(changes):
+            if place not in bad:
+                admitted.extend(self._receipts_verified(payment, change, states.get(payment)))
+            elif isinstance(change, c.HoldSeen):
+                admitted.append((payment, _not_instructed(change)))
+        return admitted
+
+    def _to_verify(
+        self, payment: PaymentId, change: c.AnyChange, state: State | None
+    ) -> tuple[Statement, CoSignature] | None:
+        """What has to be verified of a change before the machine sees it.
+
+        Raises:
+            Fatal: it cannot be what it says, whatever the curve says.
+        """
+        match change, state:
+            case c.QuoteGiven(), payer.Pricing():
+                return self._directory.quote_statement(change.quote), CoSignature.decode(change.signature)
+            case c.Proposed(), payee.Offered():
+                terms = change.terms
+                return self._directory.quote_statement(terms.quote), CoSignature.decode(terms.quote_signature)
+            case c.HoldSeen(), clearer.Quoted():
+                memo, quote = decode_memo(change.memo), state.offer.quote
+                statement = self._directory.instruction_statement(payment, quote, memo.terms)
+                return statement, CoSignature.decode(memo.co_signature)
+            case _:
+                return None
+
+    def _receipts_verified(
+        self, payment: PaymentId, change: c.AnyChange, state: State | None
+    ) -> list[tuple[PaymentId, c.AnyChange]]:
+        """Parts of a receipt's signature are verified together, when the last one comes; bad ones are taken out."""
+        if not isinstance(change, c.Signed) or not isinstance(state, payer.Paid | payee.Received | clearer.Earned):
+            return [(payment, change)]
+        parts = {one.party: one for one in state.signatures if one.receipt_hash == change.receipt_hash}
+        parts[change.party] = change
+        quote = quote_of(state)
+        if set(parts) != {quote.payer, quote.clearer, quote.payee}:
+            return [(payment, change)]
+        statement = self._directory.receipt_statement(quote, change.receipt_hash)
+        try:
+            assemble(statement, [decode_part(one.signature) for one in parts.values()])
+        except Fatal:
+            false = {party for party, one in parts.items() if not _part_holds(statement, one.signature)}
+            _log.warning("receipt refused", payment=payment.hex(), parties=sorted(false))
+            erased: list[tuple[PaymentId, c.AnyChange]] = [
+                (payment, c.Signed(party, bytes(32), b"")) for party in false - {change.party}
+            ]
+            return erased if change.party in false else [*erased, (payment, change)]
+        return [(payment, change)]
+
+    # --- In the transaction -----------------------------------------------------------------------------------------
+
+    async def within(
+        self, connection: AsyncConnection, payment: PaymentId, effect: c.AnyEffect, state: State, now: UnixMs
+    ) -> Acted | None:
+        """See `Office`."""
+        match effect:
+            case c.Validate():
+                return await self._validate(connection, payment, effect, state, now)
+            case c.Consent():
+                return await self._desk.begin(connection, await self.case(connection, payment, state), now)
+            case c.SignReceipt():
+                return self._sign_receipt(payment, effect, quote_of(state))
+            case c.Post():
+                await self._books.post(connection, payment, state, effect.event, now)
+            case c.Close():
+                statement = self._directory.receipt_statement(quote_of(state), effect.receipt_hash)
+                signature = assemble(statement, [decode_part(part) for _, part in effect.signatures])
+                await self._books.close(connection, payment, state, signature, now)
+            case c.Alarm():
+                _log.error("alarm", payment=payment.hex(), detail=effect.detail)
+                row = {"payment_id": payment, "at": now, "detail": effect.detail, "state": "open"}
+                await connection.execute(insert(alarms).values(**row))
+            case _:
+                return None
+        return Acted()
+
+    async def moved(
+        self, connection: AsyncConnection, payment: PaymentId, before: State | None, after: State, now: UnixMs
+    ) -> None:
+        """See `Office`: what a payment had taken of the limits, and its retention, follow its end."""
+        is_paid = isinstance(after, payer.Paid | payer.Closed | payee.Received | payee.Closed | clearer.Earned)
+        was_paid = isinstance(before, payer.Paid | payee.Received | clearer.Earned | payee.Closed | payer.Closed)
+        if is_paid and not was_paid:
+            await self._reservation(connection, payment, is_settled=True)
+        if is_open(after) or (before is not None and not is_open(before)):
+            return
+        if not is_paid and not isinstance(after, clearer.Closed | clearer.Lost | payee.Lost | clearer.Lapsed):
+            await self._reservation(connection, payment, is_settled=False)
+        await PersonalRecords(connection, self._party, self._secrets.vault).end(payment, now)
+        await Dossiers(connection, self._secrets.state_key).end(payment, now)
+
+    async def flush(self, connection: AsyncConnection, now: UnixMs) -> None:
+        """See `Office`."""
+        await self._desk.flush(connection)
+
+    def forget(self) -> None:
+        """See `Office`."""
+        self._desk.forget()
+
+    def destination(self, payment: PaymentId, effect: c.AnyEffect, state: State | None) -> str:
+        """See `Office`."""
+        match effect:
+            case c.MakeHold() | c.Fulfil() | c.GiveBack():
+                return f"ledger:{effect.ledger}"
+            case c.Tell() | c.Send() | c.ShareSignature() | c.RefuseQuote():
+                return f"party:{effect.party}"
+            case c.AskSecret() if isinstance(state, payer.State):
+                return f"party:{state.order.payee}"
+            case c.AskQuote() if isinstance(state, payer.State):
+                return f"party:{state.order.clearer}"
+            case c.GiveSecret() | c.Decline() if isinstance(state, payee.State):
+                return f"party:{state.invitation.payer}"
+            case c.GiveQuote():
+                return f"party:{effect.quote.payer}"
+            case _:
+                raise AssertionError(f"nobody carries {effect} out")
+
+    async def case(self, connection: AsyncConnection, payment: PaymentId, state: State) -> Case:
+        """What the exchange of a payment is about."""
+        dossier = await Dossiers(connection, self._secrets.state_key).get(payment) or Dossier("")
+        match state:
+            case payer.Clearing() | payer.Agreeing():
+                return Case(payment, state.terms, state.secret, Subject.ORIGINATOR, dossier)
+            case payee.Considering() | payee.Consenting():
+                return Case(payment, state.terms, state.invitation.secret, Subject.BENEFICIARY, dossier)
+            case _:
+                raise NoCase(payment)
+
+    async def _validate(
+        self, connection: AsyncConnection, payment: PaymentId, effect: c.Validate, state: State, now: UnixMs
+    ) -> Acted:
+        if effect.terms is None:
+            decision = await self._screener.of_quote(connection, payment, effect.quote, now)
+            if decision.verdict is Verdict.REFER:
+                return Acted()  # a person's word comes by `recheck`
+        else:
+            case = await self.case(connection, payment, state)
+            decision = await self._screener.before_exchange(
+                connection, payment, effect.terms, case.subject, case.dossier, now
+            )
+        return Acted(((payment, _word_of(decision)),))
+
+    async def recheck(self, connection: AsyncConnection, payment: PaymentId, state: State, now: UnixMs) -> Acted:
+        """A person has approved, or rules have changed: put a payment that waits before the rules again."""
+        if isinstance(state, clearer.Clearing):
+            return await self._validate(connection, payment, c.Validate(None, state.offer.quote), state, now)
+        if isinstance(state, payer.Agreeing | payee.Consenting):
+            return await self._desk.screened(connection, await self.case(connection, payment, state), now)
+        return Acted()
+
+    def _sign_receipt(self, payment: PaymentId, effect: c.SignReceipt, quote: Quote) -> Acted:
+        statement = self._directory.receipt_statement(quote, effect.receipt_hash)
+        part: Partial = self._secrets.signer.sign(statement)
+        signed = c.Signed(self._party, effect.receipt_hash, encode_part(part))
+        others = [party for party in (quote.payer, quote.clearer, quote.payee) if party != self._party]
+        shared = tuple((payment, c.ShareSignature(party, signed.receipt_hash, signed.signature)) for party in others)
+        return Acted(((payment, signed),), shared)
+
+    async def _reservation(self, connection: AsyncConnection, payment: PaymentId, *, is_settled: bool) -> None:
+        try:
+            if is_settled:
+                await self._validator.settle(connection, payment)
+            else:
+                await self._validator.release(connection, payment)
+        except (UnknownReservation, ReservationOver):
+            pass  # the rules never let it pass, or the same was said before
+
+
+class NoCase(Fatal):
+    """The payment is not where data are exchanged. Fields: payment_id."""
+
+    def __init__(self, payment: PaymentId) -> None:
+        self.payment_id = payment
+        super().__init__(f"payment {payment.hex()} exchanges no data now")
+
+
+def quote_of(state: State) -> Quote:
+    """The quote of a payment that has one."""
+    match state:
+        case clearer.State():
+            return state.offer.quote
+        case payer.Clearing() | payer.Agreeing() | payee.Considering() | payee.Consenting():
+            return state.terms.quote
+        case _:
+            deal = getattr(state, "deal", None)
+            assert deal is not None, f"no quote in {state}"
+            terms: Terms = deal.terms
+            return terms.quote
+
+
+def _word_of(decision: Decision) -> c.AnyChange:
+    name = decision.rule_version.hex()
+    if decision.verdict is Verdict.BLOCK:
+        texts = "; ".join(f"{reason.rule_id}: {reason.text}" for reason in decision.reasons)
+        return c.Barred(name, texts[:500])
+    return c.Cleared(name)
+
+
+def _not_instructed(change: c.HoldSeen) -> c.HoldSeen:
+    return msgspec.structs.replace(change, instructed=False)
+
+
+def _part_holds(statement: Statement, raw: bytes) -> bool:
+    try:
+        return part_verifies(statement, decode_part(raw))
+    except Fatal:
+        return False
