@@ -25,8 +25,8 @@ from settlement.connect.errors import (
     OtherAcceptance,
 )
 from settlement.connect.screening import Verdict, all_cleared
-from settlement.cosign.cosignatures import CoSignature, assemble, verify
-from settlement.cosign.keys import Signer, alone
+from settlement.cosign.cosignatures import CoSignature, verify
+from settlement.cosign.keys import Signer, sign_alone
 from settlement.cosign.registry import KeyRegistry
 from settlement.cosign.statements import Kind, Statement
 from settlement.quantities import PartyId, tagged_hash
@@ -127,8 +127,7 @@ def sign_acceptance(signer: Signer, acceptance: Acceptance) -> SignedAcceptance:
         raise OtherAcceptance(signer.party, Mismatch.PARTY)
     if not all_cleared(acceptance.verdicts):
         raise NotCleared(acceptance.party)
-    statement = Statement(Kind.ACCEPTANCE, acceptance.text, alone(signer))
-    return SignedAcceptance(acceptance, assemble(statement, (signer.sign(statement),)))
+    return SignedAcceptance(acceptance, sign_alone(signer, Kind.ACCEPTANCE, acceptance.text))
 
 
 def check_acceptance(

@@ -14,11 +14,11 @@ from msgspec import Meta
 
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
-from settlement.cosign.cosignatures import CoSignature, assemble
+from settlement.cosign.cosignatures import CoSignature
 from settlement.cosign.errors import KeyNotValid
-from settlement.cosign.keys import Signer, alone
+from settlement.cosign.keys import Signer, sign_alone
 from settlement.cosign.registry import KeyRegistry
-from settlement.cosign.statements import Kind, Statement
+from settlement.cosign.statements import Kind
 from settlement.quantities import PartyId
 
 SEED_BYTES: Final = 32
@@ -102,8 +102,7 @@ def certify(signer: Signer, keys: EnvelopeKeys) -> CertifiedKeys:
     """
     if signer.party != keys.party:
         raise BadInput("party", f"the keys are {keys.party}'s", "each party certifies its own")
-    statement = Statement(Kind.ENVELOPE, keys.text, alone(signer))
-    return CertifiedKeys(keys, assemble(statement, (signer.sign(statement),)))
+    return CertifiedKeys(keys, sign_alone(signer, Kind.ENVELOPE, keys.text))
 
 
 def check_certificate(certified: CertifiedKeys, registry: KeyRegistry, now: UnixMs) -> EnvelopeKeys:

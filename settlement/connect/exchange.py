@@ -107,7 +107,7 @@ def step(state: Exchange, change: Change, now: UnixMs, check: Check) -> Step:
         case Screened():
             return _on_screened(state, change, now)
         case OwnAcceptance(signed):
-            return _on_own_acceptance(state, signed, now, check)
+            return _on_own_acceptance(state, signed, now)
         case TheirAcceptance(signed):
             return _on_their_acceptance(state, signed, now, check)
         case TheirRefusal():
@@ -208,10 +208,11 @@ def _on_screened(state: Exchange, screened: Screened, now: UnixMs) -> Step:
     return state, (_record(state, Reason.CLEARED, "", now, screened), Sign(acceptance))
 
 
-def _on_own_acceptance(state: Exchange, signed: SignedAcceptance, now: UnixMs, check: Check) -> Step:
-    if state.to_sign is None or state.own_acceptance is not None:
+def _on_own_acceptance(state: Exchange, signed: SignedAcceptance, now: UnixMs) -> Step:
+    if state.own_acceptance is not None:
         return state, ()
-    if signed.acceptance != state.to_sign or not _is_good(state, signed, state.me, now, check):
+    # The signature comes from our own signer and is not verified again: it costs more than all else here.
+    if signed.acceptance != state.to_sign or signed.signature.parties != (state.me,):
         return state, ()  # the next tick asks the signer again
     state = replace(state, own_acceptance=signed)
     return _completed(state, (SendAcceptance(signed),), now)
@@ -219,7 +220,7 @@ def _on_own_acceptance(state: Exchange, signed: SignedAcceptance, now: UnixMs, c
 
 def _on_their_acceptance(state: Exchange, signed: SignedAcceptance, now: UnixMs, check: Check) -> Step:
     # Before both have disclosed there is nothing to hold it against: the other side repeats it.
-    if state.their_acceptance is not None or not _is_good(state, signed, state.counterparty, now, check):
+    if state.their_acceptance is not None or not _is_theirs(state, signed, now, check):
         return state, ()
     return _completed(replace(state, their_acceptance=signed), (), now)
 
@@ -232,8 +233,8 @@ def _on_their_refusal(state: Exchange, now: UnixMs) -> Step:
     return refused, (_record(refused, Reason.COUNTERPARTY, "counterparty", now),)
 
 
-def _is_good(state: Exchange, signed: SignedAcceptance, party: PartyId, now: UnixMs, check: Check) -> bool:
-    expected = expected_from(state, party)
+def _is_theirs(state: Exchange, signed: SignedAcceptance, now: UnixMs, check: Check) -> bool:
+    expected = expected_from(state, state.counterparty)
     if expected is None:
         return False
     try:

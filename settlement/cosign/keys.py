@@ -10,7 +10,7 @@ from chia_rs import AugSchemeMPL, PrivateKey
 
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
-from settlement.cosign.cosignatures import SIGNATURE_BYTES, Partial
+from settlement.cosign.cosignatures import SIGNATURE_BYTES, CoSignature, Partial, SignedBy
 from settlement.cosign.errors import NotACircle
 from settlement.cosign.statements import Circle, Kind, Member, PublicKey, Statement, circle, key_id
 from settlement.quantities import PartyId
@@ -135,6 +135,12 @@ def new_seed() -> bytes:
 def alone(signer: Signer) -> Circle:
     """The circle of one, for what a party signs by itself."""
     return circle((signer.member,))
+
+
+def sign_alone(signer: Signer, kind: Kind, text: bytes) -> CoSignature:
+    """The signature of `signer` alone, ready to be sent. It is not verified: the key is the signer's own."""
+    part = signer.sign(Statement(kind, text, alone(signer)))
+    return CoSignature((SignedBy(part.party, part.key_id),), part.signature)
 
 
 def _possession(member: Member, valid_from: UnixMs, valid_until: UnixMs | None) -> Statement:

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from foundation.quantities import UnixMs
-from settlement.connect.acceptance import Expected, PaymentId, SignedAcceptance, check_acceptance, sign_acceptance
+from settlement.connect.acceptance import (
+    Acceptance,
+    Expected,
+    PaymentId,
+    SignedAcceptance,
+    check_acceptance,
+    sign_acceptance,
+)
 from settlement.connect.exchange import begin, step
 from settlement.connect.exchange_types import (
     Accepted,
@@ -89,12 +96,16 @@ class Bank:
     payload: IdentityPayload
     state: Exchange
     answers: Callable[[], Screened] = lambda: Screened(CLEAR, "7")
+    sign: Callable[[Acceptance], SignedAcceptance] | None = None
     outbox: list[bytes] = field(default_factory=list, repr=False)  # not sealed yet
     stored: Disclosure | None = None
     records: list[Record] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
     asked: int = 0
     screenings: int = 0
+
+    def _signed(self, acceptance: Acceptance) -> SignedAcceptance:
+        return self.sign(acceptance) if self.sign else sign_acceptance(SIGNERS[self.name], acceptance)
 
     def feed(self, change: Change, now: UnixMs = NOW) -> None:
         """Let the machine take a change and do what it wants."""
@@ -119,7 +130,7 @@ class Bank:
                 case AskPerson():
                     self.asked += 1
                 case Sign(acceptance):
-                    self.feed(OwnAcceptance(sign_acceptance(SIGNERS[self.name], acceptance)), now)
+                    self.feed(OwnAcceptance(self._signed(acceptance)), now)
                 case SendAcceptance(signed):
                     self.outbox.append(encode(AcceptanceMessage(signed)))
                 case SendRefusal():

@@ -230,6 +230,22 @@ def test_an_acceptance_of_something_else_is_not_taken(change: dict[str, object])
     assert first.state.phase is Phase.ACCEPTED
 
 
+def test_only_what_was_to_be_signed_is_taken_as_ours() -> None:
+    """A signer that returns another acceptance, or another's signature, is asked again, and nothing is sent."""
+    first, second = banks()
+    first.sign = lambda acceptance: sign_acceptance(
+        SIGNERS["bank-a"], replace(acceptance, valid_until=UnixMs(acceptance.valid_until + 1))
+    )
+    talk(first, second)
+    assert first.state.own_acceptance is None
+    assert second.accepted == []
+    first.sign = lambda acceptance: sign_acceptance(SIGNERS["bank-a"], acceptance)
+    for bank in (first, second):
+        bank.feed(Tick())
+    talk(first, second)
+    assert first.state.phase is Phase.ACCEPTED
+
+
 def test_the_exchange_ends_in_time() -> None:
     """At `expires_at` an exchange that is not accepted is refused; one that is accepted stays so."""
     first, _ = until_screened()
