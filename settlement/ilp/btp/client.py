@@ -104,6 +104,7 @@ class BtpClient:
             log.info("btp connected", account=self.link.account)
             await opening.socket.closed.wait()
         finally:
+            opening.done.cancel()
             self.link.detach(opening.socket)
             opening.socket.close(WSCloseCode.OK.value, "")
 

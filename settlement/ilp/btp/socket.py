@@ -108,7 +108,9 @@ class BtpSocket(WSListener):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
-        if not self._inbox:
+        if self._inbox:
+            self._loop.call_soon(self._drain)
+        else:
             self._read_on()
 
     def write_ilp(self, kind: bytes, request_id: bytes, packet: bytes) -> None:
@@ -178,6 +180,8 @@ class BtpSocket(WSListener):
     def _drain(self) -> None:
         """Handle some of the queued messages; the others come in the loop's next turn, after everybody else."""
         inbox = self._inbox
+        if self._stall is not None:
+            return  # who does not read its answers is not asked for more of them
         try:
             for _ in range(min(len(inbox), self._limits.turn_messages)):
                 # A message may close the connection, and that empties the inbox.

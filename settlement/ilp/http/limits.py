@@ -9,11 +9,11 @@ from dataclasses import dataclass
 class ServerLimits:
     """Bounds of the server.
 
-    Fields: body_bytes_max (an ILP packet has 34 KB at most); head_bytes_max (of the request line and the headers, on
-    the wire); headers_max; connections_max; pipelined_max (requests of one connection without an answer; it is not
-    read above); in_flight_max (packets of one account without an answer); request_ms_max (from the first byte of a
-    request to its last, and the same for a new connection's first byte); idle_ms_max (between two requests);
-    answer_ms_max (for our answer: longer than any packet lives); stalled_ms_max (for the peer to read).
+    Fields: body_bytes_max (an ILP packet has 34 KB at most); head_bytes_max (of the headers; of a head that does not
+    end, up to twice that); headers_max; connections_max; pipelined_max (requests of one connection without an answer;
+    it is not read above); in_flight_max (packets of one account without an answer); request_ms_max (from the first byte
+    of a request to its last, and from a new connection to the last byte of its first request); idle_ms_max (between two
+    requests); answer_ms_max (for our answer: longer than any packet lives); stalled_ms_max (for the peer to read).
     """
 
     body_bytes_max: int = 36_864

@@ -19,7 +19,7 @@ import structlog
 from settlement.ilp.http.limits import ClientLimits
 from settlement.ilp.http.messages import Target
 
-_SWEEP_SECONDS: Final = 0.5
+_SWEEP_SECONDS_MOST: Final = 0.5
 _RETRY_SECONDS: Final = 0.25
 """After a connection could not be made, no other is tried for so long."""
 
@@ -59,6 +59,7 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._failed_at: float | None = None
         self._closed = False
+        self._sweep_seconds = min(_SWEEP_SECONDS_MOST, limits.answer_ms_max / 4000)
 
     @property
     def is_up(self) -> bool:
@@ -76,7 +77,7 @@ class Pool:
         """Send a whole request as soon as a connection is free. The caller has looked at `takes_more`."""
         now = self._time()
         if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)
         while self._idle:
             connection = self._idle.pop()
             if now - connection.since < self._limits.idle_ms_max / 1000:
@@ -129,20 +130,23 @@ class Pool:
         connection.ask(raw, caller, now)
 
     def _open(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._connect())
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        self._opening.add(asyncio.get_running_loop().create_task(self._connect()))
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
         try:
             async with asyncio.timeout(self._limits.connect_ms_max / 1000):
                 _, connection = await loop.create_connection(
                     lambda: _Connection(self, self._limits), self._target.host, self._target.port, ssl=self._tls
                 )
         except (OSError, TimeoutError, ssl.SSLError) as problem:
-            self._unreachable(str(problem))
+            self._opening.discard(task)
+            self._unreachable(str(problem) or "no answer")
             return
+        finally:
+            self._opening.discard(task)
         self._failed_at = None
         self.free(connection)
 
@@ -151,7 +155,7 @@ class Pool:
             log.warning("http peer cannot be reached", authority=self._target.authority, problem=problem[:200])
         self._failed_at = self._time()
         # The others would fail as well; those for which connections are being made wait for these.
-        while len(self._waiting) > len(self._opening) - 1:
+        while len(self._waiting) > len(self._opening):
             self._waiting.popleft()[1](0, b"", Trouble.NOT_SENT)
 
     def _sweep(self) -> None:
@@ -166,7 +170,7 @@ class Pool:
             self._idle.pop(0).close()
         self._sweeper = None
         if self._busy or self._idle or self._waiting:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)
 
     @staticmethod
     def _time() -> float:

@@ -22,7 +22,7 @@ from settlement.ilp.http.messages import ACCEPTED_TYPES, OCTET_STREAM, ContentTy
 from settlement.ilp.http.server_connection import Exchange, Request, ServerConnection
 from settlement.ilp.packets import FULFILL, PREPARE, REJECT, encode_reject, rejection
 
-_SWEEP_SECONDS: Final = 0.5
+_SWEEP_SECONDS_MOST: Final = 0.5
 _BEARER: Final = b"bearer "
 log = structlog.get_logger(__name__)
 
@@ -82,6 +82,8 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self._connections: set[ServerConnection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        times = self.limits.request_ms_max, self.limits.idle_ms_max, self.limits.stalled_ms_max
+        self._sweep_seconds = min(_SWEEP_SECONDS_MOST, min(times) / 4000)
 
     def add(self, link: HttpLink, token: str = "", certificate: bytes = b"") -> None:
         """Serve a peer.
@@ -116,7 +118,7 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, self._host, self.port, ssl=self._tls, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
-        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
+        self._sweeper = loop.call_later(self._sweep_seconds, self._sweep)
 
     async def stop(self) -> None:
         """Listen no more, and close all connections."""
@@ -263,7 +265,7 @@ class HttpServer:
         now = loop.time()
         for connection in list(self._connections):
             connection.check(now)
-        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
+        self._sweeper = loop.call_later(self._sweep_seconds, self._sweep)
 
 
 def _token(authorization: bytes) -> bytes:

@@ -108,7 +108,8 @@ class ServerConnection(asyncio.Protocol):
         self._request = Request()
         self._exchanges: deque[Exchange] = deque()
         self._unfed = b""
-        self._headers = self._body_bytes = 0
+        self._scheduled = False
+        self._headers = self._head_bytes = self._body_bytes = 0
         self._fed = 1
         """Bytes of the request that is not complete yet; a new connection owes one from the start."""
         self._body: list[bytes] = []
@@ -171,8 +172,8 @@ class ServerConnection(asyncio.Protocol):
             self._tcp.write(b"".join(parts))
         if self._ending:
             self._tcp.close()
-        elif self._unfed and len(exchanges) < self._limits.pipelined_max:
-            self._loop.call_soon(self._feed_more)
+        elif self._unfed:
+            self._schedule()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._tcp = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
@@ -198,7 +199,9 @@ class ServerConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable = True
         self._since = self._loop.time()
-        if not self._unfed:
+        if self._unfed:
+            self._schedule()
+        else:
             self._tcp.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -209,19 +212,28 @@ class ServerConnection(asyncio.Protocol):
             return
         if not self._unfed:
             self._tcp.pause_reading()
-            self._loop.call_soon(self._feed_more)
+            self._schedule()
         self._unfed += data
+
+    def _schedule(self) -> None:
+        # Once a turn, however many answers leave in it: or each of them would have another slice handled.
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._feed_more)
 
     def _feed_more(self) -> None:
         """Handle a slice of what has come; the rest in the loop's next turn, after everybody else."""
-        if self._ending or not self._unfed or len(self._exchanges) >= self._limits.pipelined_max:
+        self._scheduled = False
+        # Who does not read its answers is not asked for more of them.
+        held_up = not self._writable or len(self._exchanges) >= self._limits.pipelined_max
+        if self._ending or not self._unfed or held_up:
             return
         data, self._unfed = self._unfed[:_SLICE], self._unfed[_SLICE:]
         self._feed(data)
         if self._ending:
             return
         if self._unfed:
-            self._loop.call_soon(self._feed_more)
+            self._schedule()
         elif self._writable:
             self._tcp.resume_reading()
 
@@ -233,6 +245,7 @@ class ServerConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._error = self._error or 400
+        # The count starts anew where a request does, so a head that has no end is cut within another slice.
         if self._in_head and self._fed > self._limits.head_bytes_max:
             self._error = self._error or 431
         if self._error:
@@ -255,7 +268,7 @@ class ServerConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._request = Request()
         self._fed = 1
-        self._headers = self._body_bytes = 0
+        self._headers = self._head_bytes = self._body_bytes = 0
         self._body.clear()
         self._in_head = True
 
@@ -264,7 +277,8 @@ class ServerConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1
-        if self._headers > self._limits.headers_max:
+        self._head_bytes += len(name) + len(value)
+        if self._headers > self._limits.headers_max or self._head_bytes > self._limits.head_bytes_max:
             self._error = 431
             return
         name = name.lower()
@@ -287,6 +301,8 @@ class ServerConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._parser.should_upgrade():
+            self._error = 400
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
