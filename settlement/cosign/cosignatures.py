@@ -100,9 +100,22 @@ def assemble(statement: Statement, parts: Sequence[Partial]) -> CoSignature:
     """The parts of all of the statement's circle, summed up and verified once. More parts of one party do no harm.
 
     Raises:
+        MissingSigners, UnknownSigner, MalformedSignature: as `join` says.
+        BadSignature: names who sent a bad part.
+    """
+    signature = join(statement, parts)
+    if not _verifies(statement, signature_point(signature.signature)):
+        last = {part.party: part for part in parts}
+        raise BadSignature([party for party in signature.parties if not part_verifies(statement, last[party])])
+    return signature
+
+
+def join(statement: Statement, parts: Sequence[Partial]) -> CoSignature:
+    """The parts of all of the statement's circle, summed up, not verified: they were before, or a batch will be.
+
+    Raises:
         MissingSigners: not all parts are there; names whose are not.
         UnknownSigner: a part is by somebody outside of the circle, or by another key.
-        BadSignature: names who sent a bad part.
         MalformedSignature: a part is no point.
     """
     by_party: dict[PartyId, Partial] = {}
@@ -115,13 +128,8 @@ def assemble(statement: Statement, parts: Sequence[Partial]) -> CoSignature:
     if missing:
         raise MissingSigners(missing)
     points = [signature_point(by_party[party].signature) for party in statement.circle.parties]
-    summed = AugSchemeMPL.aggregate(points)
-    if not _verifies(statement, summed):
-        raise BadSignature(
-            [party for party in statement.circle.parties if not part_verifies(statement, by_party[party])]
-        )
     signers = tuple(SignedBy(member.party, key_id(member.key)) for member in statement.circle.members)
-    return CoSignature(signers, bytes(summed))
+    return CoSignature(signers, bytes(AugSchemeMPL.aggregate(points)))
 
 
 def part_verifies(statement: Statement, part: Partial) -> bool:

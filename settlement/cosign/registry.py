@@ -28,6 +28,14 @@ from settlement.quantities import PartyId
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A registered key as it is stored and sent: its proof, and when it was retired (Unix ms; None: it was not)."""
+
+    possession: Possession
+    retired_at: UnixMs | None
+
+
+@dataclass(frozen=True, slots=True)
 class RegisteredKey:
     """A key that has proved possession. It counts for what is dated from `valid_from` until before `retired_at`."""
 
@@ -157,9 +165,23 @@ class KeyRegistry:
         verify(statement, signature)
         return statement
 
-    def possessions(self) -> tuple[Possession, ...]:
-        """All keys with their proofs, so that another node, or an auditor, can check them itself."""
-        return tuple(key.possession for key in self._keys.values())
+    def records(self) -> tuple[KeyRecord, ...]:
+        """All keys with their proofs and retirements, so that another node, or an auditor, can check them itself."""
+        return tuple(KeyRecord(key.possession, key.retired_at) for key in self._keys.values())
+
+    @classmethod
+    def restored(cls, records: Iterable[KeyRecord]) -> KeyRegistry:
+        """A registry from `records`; every proof is verified again.
+
+        Raises:
+            BadKey, BadInput, NoPossession, KeyConflict: as `register` says.
+        """
+        registry = cls()
+        for record in records:
+            registered = registry.register(record.possession)
+            if record.retired_at is not None:
+                registry.retire(registered.member.party, key_id(registered.member.key), record.retired_at)
+        return registry
 
     def _held(self, party: PartyId, key: KeyId) -> RegisteredKey:
         held = self._keys.get((party, key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from foundation.errors import BadInput
@@ -16,6 +17,7 @@ from settlement.cosign.cosignatures import (
     assemble,
     bundle,
     decode,
+    join,
     part_verifies,
     verify,
     verify_bundle,
@@ -86,6 +88,18 @@ def test_missing_and_strange_parts_are_named() -> None:
         assemble(RECEIPT, [replace(A.sign(RECEIPT), key_id=B.sign(RECEIPT).key_id)])
     with pytest.raises(UnknownSigner):
         part_verifies(RECEIPT, replace(A.sign(RECEIPT), party=PartyId("stranger")))
+
+
+def test_parts_can_be_joined_now_and_verified_in_a_batch() -> None:
+    """Joined parts are the assembled signature where all are good; where one is bad the batch says so."""
+    parts = [signer.sign(RECEIPT) for signer in (B, A, C)]
+    assert join(RECEIPT, parts) == assemble(RECEIPT, parts)
+    bad = join(RECEIPT, [parts[0], parts[1], replace(parts[2], signature=parts[0].signature)])
+    with pytest.raises(BadBatch) as refusal:
+        verify_batch([(RECEIPT, join(RECEIPT, parts)), (RECEIPT, bad)])
+    assert refusal.value.bad == (1,)
+    with pytest.raises(MissingSigners):
+        join(RECEIPT, parts[1:])
 
 
 def test_a_signer_signs_only_what_names_it() -> None:
@@ -181,8 +195,6 @@ def test_seeds_and_numbers_are_checked_and_give_keys_of_their_own() -> None:
 
 def test_parts_and_possessions_survive_the_wire() -> None:
     """A part of a signature and a proof of possession are the same after encoding and decoding."""
-    import msgspec
-
     part, possession = A.sign(RECEIPT), A.possession(UnixMs(1))
     assert decode(msgspec.msgpack.encode(part), Partial) == part
     assert decode(msgspec.msgpack.encode(possession), Possession) == possession

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from chia_rs import AugSchemeMPL, G1Element, PrivateKey
 
@@ -21,7 +22,7 @@ from settlement.cosign.errors import (
     UnknownSigner,
 )
 from settlement.cosign.keys import LocalSigner, Possession
-from settlement.cosign.registry import KeyRegistry
+from settlement.cosign.registry import KeyRecord, KeyRegistry
 from settlement.cosign.statements import Kind, Member, PublicKey, Statement, circle, key_id
 from settlement.quantities import PartyId
 
@@ -54,7 +55,21 @@ def test_a_key_with_its_proof_is_registered_and_found() -> None:
 def test_registering_again_is_harmless() -> None:
     """The same key with the same proof is registered once."""
     registry = KeyRegistry([signer(A).possession(START), signer(A).possession(START)])
-    assert registry.possessions() == (signer(A).possession(START),)
+    assert registry.records() == (KeyRecord(signer(A).possession(START), None),)
+
+
+def test_a_registry_survives_storage_with_its_retirements() -> None:
+    """Records of a registry, after the wire, give one with the same keys and retirements, and are proved again."""
+    registry = KeyRegistry([signer(A).possession(START), signer(B).possession(START, END)])
+    registry.retire(A, key_id(signer(A).member.key), LATER)
+    raw = msgspec.msgpack.encode(registry.records())
+    restored = KeyRegistry.restored(msgspec.msgpack.decode(raw, type=tuple[KeyRecord, ...]))
+    assert restored.records() == registry.records()
+    with pytest.raises(KeyNotValid):
+        restored.current(A, LATER)
+    forged = replace(registry.records()[0], possession=replace(signer(A).possession(START), party=C))
+    with pytest.raises(NoPossession):
+        KeyRegistry.restored([forged])
 
 
 @pytest.mark.parametrize(
