@@ -45,7 +45,7 @@ class Status(StrEnum):
 class Case:
     """One channel as its ledger has it.
 
-    Fields: sheet (the newest that was submitted); ends_at (until then the other may answer); submitted_a, submitted_b
+    Fields: sheet (the newest that was submitted, or that both agreed to end with); ends_at (until then the other may answer); submitted_a, submitted_b
     (the highest number that each bank submitted itself, −1 for none); answered_a, answered_b (each may answer once);
     cheated_a, cheated_b; paid_a, paid_b (what the end gave each).
     """
@@ -216,7 +216,8 @@ def _close_agreed(case: Case, command: CloseAgreed) -> tuple[Case, PayOut]:
         raise Overruled(case.channel, Ruling.BAD_SHEET, error.problem) from error
     _signed_by(case, Side.A, digest, command.signature_a)
     _signed_by(case, Side.B, digest, command.signature_b)
-    return _paid(case, sheet.balance_a, sheet.balance_b)
+    agreed = SignedSheet(sheet, command.signature_a, command.signature_b)
+    return _paid(replace(case, sheet=agreed), sheet.balance_a, sheet.balance_b)
 
 
 def _settle(case: Case, reveals: Reveals, now: UnixMs) -> tuple[Case, PayOut]:

@@ -20,20 +20,23 @@ def accepted(state: Channel, message: Accept, signer: SheetSigner) -> Step:
     proposal = state.proposal
     if proposal is None or message.sequence != proposal.sheet.sequence:
         if message.sequence == state.sheet.sequence > 0 and state.terms.proposer(message.sequence) is state.side:
-            return state, (_acknowledgement(state, signer),)
+            return state, _acknowledgement(state, signer)
         return state, ()
     digest = sheet_digest(state.terms.ledger, proposal.sheet)
     peer = state.side.other
     check_signature(state.terms.account(peer), digest, message.signature, f"sheet {message.sequence}")
     signed = signed_by_both(state.side, proposal.sheet, mine=proposal.signature, theirs=message.signature)
     state, effects = adopt(state, signed, proposal.ops, mine=True)
-    return state, (_acknowledgement(state, signer), *effects)
+    return state, (*_acknowledgement(state, signer), *effects)
 
 
-def _acknowledgement(state: Channel, signer: SheetSigner) -> Send:
+def _acknowledgement(state: Channel, signer: SheetSigner) -> tuple[Effect, ...]:
+    """Not while closing: it would say that this side had held more than it has submitted."""
+    if state.phase is Phase.CLOSING:
+        return ()
     sequence = state.sheet.sequence
     signature = signer.sign_held(state.terms.ledger, state.channel, sequence)
-    return Send(Acknowledge(state.channel, sequence, signature))
+    return (Send(Acknowledge(state.channel, sequence, signature)),)
 
 
 def acknowledged(state: Channel, sequence: int, signature: bytes) -> Channel:

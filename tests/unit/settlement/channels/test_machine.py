@@ -333,3 +333,14 @@ def test_secret_is_in_no_repr() -> None:
     """A signer's repr shows its account and not its key."""
     assert (b"a" * 32).hex() not in repr(KEYS[A])
     assert KEYS[A].account.hex() in repr(KEYS[A])
+
+
+def test_closing_side_acknowledges_nothing() -> None:
+    """An acceptance that arrives after this side has closed is not acknowledged: it would prove a stale close."""
+    world = World().want(A, pay(1)).run()
+    world.change(B, Received(AskTurn(world.sides[B].channel, 1)))  # B hands the turn on
+    world.change(B, CloseNow())
+    world.run()
+    paid = world.end()
+    assert (paid.a, paid.b) == (999, 1_001)
+    assert world.court.case.cheated == (False, False)
