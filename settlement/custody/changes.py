@@ -196,9 +196,16 @@ class GiveSecret(Effect, frozen=True, tag="give_secret"):
 
 
 class AskQuote(Effect, frozen=True, tag="ask_quote"):
-    """To the clearing bank: a quote for the ordered amount to this account (step 2)."""
+    """To the clearing bank: what would it cost to pay this (step 2)? Fields as `payer.Order`; target_account is the
+    payee's.
+    """
 
-    account: str
+    payee: str
+    source_ledger: str
+    source_account: str
+    target_ledger: str
+    target_account: str
+    target_amount: int
 
 
 class GiveQuote(Effect, frozen=True, tag="give_quote"):

@@ -37,8 +37,18 @@ class Acted:
     effects: tuple[tuple[PaymentId, c.AnyEffect], ...] = ()
 
 
-Act: TypeAlias = Callable[[AsyncConnection, UnixMs], Awaitable[Acted]]
-"""Something done in the transaction: it reads and writes tables of its own, and is done again if the commit fails."""
+Run: TypeAlias = Callable[[AsyncConnection, "State | None", UnixMs], Awaitable[Acted]]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something done in the transaction for one payment, with its state as it is then.
+
+    Fields: payment; run (reads and writes tables of its own, and is called again if the commit fails).
+    """
+
+    payment: PaymentId
+    run: Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +249,8 @@ class _Work:
                 await self._apply(payment, effects)
         await self._step_all(changes)
         for act in (act for one in news for act in one.acts):
-            acted = await act(self._connection, self._now)
+            await self._load(store, {act.payment})
+            acted = await act.run(self._connection, self._states.get(act.payment), self._now)
             await self._load(store, {number for number, _ in (*acted.changes, *acted.effects)})
             self._put_out(acted.effects)
             await self._step_all(acted.changes)

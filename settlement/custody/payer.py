@@ -179,7 +179,15 @@ def _before_money(state: Asking | Pricing | Clearing | Agreeing, change: c.AnyCh
         case ((Clearing() | Agreeing()), c.Tick()) if now >= state.terms.quote.expires_at:
             return _fail(state, c.Why.QUOTE_EXPIRED, "the quote ended before both banks had accepted")
         case Asking(), c.SecretGiven():
-            asked = c.AskQuote(change.account)
+            order = state.order
+            asked = c.AskQuote(
+                order.payee,
+                order.source_ledger,
+                order.source_account,
+                order.target_ledger,
+                change.account,
+                order.target_amount,
+            )
             return Pricing(state.order, change.secret, change.address, change.account), (asked,)
         case Pricing(), c.QuoteRefused():
             return _fail(state, change.why, change.detail)

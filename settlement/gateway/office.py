@@ -25,6 +25,7 @@ from settlement.custody.packet import decode_memo
 from settlement.custody.states import State, is_open
 from settlement.custody.store import Due
 from settlement.custody.terms import PaymentId, Quote, Terms
+from settlement.gateway import messages as m
 from settlement.gateway.dossiers import Dossier, Dossiers
 from settlement.gateway.exchange_desk import Case, ExchangeDesk
 from settlement.gateway.keys import Directory, Secrets, decode_part, encode_part
@@ -97,7 +98,7 @@ class DeskOffice:
         try:
             verify_batch([wanted[place] for place in places])
         except BadBatch as problem:
-            bad.update(places[number] for number in problem.places)
+            bad.update(places[number] for number in problem.bad)
         admitted: list[tuple[PaymentId, c.AnyChange]] = []
         for place, (payment, change) in enumerate(changes):
             if place not in bad:
@@ -217,6 +218,23 @@ class DeskOffice:
                 return f"party:{effect.quote.payer}"
             case _:
                 raise AssertionError(f"nobody carries {effect} out")
+
+    async def hear(
+        self,
+        connection: AsyncConnection,
+        payment: PaymentId,
+        state: State | None,
+        note: m.Exchanged | m.Accepting,
+        now: UnixMs,
+    ) -> Acted:
+        """The other bank says something in the exchange; what comes when there is none is dropped, and said again.
+
+        Raises:
+            MalformedConnect: it is no message of an exchange.
+        """
+        if state is None or not isinstance(state, payer.Agreeing | payee.Consenting):
+            return Acted()
+        return await self._desk.hear(connection, await self.case(connection, payment, state), note, now)
 
     async def case(self, connection: AsyncConnection, payment: PaymentId, state: State) -> Case:
         """What the exchange of a payment is about."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -63,9 +63,8 @@ class PeerCourier:
         submit: Submit,
         clock: Clock,
         questions: dict[PaymentId, Asked],
-        quote_ask: Callable[[PaymentId, c.AskQuote], m.QuoteAsk | None],
     ) -> None:
-        """`questions`: where the answers to our handshakes are opened with; `quote_ask`: what to ask for a payment."""
+        """`questions`: what the answers to our handshakes are opened with."""
         self._party = party
         self._keys = keys
         self._secrets = secrets
@@ -73,7 +72,6 @@ class PeerCourier:
         self._submit = submit
         self._clock = clock
         self._questions = questions
-        self._quote_ask = quote_ask
         self._waiting: list[Due] = []
         self._wake = asyncio.Event()
 
@@ -119,9 +117,7 @@ class PeerCourier:
                 case c.Send():
                     sealed.append(due.effect.envelope)
                 case _:
-                    word = self._word(due.payment, due.effect)
-                    if word is not None:
-                        words.append(word)
+                    words.append(self._word(due.payment, due.effect))
         if words:
             header = write_header(
                 Form.LETTER, self._secrets.party, self._party, _NO_PAYMENT, now, UnixMs(now + _LETTER_MS)
@@ -134,10 +130,11 @@ class PeerCourier:
         issued = Issued(payment, SharedSecret(effect.secret), effect.address, effect.account)
         return issue(self._secrets, self._keys, AskedFor(payment, effect.reply_key), issued, now)
 
-    def _word(self, payment: PaymentId, effect: c.AnyEffect) -> m.Word | None:
+    def _word(self, payment: PaymentId, effect: c.AnyEffect) -> m.Word:
         match effect:
             case c.AskQuote():
-                return self._quote_ask(payment, effect)
+                accounts = (effect.source_ledger, effect.source_account, effect.target_ledger, effect.target_account)
+                return m.QuoteAsk(payment, effect.payee, *accounts, effect.target_amount)
             case c.GiveQuote():
                 return m.QuoteOffer(payment, effect.quote, effect.signature)
             case c.RefuseQuote():

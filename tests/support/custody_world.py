@@ -400,7 +400,7 @@ class World:
         known = party.states.get(payment)
         if known is None:
             order = self.orders[payment]
-            quote = quote_for(order, asked.account, self._clock(party), self.ledgers)
+            quote = quote_for(order, asked.target_account, self._clock(party), self.ledgers)
             self._commit(party, payment, clearer.begin(clearer.Offer(payment, quote, quote_hash(quote))))
         else:
             self._change(party, payment, c.QuoteAsked())

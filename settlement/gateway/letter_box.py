@@ -1,0 +1,232 @@
+"""What comes from other parties: opened, understood, and handed to the engine as news; answered when it is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from typing import Protocol
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundation.database import Database
+from foundation.errors import BadInput, Fatal
+from foundation.quantities import UnixMs
+from settlement.connect.envelope import Envelope, Form, SharedSecret, open_letter, open_note
+from settlement.connect.envelope_keys import EnvelopeKeys
+from settlement.connect.handshake import Asked, read_question, receive
+from settlement.custody import changes as c
+from settlement.custody import clearer, payee, payer
+from settlement.custody.engine import Act, Acted, News
+from settlement.custody.states import State
+from settlement.custody.store import PaymentStore
+from settlement.custody.terms import PaymentId
+from settlement.gateway import messages as m
+from settlement.gateway.dossiers import Dossier, Dossiers
+from settlement.gateway.keys import Directory, Secrets
+from settlement.gateway.ledger_courier import Submit
+from settlement.gateway.office import DeskOffice
+from settlement.quantities import Clock, PartyId
+
+_NO_PAYMENT = bytes(32)
+_OFFER_MS = 120_000
+_KNOWN_MAX = 10_000
+_log = structlog.get_logger(__name__)
+
+
+class Pricing(Protocol):
+    """Makes the clearing bank's quotes."""
+
+    def offer(self, ask: m.QuoteAsk, payer: PartyId, now: UnixMs) -> clearer.Offer | m.QuoteNo:
+        """A signed offer, or why there is none."""
+
+
+class Receiving(Protocol):
+    """Where this bank is paid."""
+
+    def account(self, payer: PartyId) -> tuple[str, str] | None:
+        """Ledger and account at which payments from this party are wanted; None: none are."""
+
+
+class LetterBoxDesk:
+    """Takes requests of other parties. `questions`: what our own handshakes wait for."""
+
+    def __init__(
+        self,
+        secrets: Secrets,
+        directory: Directory,
+        office: DeskOffice,
+        database: Database,
+        submit: Submit,
+        pricing: Pricing | None,
+        receiving: Receiving,
+        address: str,
+        questions: dict[PaymentId, Asked],
+        clock: Clock,
+    ) -> None:
+        self._secrets = secrets
+        self._directory = directory
+        self._office = office
+        self._database = database
+        self._submit = submit
+        self._pricing = pricing
+        self._receiving = receiving
+        self._address = address
+        self._questions = questions
+        self._clock = clock
+        self._known: dict[PaymentId, tuple[bytes | None, str]] = {}
+
+    async def take(self, body: bytes) -> None:
+        """Take a request; returns when all that is good in it is committed. What is not is dropped, and logged.
+
+        Raises:
+            BadInput: the request is no list of envelopes.
+        """
+        now = self._clock()
+        committed: list[asyncio.Task[None]] = []
+        for raw in m.decode_body(body):
+            try:
+                news = await self._news(Envelope.decode(raw), now)
+            except Fatal as problem:
+                _log.warning("message refused", why=str(problem))
+                continue
+            if news is not None:  # in the order in which they came
+                committed.append(asyncio.create_task(self._submit(news)))
+        await asyncio.gather(*committed)
+
+    async def _news(self, envelope: Envelope, now: UnixMs) -> News | None:
+        header = envelope.header
+        keys = self._directory.keys(header.sender)
+        if keys is None:
+            raise BadInput("sender", f"{header.sender} is no party that we know", "exchange cards first")
+        payment = PaymentId(header.payment_id)
+        if header.form is Form.NOTE:
+            return await self._on_note(envelope, payment, now)
+        if header.payment_id != _NO_PAYMENT:
+            return await self._on_handshake(envelope, keys, payment, now)
+        text = open_letter(self._secrets.letters.sealing, self._secrets.party, keys, envelope, now)
+        return self._on_words(m.decode_words(text, keys.party), keys.party, now)
+
+    # --- Step 1 -----------------------------------------------------------------------------------------------------
+
+    async def _on_handshake(
+        self, envelope: Envelope, keys: EnvelopeKeys, payment: PaymentId, now: UnixMs
+    ) -> News | None:
+        asked = self._questions.get(payment)
+        if asked is not None:
+            issued = receive(self._secrets.letters, keys, asked, envelope, now)
+            given = c.SecretGiven(issued.secret.value, issued.address, issued.account)
+            self._questions.pop(payment, None)
+            return News(changes=((payment, given),))
+        question = read_question(self._secrets.letters, keys, envelope, now)
+        place = self._receiving.account(keys.party)
+        if place is None:
+            raise BadInput("payer", f"no payments from {keys.party} are taken", "ask the operator")
+        ledger, account = place
+        invitation = payee.Invitation(
+            payment_id=payment,
+            payer=keys.party,
+            payee=self._secrets.party,
+            secret=SharedSecret.fresh().value,
+            address=f"{self._address}.{base64.urlsafe_b64encode(os.urandom(15)).decode()}",
+            ledger=ledger,
+            account=account,
+            until=now + _OFFER_MS,
+        )
+        begun = payee.begin(invitation, question.reply_key)
+        # A payment that was begun before is not begun again: its own secret is sealed to the new key.
+        return News(begins=((payment, begun),), changes=((payment, c.SecretAsked(question.reply_key)),))
+
+    # --- Words between any two ---------------------------------------------------------------------------------------
+
+    def _on_words(self, words: tuple[m.Word, ...], sender: PartyId, now: UnixMs) -> News:
+        changes: list[tuple[PaymentId, c.AnyChange]] = []
+        begins: list[tuple[PaymentId, tuple[State, c.Effects]]] = []
+        acts: list[Act] = []
+        for word in words:
+            payment = PaymentId(word.payment_id)
+            match word:
+                case m.QuoteAsk():
+                    offer = self._offer(word, sender, now)
+                    if isinstance(offer, clearer.Offer):
+                        begins.append((payment, clearer.begin(offer)))
+                        changes.append((payment, c.QuoteAsked()))
+                    else:
+                        acts.append(_saying(payment, c.RefuseQuote(sender, offer.why, offer.detail)))
+                case m.QuoteOffer():
+                    changes.append((payment, c.QuoteGiven(word.quote, word.signature)))
+                case m.QuoteNo():
+                    changes.append((payment, c.QuoteRefused(word.why, word.detail)))
+                case m.End():
+                    changes.append((payment, c.Told(sender, word.why, word.detail)))
+                case m.ReceiptPart():
+                    changes.append((payment, c.Signed(sender, word.receipt_hash, word.part)))
+        return News(acts=tuple(acts), changes=tuple(changes), begins=tuple(begins))
+
+    def _offer(self, ask: m.QuoteAsk, sender: PartyId, now: UnixMs) -> clearer.Offer | m.QuoteNo:
+        if self._pricing is None:
+            return m.QuoteNo(ask.payment_id, c.Why.NO_ROUTE, f"{self._secrets.party} is no clearing bank")
+        return self._pricing.offer(ask, sender, now)
+
+    # --- Notes between payer and payee --------------------------------------------------------------------------------
+
+    async def _on_note(self, envelope: Envelope, payment: PaymentId, now: UnixMs) -> News | None:
+        sender = PartyId(envelope.header.sender)
+        secret, other = await self._secret(payment)
+        if secret is None or other != sender:
+            raise BadInput("payment_id", f"{sender} has no such payment with us")
+        text = open_note(SharedSecret(secret), payment, sender, self._secrets.party, envelope, now)
+        note = m.decode_note(text)
+        if isinstance(note, m.Proposal):
+            return News(acts=(self._proposed(payment, note),))
+        return News(acts=(self._hearing(payment, note),))
+
+    def _proposed(self, payment: PaymentId, note: m.Proposal) -> Act:
+        async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
+            await Dossiers(connection, self._secrets.state_key).put(payment, Dossier(own=note.creditor))
+            return Acted(((payment, c.Proposed(note.terms)),))
+
+        return Act(payment, run)
+
+    def _hearing(self, payment: PaymentId, note: m.Exchanged | m.Accepting) -> Act:
+        async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
+            return await self._office.hear(connection, payment, state, note, now)
+
+        return Act(payment, run)
+
+    async def _secret(self, payment: PaymentId) -> tuple[bytes | None, str]:
+        """The secret of a payment, and with whom it is shared."""
+        known = self._known.get(payment)
+        if known is not None:
+            return known
+        async with self._database.view() as view:
+            stored = (await PaymentStore(view.connection).load([payment])).get(payment)
+        if stored is None:
+            return None, ""
+        found = secret_of(stored.state)
+        if found[0] is not None:  # a payment's secret never changes
+            self._known[payment] = found
+            if len(self._known) > _KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+        return found
+
+
+def secret_of(state: State) -> tuple[bytes | None, str]:
+    """The shared secret of a payment, and the other bank; None where this party has none."""
+    match state:
+        case payee.State():
+            return state.invitation.secret, state.invitation.payer
+        case payer.Pricing() | payer.Clearing() | payer.Agreeing():
+            return state.secret, state.order.payee
+        case payer.Holding() | payer.Held() | payer.Paid() | payer.Closed() | payer.Back():
+            return state.deal.secret, state.order.payee
+        case _:
+            return None, ""
+
+
+def _saying(payment: PaymentId, effect: c.AnyEffect) -> Act:
+    async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
+        return Acted(effects=((payment, effect),))
+
+    return Act(payment, run)

@@ -1,0 +1,192 @@
+"""A party at work: engine, couriers, feeds and letter box, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundation.database import Database, Schema
+from foundation.quantities import UnixMs
+from settlement.connect import tables as connect_tables
+from settlement.connect.handshake import Asked
+from settlement.connect.policy import Policy
+from settlement.custody import changes as c
+from settlement.custody import payer
+from settlement.custody import tables as custody_tables
+from settlement.custody.engine import Act, Acted, Engine, News
+from settlement.custody.margins import Margins, reveal_ms
+from settlement.custody.states import State, Times
+from settlement.custody.store import Due, PaymentStore
+from settlement.custody.terms import PaymentId
+from settlement.gateway import tables as gateway_tables
+from settlement.gateway.customers import Customers
+from settlement.gateway.dossiers import Dossier, Dossiers
+from settlement.gateway.exchange_desk import ExchangeDesk
+from settlement.gateway.feeds import follow
+from settlement.gateway.keys import Directory, Secrets
+from settlement.gateway.ledger_courier import LedgerCourier
+from settlement.gateway.letter_box import LetterBoxDesk, Pricing, Receiving
+from settlement.gateway.office import DeskOffice, Ledgers
+from settlement.gateway.peer_courier import LetterBox, PeerCourier
+from settlement.gateway.screener import Screener
+from settlement.ledgers.protocol import Ledger, LedgerFacts, LedgerId
+from settlement.quantities import Clock, PartyId
+from settlement.rules import tables as rules_tables
+from settlement.rules.model import Rules
+from settlement.rules.validator import Validator
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a gateway is made of.
+
+    Fields: secrets; directory; database; ledgers (by name, with their facts); rules and policy (those in force);
+    margins; customers; books; receiving (where it is paid); pricing (None: no clearing bank); box (how to reach the
+    others); peers (who they are); address (its Interledger address); clock.
+    """
+
+    secrets: Secrets
+    directory: Directory
+    database: Database
+    ledgers: Mapping[LedgerId, Ledger]
+    facts: Mapping[LedgerId, LedgerFacts]
+    rules: Callable[[], Rules]
+    policy: Callable[[], Policy]
+    margins: Margins
+    customers: Customers
+    books: Ledgers
+    receiving: Receiving
+    pricing: Pricing | None
+    box: LetterBox
+    peers: Sequence[PartyId]
+    address: str
+    clock: Clock
+    _questions: dict[PaymentId, Asked] = field(default_factory=dict)
+
+
+class Gateway:
+    """One party's gateway. Use as `async with`: it recovers, works, and stops."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        secrets, directory = parts.secrets, parts.directory
+        self.validator = Validator(parts.rules, secrets.facts_key)
+        screener = Screener(self.validator, parts.customers, secrets.facts_key)
+        desk = ExchangeDesk(secrets.party, secrets, directory, parts.policy, screener)
+        self._office = DeskOffice(
+            secrets, directory, desk, screener, self.validator, parts.books, self._deliver, parts.clock
+        )
+        self._engine = Engine(parts.database, self._office, _times(parts), parts.clock)
+        self._ledger_couriers = {
+            f"ledger:{name}": LedgerCourier(name, ledger, self._engine.submit, parts.clock)
+            for name, ledger in parts.ledgers.items()
+        }
+        self._peer_couriers = {f"party:{party}": self._peer_courier(party) for party in parts.peers}
+        self.letter_box = LetterBoxDesk(
+            secrets,
+            directory,
+            self._office,
+            parts.database,
+            self._engine.submit,
+            parts.pricing,
+            parts.receiving,
+            parts.address,
+            parts._questions,
+            parts.clock,
+        )
+        self._recovering = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Gateway:
+        """Go on where it was left, and work."""
+        self._recovering = True
+        await self._engine.recover()
+        self._recovering = False
+        runs = [self._engine.run(), *(courier.run() for courier in self._ledger_couriers.values())]
+        runs += [courier.run() for courier in self._peer_couriers.values()]
+        runs += [
+            follow(name, ledger, self._parts.database, self._engine.submit)
+            for name, ledger in self._parts.ledgers.items()
+        ]
+        self._tasks = [asyncio.create_task(run) for run in runs]
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Stop; what is under way goes on at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def pay(self, order: payer.Order, dossier: Dossier) -> None:
+        """Begin a payment; returns when it is committed. The same id again changes nothing."""
+        payment = PaymentId(order.payment_id)
+
+        async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
+            await Dossiers(connection, self._parts.secrets.state_key).put(payment, dossier)
+            return Acted()
+
+        await self._engine.submit(News(acts=(Act(payment, run),), begins=((payment, payer.begin(order)),)))
+
+    async def change(self, payment: PaymentId, change: c.AnyChange) -> None:
+        """Tell a payment that something happened, such as a person's `Cancel`; returns when it is committed."""
+        await self._engine.submit(News(changes=((payment, change),)))
+
+    async def recheck(self, payment: PaymentId) -> None:
+        """Put a payment that waits for a person before the rules again."""
+
+        async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
+            return Acted() if state is None else await self._office.recheck(connection, payment, state, now)
+
+        await self._engine.submit(News(acts=(Act(payment, run),)))
+
+    async def state(self, payment: PaymentId) -> State | None:
+        """Where a payment stands."""
+        async with self._parts.database.view() as view:
+            found = (await PaymentStore(view.connection).load([payment])).get(payment)
+        return None if found is None else found.state
+
+    def _deliver(self, due: Sequence[Due]) -> None:
+        by_destination: dict[str, list[Due]] = {}
+        for one in due:
+            by_destination.setdefault(one.destination, []).append(one)
+        for destination, batch in by_destination.items():
+            if destination in self._ledger_couriers:
+                self._ledger_couriers[destination].add(batch, recovered=self._recovering)
+            else:
+                self._peer_couriers[destination].add(batch)
+
+    def _peer_courier(self, party: PartyId) -> PeerCourier:
+        parts = self._parts
+        keys = parts.directory.keys(party)
+        assert keys is not None, "a peer is in the directory"
+        return PeerCourier(
+            party,
+            keys,
+            parts.secrets.letters,
+            parts.box,
+            self._engine.submit,
+            parts.clock,
+            parts._questions,
+        )
+
+
+def _times(parts: Parts) -> Times:
+    """What the machines have to know of the margins, by ledger."""
+    reveal = {str(name): reveal_ms(facts, parts.margins) for name, facts in parts.facts.items()}
+    return Times(reveal, dict(reveal))
+
+
+SCHEMA = Schema(
+    (
+        custody_tables.METADATA,
+        connect_tables.METADATA,
+        rules_tables.METADATA,
+        gateway_tables.METADATA,
+    )
+)
