@@ -14,6 +14,7 @@ from settlement.connect.exchange_types import (
     Demand,
     Disclosed,
     Exchange,
+    OwnDisclosure,
     Phase,
     Reason,
     Screened,
@@ -204,6 +205,16 @@ def test_another_disclosure_in_place_of_the_first_is_a_contradiction() -> None:
     other, _ = until_screened()
     other.feed(Demand(TERMS, frozenset({Datum.BIRTH})))
     assert other.state.reason is Reason.CONTRADICTION
+
+
+def test_we_never_send_two_disclosures() -> None:
+    """Another disclosure than the one on its way ends the exchange, and before a demand none is taken."""
+    first, _ = until_screened()
+    first.feed(OwnDisclosure(bytes(32)))
+    assert first.state.reason is Reason.CONTRADICTION
+    early, _ = banks()
+    early.feed(OwnDisclosure(bytes(32)))
+    assert early.state.own_digest is None
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,20 @@ from settlement.connect.iso20022.pacs002 import (
     write_status_report,
 )
 from settlement.connect.iso20022.pacs008 import rate_text, read_credit_transfer, write_credit_transfer
-from settlement.connect.iso20022.parties import Account, Party
+from settlement.connect.iso20022.parties import Account, Party, account_from, party_from
+from settlement.connect.ivms101 import (
+    LegalName,
+    LegalNameId,
+    LegalNameType,
+    LegalPerson,
+    NaturalName,
+    NaturalNameId,
+    NaturalNameType,
+    NaturalPerson,
+    Person,
+)
 from settlement.quantities import Units
+from tests.support.settlement_connect import MARIA, SHOP, lei_person
 from tests.support.settlement_iso20022 import ASSETS, JPY, REPORT, STATEMENT, TRANSFER
 
 
@@ -85,6 +97,42 @@ def test_a_credit_transfer_that_the_schema_refuses_is_not_written(change: dict[s
     """Nothing leaves that is not valid."""
     with pytest.raises(MalformedDocument):
         write_credit_transfer(replace(TRANSFER, **change))
+
+
+def test_people_of_ivms_101_stand_in_payments() -> None:
+    """A person's legal name, address and account of IVMS 101 fit the elements of a payment."""
+    maria, shop = party_from(MARIA), party_from(SHOP)
+    assert maria == Party("Maria Musterfrau", "DE", ("Geheimgasse 17", "99999 Musterstadt"))
+    assert shop == Party("Seltsame Waren GmbH", "SG", ("Handelsweg 3",))
+    assert party_from(lei_person("Bank A")) == Party("Bank A")
+    long = Person(legal_person=LegalPerson(LegalName((LegalNameId("ß" * 100, LegalNameType.LEGAL),))))
+    assert party_from(long).name == "ß" * 100
+    two = NaturalName((NaturalNameId("A" * 100, NaturalNameType.LEGAL, "B" * 100),))
+    cut = party_from(Person(natural_person=NaturalPerson(two)))
+    assert (len(cut.name), cut.name[-1]) == (140, "+")
+    transfer = replace(TRANSFER, debtor=maria, creditor=cut, debtor_account=account_from("DE02 1203 0000 0000 2020 51"))
+    assert read_credit_transfer(write_credit_transfer(transfer), ASSETS) == transfer
+
+
+@pytest.mark.parametrize(
+    ("number", "account"),
+    [
+        ("DE02120300000000202051", Account(iban="DE02120300000000202051")),
+        ("DE02120300000000202052", Account(other="DE02120300000000202052")),
+        ("GB82 WEST 1234 5698 7654 32", Account(iban="GB82WEST12345698765432")),
+        ("0042-1717", Account(other="0042-1717")),
+    ],
+)
+def test_an_iban_is_told_by_its_check_digits(number: str, account: Account) -> None:
+    """A number with good check digits is an IBAN, any other one is another number."""
+    assert account_from(number) == account
+
+
+def test_an_account_that_no_payment_can_carry_is_refused() -> None:
+    """A number of more than 34 characters, or of none, is refused and not cut."""
+    for number in ("", "7" * 35):
+        with pytest.raises(MalformedDocument):
+            account_from(number)
 
 
 def test_payments_do_not_show_people() -> None:
