@@ -45,9 +45,9 @@ class Status(StrEnum):
 class Case:
     """One channel as its ledger has it.
 
-    Fields: sheet (the newest that was submitted, or that both agreed to end with); ends_at (until then the other may answer); submitted_a, submitted_b
-    (the highest number that each bank submitted itself, −1 for none); answered_a, answered_b (each may answer once);
-    cheated_a, cheated_b; paid_a, paid_b (what the end gave each).
+    Fields: sheet (the newest that was submitted, or that both agreed to end with); ends_at (until then the other may
+    answer). Of each bank, A first: submitted (the highest number that it submitted, −1 for none); answered (it may
+    once); cheated; paid (what the end gave it).
     """
 
     terms: Terms

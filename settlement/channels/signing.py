@@ -88,13 +88,13 @@ def contract_domain(chain_id: int, contract: bytes) -> bytes:
     return Domain(chain_id, contract).separator
 
 
-def channel_id(terms: Terms, asset: bytes = bytes(20)) -> ChannelId:
-    """The channel's id. `asset`: the token's contract (20 bytes), zero for a chain's coin and for a book."""
+def channel_id(terms: Terms) -> ChannelId:
+    """The channel's id: its terms as an EIP-712 digest."""
     struct = keccak(
         _TERMS
         + _word(terms.a)
         + _word(terms.b)
-        + _word(asset)
+        + _word(terms.asset)
         + _uint(terms.deposit_a)
         + _uint(terms.deposit_b)
         + _uint(terms.challenge_ms // 1000)

@@ -50,7 +50,7 @@ class Terms:
     Fields: ledger (32 bytes, the adjudicator's domain: no signature counts elsewhere); a, b (the banks' signing
     accounts); deposit_a, deposit_b (base units; their sum at most 2^64−1); challenge_ms (how long the other bank may
     answer a close; whole seconds); one_way (A alone pays, and B deposits nothing); salt (32 bytes, so that two banks
-    may have several).
+    may have several); asset (20 bytes: a token's contract, zero for a chain's coin and for a book).
 
     Raises:
         BadInput: a field is out of its range.
@@ -64,6 +64,7 @@ class Terms:
     challenge_ms: int
     one_way: bool
     salt: bytes
+    asset: bytes = bytes(20)
 
     def __post_init__(self) -> None:
         for field, value, length in (
@@ -74,6 +75,8 @@ class Terms:
         ):
             if len(value) != length:
                 raise BadInput(f"channel.{field}", f"{len(value)} bytes", f"{length} bytes")
+        if len(self.asset) != 20:
+            raise BadInput("channel.asset", f"{len(self.asset)} bytes", "20 bytes")
         if self.a == self.b:
             raise BadInput("channel.b", "both sides are the same account", "a channel joins two banks")
         if min(self.deposit_a, self.deposit_b) < 0 or not 0 < self.total <= MAX_UNITS:
