@@ -52,17 +52,28 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """A payment begins at this party.
+
+    Fields: payment; begun (the first state and its effects); again (what happens instead where it has begun before).
+    """
+
+    payment: PaymentId
+    begun: tuple[State, c.Effects]
+    again: c.AnyChange | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class News:
     """What came in together and is committed together.
 
-    Fields: acts (what is done in the transaction before all else); changes (payment and change); begins (payments
-    that begin here, with the first step's outcome); done (numbers of effects that were carried out); cursors (ledger,
-    cursor).
+    Fields: begins (payments that begin here); changes (payment and change); acts (what is done in the transaction after
+    them); done (numbers of effects that were carried out); cursors (ledger, cursor).
     """
 
     acts: tuple[Act, ...] = ()
     changes: tuple[tuple[PaymentId, c.AnyChange], ...] = ()
-    begins: tuple[tuple[PaymentId, tuple[State, c.Effects]], ...] = ()
+    begins: tuple[Begin, ...] = ()
     done: tuple[int, ...] = ()
     cursors: tuple[tuple[str, str], ...] = ()
 
@@ -242,11 +253,14 @@ class _Work:
     async def take(self, store: PaymentStore, news: Sequence[News]) -> None:
         begins = [begun for one in news for begun in one.begins]
         changes = [change for one in news for change in one.changes]
-        await self._load(store, {number for number, _ in (*begins, *changes)})
-        for payment, (state, effects) in begins:
-            if payment not in self._states:  # begun before: a repeat changes nothing
-                self._states[payment] = self.changed[payment] = state
-                await self._apply(payment, effects)
+        await self._load(store, {begin.payment for begin in begins} | {number for number, _ in changes})
+        for begin in begins:
+            if begin.payment not in self._states:
+                state, effects = begin.begun
+                self._states[begin.payment] = self.changed[begin.payment] = state
+                await self._apply(begin.payment, effects)
+            elif begin.again is not None:
+                await self._step_all([(begin.payment, begin.again)])
         await self._step_all(changes)
         for act in (act for one in news for act in one.acts):
             await self._load(store, {act.payment})

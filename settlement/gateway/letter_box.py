@@ -1,4 +1,4 @@
-"""What comes from other parties: opened, understood, and handed to the engine as news; answered when it is committed."""
+"""What comes from other parties: opened, understood, and handed to the engine; answered when it is committed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from settlement.connect.envelope_keys import EnvelopeKeys
 from settlement.connect.handshake import Asked, read_question, receive
 from settlement.custody import changes as c
 from settlement.custody import clearer, payee, payer
-from settlement.custody.engine import Act, Acted, News
+from settlement.custody.engine import Act, Acted, Begin, News
 from settlement.custody.states import State
 from settlement.custody.store import PaymentStore
 from settlement.custody.terms import PaymentId
@@ -136,13 +136,13 @@ class LetterBoxDesk:
         )
         begun = payee.begin(invitation, question.reply_key)
         # A payment that was begun before is not begun again: its own secret is sealed to the new key.
-        return News(begins=((payment, begun),), changes=((payment, c.SecretAsked(question.reply_key)),))
+        return News(begins=(Begin(payment, begun, c.SecretAsked(question.reply_key)),))
 
     # --- Words between any two ---------------------------------------------------------------------------------------
 
     def _on_words(self, words: tuple[m.Word, ...], sender: PartyId, now: UnixMs) -> News:
         changes: list[tuple[PaymentId, c.AnyChange]] = []
-        begins: list[tuple[PaymentId, tuple[State, c.Effects]]] = []
+        begins: list[Begin] = []
         acts: list[Act] = []
         for word in words:
             payment = PaymentId(word.payment_id)
@@ -150,8 +150,7 @@ class LetterBoxDesk:
                 case m.QuoteAsk():
                     offer = self._offer(word, sender, now)
                     if isinstance(offer, clearer.Offer):
-                        begins.append((payment, clearer.begin(offer)))
-                        changes.append((payment, c.QuoteAsked()))
+                        begins.append(Begin(payment, clearer.begin(offer), c.QuoteAsked()))
                     else:
                         acts.append(_saying(payment, c.RefuseQuote(sender, offer.why, offer.detail)))
                 case m.QuoteOffer():

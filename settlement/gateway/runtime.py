@@ -17,7 +17,7 @@ from settlement.connect.policy import Policy
 from settlement.custody import changes as c
 from settlement.custody import payer
 from settlement.custody import tables as custody_tables
-from settlement.custody.engine import Act, Acted, Engine, News
+from settlement.custody.engine import Act, Acted, Begin, Engine, News
 from settlement.custody.margins import Margins, reveal_ms
 from settlement.custody.states import State, Times
 from settlement.custody.store import Due, PaymentStore
@@ -131,7 +131,7 @@ class Gateway:
             await Dossiers(connection, self._parts.secrets.state_key).put(payment, dossier)
             return Acted()
 
-        await self._engine.submit(News(acts=(Act(payment, run),), begins=((payment, payer.begin(order)),)))
+        await self._engine.submit(News(acts=(Act(payment, run),), begins=(Begin(payment, payer.begin(order)),)))
 
     async def change(self, payment: PaymentId, change: c.AnyChange) -> None:
         """Tell a payment that something happened, such as a person's `Cancel`; returns when it is committed."""

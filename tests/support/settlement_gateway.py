@@ -1,0 +1,269 @@
+"""Three banks at work in one process: gateways, two books, and a post between them that can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final, Self
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundation.database import CommitHook, Database
+from foundation.quantities import UnixMs
+from settlement.connect.policy import decode_policy
+from settlement.connector.conversion import Rate
+from settlement.cosign.cosignatures import CoSignature
+from settlement.custody import payer
+from settlement.custody.margins import Margins
+from settlement.custody.states import State, is_open, stage_of
+from settlement.custody.terms import Particulars, PaymentId
+from settlement.gateway.customers import Customer
+from settlement.gateway.dossiers import Dossier
+from settlement.gateway.keys import Directory, Secrets
+from settlement.gateway.peer_courier import PeerUnavailable
+from settlement.gateway.pricing import Corridor, CorridorPricing, Standing
+from settlement.gateway.runtime import SCHEMA, Gateway, Parts
+from settlement.ledgers.book.client import BookAccess, BookClient
+from settlement.ledgers.book.operator import BookOperator
+from settlement.ledgers.book.service import BookService, wall_clock
+from settlement.ledgers.book.types import AccountKind, Payment
+from settlement.ledgers.protocol import LedgerAccount, LedgerFacts, LedgerId
+from settlement.quantities import Asset, Clock, PartyId, Scale, Units
+from settlement.rules.parse import parse_rules
+from tests.support.settlement_book import BOOK_SCHEMA, ISSUER, OPERATOR_KEY, book_config, transfer_id
+from tests.support.settlement_connect import MARIA, SHOP
+
+EURO: Final = Asset("EUR", Scale(2))
+YUAN: Final = Asset("CNY", Scale(2))
+EURO_LEDGER, YUAN_LEDGER = LedgerId("digital-euro"), LedgerId("digital-yuan")
+FUNDS: Final = 1_000_000_00
+A, B, C = PartyId("bank-a"), PartyId("bank-b"), PartyId("clearing")
+BUYER: Final = Customer("DE02120300000000202051", "DE", MARIA)
+SELLER: Final = Customer("SG-0042-1717", "SG", SHOP)
+GOODS: Final = Particulars("GDDS", "DE", "SG", "natural", "legal")
+_ALL = '["name", "address", "national-id", "customer-id", "birth", "country", "account"]'
+POLICY: Final = f"""{{
+  "version": "1",
+  "requires": [{{"subject": "originator", "data": ["name", "address"]}}, {{"subject": "beneficiary", "data": ["name"]}}],
+  "discloses": [{{"subject": "originator", "data": {_ALL}}}, {{"subject": "beneficiary", "data": {_ALL}}}]
+}}""".encode()
+RULES: Final = b"""
+format = 1
+name = "test"
+zone = "Europe/Berlin"
+
+[assets]
+EUR = 2
+CNY = 2
+
+[[limit]]
+id = "one-payment"
+window = "each"
+asset = "EUR"
+amount_max = "1000000.00"
+
+[pairs]
+allowed = ["EUR->CNY"]
+"""
+
+
+class OneRate:
+    """Two whole yuan for one euro."""
+
+    def rate(self, source: str, destination: str) -> Rate | None:
+        return Rate(2, 1) if (source, destination) == ("EUR", "CNY") else None
+
+
+class People:
+    """A bank's customers."""
+
+    def __init__(self, *customers: Customer) -> None:
+        self._customers = {customer.account: customer for customer in customers}
+
+    def find(self, account: str) -> Customer | None:
+        return self._customers.get(account)
+
+
+class Account:
+    """Where a bank is paid."""
+
+    def __init__(self, ledger: str, account: str) -> None:
+        self._place = (ledger, account)
+
+    def account(self, payer: PartyId) -> tuple[str, str] | None:
+        return self._place
+
+
+class NoBooks:
+    """Books that only remember what was posted."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[PaymentId, str]] = []
+        self.closed: dict[PaymentId, CoSignature] = {}
+
+    async def post(
+        self, connection: AsyncConnection, payment: PaymentId, state: State, event: str, now: UnixMs
+    ) -> None:
+        self.posted.append((payment, event))
+
+    async def close(
+        self, connection: AsyncConnection, payment: PaymentId, state: State, signature: CoSignature, now: UnixMs
+    ) -> None:
+        self.closed[payment] = signature
+
+
+class Post:
+    """Letter boxes by party; a party that is not there does not answer."""
+
+    def __init__(self) -> None:
+        self.boxes: dict[PartyId, Gateway] = {}
+        self.requests = 0
+
+    async def put(self, party: PartyId, body: bytes) -> None:
+        self.requests += 1
+        gateway = self.boxes.get(party)
+        if gateway is None:
+            raise PeerUnavailable(party, "nobody is there")
+        await gateway.letter_box.take(body)
+
+
+class Town:
+    """Two books, three banks. Use as `async with`; `database` makes the URL of a database by a name."""
+
+    def __init__(
+        self, folder: Path, margins: Margins | None = None, rules: bytes = RULES, clock: Clock = wall_clock, **urls: str
+    ) -> None:
+        self.folder = folder
+        self.margins = margins or Margins()
+        self.clock = clock
+        self.rules = dict.fromkeys((A, B, C), rules)
+        self.policies = dict.fromkeys((A, B, C), POLICY)
+        self.post = Post()
+        self.books: dict[PartyId, NoBooks] = {party: NoBooks() for party in (A, B, C)}
+        self.gateways: dict[PartyId, Gateway] = {}
+        self.services: dict[LedgerId, BookService] = {}
+        self.operators: dict[LedgerId, BookOperator] = {}
+        self._keys: dict[tuple[LedgerId, str], str] = {}
+        self._urls = urls
+        self._stack = AsyncExitStack()
+        self._stacks: dict[PartyId, AsyncExitStack] = {}
+        self.secrets = {party: Secrets.derive(party, secrets.token_bytes(32)) for party in (A, B, C)}
+        self._born = UnixMs(clock() - 1_000)
+
+    def url(self, name: str) -> str:
+        return self._urls.get(name.replace("-", "_"), f"sqlite:///{self.folder / f'{name}.db'}")
+
+    async def __aenter__(self) -> Self:
+        await self._open_book(EURO_LEDGER, EURO, A, C)
+        await self._open_book(YUAN_LEDGER, YUAN, C, B)
+        for party in (A, B, C):
+            await self.start(party)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        for party in tuple(self._stacks):
+            await self.stop(party)
+        await self._stack.aclose()
+
+    async def _open_book(self, ledger: LedgerId, asset: Asset, *holders: str) -> None:
+        config = book_config(self.url(str(ledger)), ledger_id=ledger)
+        service = await self._stack.enter_async_context(BookService(config, self.clock, BOOK_SCHEMA))
+        operator = await self._stack.enter_async_context(BookOperator(ledger, service.url, OPERATOR_KEY))
+        self.services[ledger], self.operators[ledger] = service, operator
+        await operator.open_account(ISSUER, asset, "operator", AccountKind.ISSUER)
+        for holder in holders:
+            await operator.open_account(holder, asset, holder)
+            self._keys[ledger, holder] = await operator.make_key(f"{holder}-key", holder)
+            await operator.pay([Payment(transfer_id(), ISSUER, LedgerAccount(holder), Units(FUNDS))])
+
+    async def start(self, party: PartyId, commit_hook: CommitHook | None = None) -> Gateway:
+        """Start a bank's gateway, anew or again."""
+        stack = self._stacks[party] = AsyncExitStack()
+        database = await stack.enter_async_context(
+            await Database.open(self.url(str(party)), SCHEMA, commit_hook=commit_hook)
+        )
+        ledgers: dict[LedgerId, BookClient] = {}
+        facts: dict[LedgerId, LedgerFacts] = {}
+        for ledger, asset in ((EURO_LEDGER, EURO), (YUAN_LEDGER, YUAN)):
+            key = self._keys.get((ledger, party))
+            if key is not None:
+                access = BookAccess(ledger, asset, self.services[ledger].url, LedgerAccount(party), key)
+                ledgers[ledger] = await stack.enter_async_context(BookClient(access))
+                facts[ledger] = await ledgers[ledger].facts()
+        cards = {name: secret.card(f"memory:{name}", self._born) for name, secret in self.secrets.items()}
+        directory = Directory(cards, self.clock())
+        rules, policy = parse_rules(self.rules[party]), decode_policy(self.policies[party])
+        parts = Parts(
+            secrets=self.secrets[party],
+            directory=directory,
+            database=database,
+            ledgers=ledgers,
+            facts=facts,
+            rules=lambda: rules,
+            policy=lambda: policy,
+            margins=self.margins,
+            customers={A: People(BUYER), B: People(SELLER), C: People()}[party],
+            books=self.books[party],
+            receiving=Account(str(YUAN_LEDGER), str(B)),
+            pricing=self._pricing(directory, ledgers, facts) if party == C else None,
+            box=self.post,
+            peers=[name for name in (A, B, C) if name != party],
+            address=f"g.{party}",
+            clock=self.clock,
+        )
+        gateway = self.gateways[party] = await stack.enter_async_context(Gateway(parts))
+        self.post.boxes[party] = gateway
+        return gateway
+
+    async def stop(self, party: PartyId) -> None:
+        """Stop a bank's gateway; its database stays."""
+        self.post.boxes.pop(party, None)
+        await self._stacks.pop(party).aclose()
+
+    def _pricing(self, directory: Directory, ledgers: Any, facts: dict[LedgerId, LedgerFacts]) -> CorridorPricing:
+        standings = {str(ledger): Standing(facts[ledger], ledgers[ledger].own) for ledger in ledgers}
+        corridor = Corridor(str(EURO_LEDGER), str(YUAN_LEDGER), fee=100)
+        corridors = {(corridor.source, corridor.target): corridor}
+        return CorridorPricing(self.secrets[C], directory, standings, corridors, OneRate(), self.margins)
+
+    async def pay(self, amount: int = 2_000_00, most: int | None = None, **changes: Any) -> PaymentId:
+        """Bank A pays bank B."""
+        payment = PaymentId(os.urandom(32))
+        order = payer.Order(
+            payment_id=payment,
+            payer=A,
+            clearer=C,
+            payee=B,
+            target_ledger=str(YUAN_LEDGER),
+            target_amount=amount,
+            source_ledger=str(EURO_LEDGER),
+            source_account=str(A),
+            source_max=most if most is not None else amount // 2 + 101,
+            particulars=GOODS,
+            answer_by=self.clock() + self.margins.answer_ms,
+        )
+        dossier = Dossier(own=BUYER.account, other=changes.get("creditor", SELLER.account))
+        await self.gateways[A].pay(order, dossier)
+        return payment
+
+    async def state(self, party: PartyId, payment: PaymentId) -> State | None:
+        return await self.gateways[party].state(payment)
+
+    async def ended(self, payment: PaymentId, *parties: PartyId) -> dict[PartyId, State]:
+        """The states at the end, of these parties."""
+        async with asyncio.timeout(60):
+            while True:
+                states = {party: await self.state(party, payment) for party in parties or (A, B, C)}
+                if all(state is not None and not is_open(state) for state in states.values()):
+                    return {party: state for party, state in states.items() if state is not None}
+                await asyncio.sleep(0.02)
+
+    async def balance(self, ledger: LedgerId, account: str) -> int:
+        return (await self.operators[ledger].account(account)).balance
+
+
+def stages(states: dict[PartyId, State]) -> dict[str, str]:
+    return {party: stage_of(state) for party, state in states.items()}
