@@ -9,6 +9,9 @@ made it durable; one write takes all that happened since the last (group commit)
   what was in flight to that account, which `in_flight_max` bounds. Where the operator turns the journal of flights on,
   each packet is written down before it is sent (at the price of one more commit on its way), and what a dead process
   left in it is listed afterwards as incidents, packet by packet, to be compared with the peer's books.
+- If it dies between the commit and the Fulfill's arrival at the sender, our books have both changes and the sender has
+  none, just as if the network had lost the Fulfill: ILP leaves that to the two peers' reconciliation, and it is bounded
+  by the same amount in flight.
 - A commit that comes too late for the sender (the database stalled) takes the sender's debit back in the next write:
   the next hop keeps its credit, which it has earned in time, and our own position bears the loss, as an incident.
 
