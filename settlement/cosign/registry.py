@@ -55,6 +55,7 @@ class KeyRegistry:
         """Register each of `possessions`; raises what `register` does."""
         self._keys: dict[tuple[PartyId, KeyId], RegisteredKey] = {}
         self._owners: dict[PublicKey, PartyId] = {}
+        self._of_party: dict[PartyId, list[KeyId]] = {}
         for possession in possessions:
             self.register(possession)
 
@@ -86,6 +87,7 @@ class KeyRegistry:
         registered = RegisteredKey(member, possession, possession.valid_until)
         self._keys[place] = registered
         self._owners[possession.key] = possession.party
+        self._of_party.setdefault(possession.party, []).append(place[1])
         return registered
 
     def retire(self, party: PartyId, key: KeyId, at: UnixMs) -> None:
@@ -105,7 +107,7 @@ class KeyRegistry:
             UnknownSigner: it has no key at all.
             KeyNotValid: it has none that is valid then.
         """
-        keys = [key for (owner, _), key in self._keys.items() if owner == party]
+        keys = [self._keys[party, key] for key in self._of_party.get(party, ())]
         if not keys:
             raise UnknownSigner(party)
         valid = [key for key in keys if key.is_valid(at)]

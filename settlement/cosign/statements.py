@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NewType
 
 from chia_rs import G1Element
@@ -119,13 +119,19 @@ def circle(members: Sequence[Member]) -> Circle:
     Raises:
         NotACircle: there are none, a party or a key is there twice, or the keys sum up to nothing.
     """
-    made = Circle(tuple(sorted(members, key=lambda member: member.party)))
+    return _circle(tuple(sorted(members, key=lambda member: member.party)))
+
+
+@lru_cache(maxsize=1024)
+def _circle(members: tuple[Member, ...]) -> Circle:
+    """The same banks pay each other again and again: their sum is kept."""
     if not members:
         raise NotACircle("signers", "there are none", "name at least one party")
     if len({member.party for member in members}) != len(members):
         raise NotACircle("signers", "a party is named twice", "name each once")
     if len({member.key for member in members}) != len(members):
         raise NotACircle("signers", "two parties have one key", "each party has keys of its own")
+    made = Circle(members)
     if made.sum == _INFINITY:
         raise NotACircle("signers", "their keys cancel each other", "everybody could sign for them")
     return made
