@@ -46,9 +46,9 @@ SELLER: Final = Customer("SG-0042-1717", "SG", SHOP)
 GOODS: Final = Particulars("GDDS", "DE", "SG", "natural", "legal")
 _ALL = '["name", "address", "national-id", "customer-id", "birth", "country", "account"]'
 POLICY: Final = f"""{{
-  "version": "1",
-  "requires": [{{"subject": "originator", "data": ["name", "address"]}}, {{"subject": "beneficiary", "data": ["name"]}}],
-  "discloses": [{{"subject": "originator", "data": {_ALL}}}, {{"subject": "beneficiary", "data": {_ALL}}}]
+  "version": "1", "requires": [{{"subject": "originator", "data": ["name", "address"]}}, {{"subject": "beneficiary",
+  "data": ["name"]}}], "discloses": [{{"subject": "originator", "data": {_ALL}}}, {{"subject": "beneficiary", "data":
+  {_ALL}}}]
 }}""".encode()
 RULES: Final = b"""
 format = 1
