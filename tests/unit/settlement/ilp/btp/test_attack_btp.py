@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -193,9 +194,10 @@ async def test_requests_above_the_limit_are_refused(peer, link):
         link.send(PREPARE, print)
 
 
-async def test_a_peer_that_does_not_read_is_cut(connector, limits):
-    """Answers that nobody reads pile up to a bound, and then the connection goes."""
-    connector.answer = FULFILL + bytes(3000)
+@pytest.mark.parametrize(("backlog", "stalled"), [(65_536, 600_000), (1 << 30, 50)])
+async def test_a_peer_that_does_not_read_is_cut(connector, limits, backlog, stalled):
+    """What nobody reads piles up to a bound of bytes, or of time, and then the connection goes."""
+    limits = replace(limits, backlog_bytes_max=backlog, stalled_ms_max=stalled)
     link = BtpLink("alice", connector, limits)
     async with BtpServer(limits=limits) as server:
         server.add(link, TOKEN)
@@ -240,3 +242,25 @@ async def test_a_flood_of_one_peer_leaves_turns_for_the_others(dial, server, lim
         await asyncio.sleep(0)
         most, before = max(most, handled - before), handled
     assert most <= 2 * limits.turn_messages
+
+
+@pytest.mark.parametrize("place", [0, 60, 100])
+async def test_nothing_of_a_peer_is_handled_after_its_connection_was_closed(dial, server, limits, place):
+    """What a peer sent before it was removed, and what waits for its turn, is not handed over any more."""
+    handled = []
+
+    def handler(account, packet, reply):
+        handled.append(packet)
+        if len(handled) == place + 1:
+            server.remove("mallory")
+
+    link = BtpLink("mallory", handler, replace(limits, in_flight_max=1000))
+    server.add(link, "mallory's")
+    peer = await dial()
+    await peer.auth("mallory's")
+    frames = [encode(ilp(request_id)) for request_id in range(200)]
+    peer.socket._writer.transport.write(
+        b"".join(bytes([0x82, 0x80 | len(frame)]) + bytes(4) + frame for frame in frames)
+    )
+    assert await peer.closed() == 1008
+    assert len(handled) == place + 1
