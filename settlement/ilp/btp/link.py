@@ -135,6 +135,7 @@ class BtpLink:
         self._asked: InFlight[Reply | _Asked] = InFlight(limits.in_flight_max)
         self._asking: InFlight[_ReplyTo] = InFlight(limits.in_flight_max)
         self._kept: InFlight[bytes] = InFlight(limits.in_flight_max)
+        self._kept_bytes = 0
         self._up = asyncio.Event()
         self._turning: asyncio.TimerHandle | None = None
 
@@ -182,6 +183,7 @@ class BtpLink:
             self._schedule_turn()
         if older is not None:
             older.close(REPLACED, "a newer connection took over")
+        self._kept_bytes = 0
         for request_id, packet in self._kept.drain():
             self._write_ilp(request_id, packet)
         self._up.set()
@@ -212,9 +214,10 @@ class BtpLink:
         answered before, or its id was asked anew."""
         if not self._claim(ticket):
             return
-        if self._socket is not None:
+        if self._socket is not None and not self._socket.is_closing:
             self._write_ilp(ticket.request_id, packet)
-        elif not self._kept.full:
+        elif self._kept_bytes + len(packet) <= self._limits.backlog_bytes_max:
+            self._kept_bytes += len(packet)
             self._kept.add(ticket.request_id, packet)
 
     def reply_other(self, ticket: _ReplyTo, answer: Answer) -> None:
@@ -231,7 +234,7 @@ class BtpLink:
             self._socket.write(encode(answer))
 
     def _ready(self) -> BtpSocket:
-        if self._socket is None:
+        if self._socket is None or self._socket.is_closing:
             raise LinkDown(self.account, "not connected")
         if self._asked.full:
             raise LinkDown(self.account, "too many packets wait for an answer")
@@ -291,12 +294,11 @@ class BtpLink:
         """The right to answer a request once; None where one under this id waits for its answer already."""
         connection = self.statistics.connections
         earlier = self._asking.get(request_id)
-        if earlier is not None:
-            if earlier.connection == connection:
-                self.statistics.duplicates += 1
-                return None
-            # The peer began anew: an answer to what it asked before would be taken for one to this.
-            self._asking.pop(request_id)
+        if earlier is not None and earlier.connection == connection:
+            self.statistics.duplicates += 1
+            return None
+        # A ticket of an earlier connection loses its place: the peer began anew, and would take an answer to what it
+        # asked before for one to this.
         return _ReplyTo(self, request_id, connection)
 
     def _receive_other(self, raw: bytes) -> None:
@@ -360,4 +362,6 @@ class BtpLink:
         self.statistics.unanswered += self._asked.turn()
         self._asking.turn()
         self._kept.turn()
+        if not len(self._kept):
+            self._kept_bytes = 0
         self._schedule_turn()

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 class BtpSocket(WSListener):
     """A connection. Its owner sets `on_message`, and is told when it stands (`on_open`) and is gone (`on_closed`).
 
-    Fields: closed (set when it is gone).
+    Fields: is_closing (not open yet, or not any more: what is written is dropped); closed (set when it is gone).
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BtpSocket(WSListener):
         self._fragments_bytes = 0
         self._out: list[bytes] = []
         self._taken = 0
-        self._closing = True  # nothing can be written before it is open, either
+        self.is_closing = True  # nothing can be written before it is open, either
         self._stall: asyncio.TimerHandle | None = None
         self._transport: WSTransport
         self._tcp: asyncio.Transport
@@ -67,7 +67,7 @@ class BtpSocket(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows after the handshake."""
         self._transport, self._tcp = transport, transport.underlying_transport
-        self._closing = False
+        self.is_closing = False
         connection: socket.socket = self._tcp.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._limits.receive_bytes)
         self._tcp.set_write_buffer_limits(high=max(1, self._limits.backlog_bytes_max // 4))
@@ -79,7 +79,7 @@ class BtpSocket(WSListener):
             message: bytes | None = frame.get_payload_as_bytes()
         else:
             message = self._piece(frame)
-        if message is not None and not self._closing:
+        if message is not None and not self.is_closing:
             if self._inbox or self._taken >= self._limits.turn_messages:
                 self._queue(message)
             else:
@@ -90,7 +90,7 @@ class BtpSocket(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Called by picows once, when the connection is gone."""
-        self._closing = True
+        self.is_closing = True
         self._inbox.clear()
         self._out.clear()
         if self._stall is not None:
@@ -115,7 +115,7 @@ class BtpSocket(WSListener):
 
     def write_ilp(self, kind: bytes, request_id: bytes, packet: bytes) -> None:
         """Send a Message or Response whose only entry is an ILP packet. Args: kind: 1 byte; request_id: 4 bytes."""
-        if self._closing:
+        if self.is_closing:
             return
         out = self._out
         if not out:
@@ -128,7 +128,7 @@ class BtpSocket(WSListener):
 
     def write(self, message: bytes) -> None:
         """Send a whole BTP packet."""
-        if self._closing:
+        if self.is_closing:
             return
         if not self._out:
             self._loop.call_soon(self._flush)
@@ -139,10 +139,10 @@ class BtpSocket(WSListener):
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye after what was written; a peer that does not answer it soon is cut. Harmless when repeated."""
-        if self._closing:
+        if self.is_closing:
             return
         self._flush()
-        self._closing = True
+        self.is_closing = True
         # The library's type lists no code of the private range, but any number passes.
         self._transport.send_close(code, reason)  # type: ignore[arg-type]
         self._inbox.clear()
@@ -151,9 +151,9 @@ class BtpSocket(WSListener):
 
     def abort(self, reason: str) -> None:
         """Cut the connection now."""
-        if not self._closing:
+        if not self.is_closing:
             log.warning("btp connection cut", reason=reason, peer=self.peer)
-        self._closing = True
+        self.is_closing = True
         self._tcp.abort()
 
     @property
@@ -163,7 +163,7 @@ class BtpSocket(WSListener):
 
     def _flush(self) -> None:
         out = self._out
-        if not out or self._closing:
+        if not out or self.is_closing:
             return
         data = b"".join(out)
         out.clear()
@@ -203,7 +203,7 @@ class BtpSocket(WSListener):
         kind = frame.msg_type
         if kind is WSMsgType.CLOSE:
             self._flush()
-            self._closing = True
+            self.is_closing = True
             self._transport.send_close(frame.get_close_code())
             self._transport.disconnect()
             return None

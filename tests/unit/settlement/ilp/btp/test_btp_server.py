@@ -172,6 +172,57 @@ async def test_an_answer_of_ours_waits_for_the_peer_to_come_back(dial, link, con
     assert await second.receive() == Response(9, (Entry("ilp", FULFILL),))
 
 
+async def test_an_answer_that_meets_a_connection_in_its_last_moment_is_kept(dial, link, connector):
+    """Between a cut and its notice nothing is written into the void, and nothing new is sent."""
+    first, second = await dial(), await dial()
+    await first.auth()
+    await first.send(ilp(9))
+    _, _, reply = await connector.arrived.get()
+    link._socket.abort("test")
+    assert link.is_up
+    reply(FULFILL)
+    with pytest.raises(LinkDown):
+        link.send(PREPARE, print)
+    await second.auth()
+    assert await second.receive() == Response(9, (Entry("ilp", FULFILL),))
+
+
+async def test_answers_are_kept_up_to_a_bound_of_bytes(dial, link, connector, limits):
+    """A peer that asks much and goes away cannot have us keep more than a connection's backlog."""
+    first, second = await dial(), await dial()
+    await first.auth()
+    for request_id in range(200):
+        await first.send(ilp(request_id))
+    replies = [(await connector.arrived.get())[2] for _ in range(200)]
+    await first.socket.close()
+    while link.is_up:
+        await asyncio.sleep(0)
+    for reply in replies:
+        reply(b"\x0d" + bytes(30_000))
+    await second.auth()
+    kept = limits.backlog_bytes_max // 30_001
+    assert [(await second.receive()).request_id for _ in range(kept)] == list(range(kept))
+    await second.send(Message(999))
+    assert (await second.receive()).request_id == 999
+
+
+async def test_answers_are_not_kept_for_ever(dial, link, connector):
+    """A peer that stays away longer than any packet lives gets no old answers when it comes back."""
+    first, second = await dial(), await dial()
+    await first.auth()
+    await first.send(ilp(9))
+    _, _, reply = await connector.arrived.get()
+    await first.socket.close()
+    while link.is_up:
+        await asyncio.sleep(0)
+    reply(FULFILL)
+    for _ in range(2):
+        link._turn()
+    await second.auth()
+    await second.send(Message(10))
+    assert (await second.receive()).request_id == 10
+
+
 async def test_an_id_that_is_asked_anew_after_a_reconnect_gets_the_new_answer_only(dial, connector):
     """A peer that restarted and counts from the start again is never given an old packet's answer for a new one."""
     first, second = await dial(), await dial()

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from settlement.ilp.http import ClientLimits, HttpLink, HttpServer, Outgoing, ServerLimits, parse_target
+from settlement.ilp.http import HttpLink, HttpServer, Outgoing, ServerLimits, parse_target
+from settlement.ilp.packets import decode_reply
 
 TOKEN = "a-shared-secret"
 PREPARE = b"\x0c" + bytes(range(90))
@@ -114,4 +115,58 @@ async def session():
         yield session
 
 
-QUICK = ClientLimits(reply_ms_max=3_000)
+class Scripted:
+    """An HTTP server that answers each request with the bytes that it was told, and keeps the requests."""
+
+    def __init__(self, *answers, then_close=False):
+        self._answers = list(answers)
+        self._then_close = then_close
+        self.requests = asyncio.Queue()
+        self.connections = 0
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.target = parse_target(f"http://127.0.0.1:{self.port}/ilp")
+        return self
+
+    async def __aexit__(self, *exc):
+        self._server.close()
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                self.requests.put_nowait((head, await reader.readexactly(length)))
+                if not self._answers:
+                    continue
+                writer.write(self._answers.pop(0))
+                if self._then_close:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        writer.close()
+
+
+def ok(body=FULFILL, status="200 OK", headers=""):
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+
+
+def link_to(server, *, limits=None, **outgoing):
+    return HttpLink(
+        "peer", Connector(), Outgoing(server.target, TOKEN, **outgoing), limits=limits, ilp_address="test.us"
+    )
+
+
+async def sent(link, packet=PREPARE):
+    """The reply to a packet."""
+    replies = asyncio.Queue()
+    link.send(packet, replies.put_nowait)
+    async with asyncio.timeout(5):
+        return await replies.get()
+
+
+async def code_of(link):
+    return decode_reply(await sent(link)).code
