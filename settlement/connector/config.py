@@ -1,7 +1,24 @@
 """A connector's configuration: one TOML file, checked before anything starts. Paths are relative to its folder.
 
 Amounts are decimal text in the account's asset ("-100.00"), times are milliseconds, secrets may be in files of their
-own (`token_file`). docs/connector.md explains each field.
+own (`token_file`). The tables: `[connector]`, `[listen]`, `[rates]`, `[[accounts]]` (with `btp` or `http`, `routing`,
+`settlement`) and `[[routes]]`; the classes below say what is in each.
+
+    [connector]
+    address = "g.clearing"
+    database = "postgresql://causeway@db/connector"
+    [listen]
+    btp = "0.0.0.0:7768"
+    [rates]
+    prices = { EUR = "1.0843", USD = "1" }
+    spread_bp = 20
+    [[accounts]]
+    id = "bank-a"
+    asset = "EUR"
+    scale = 2
+    relation = "child"
+    floor = "-10000.00"
+    btp = { token_file = "bank-a.token" }
 """
 
 from __future__ import annotations
@@ -136,7 +153,7 @@ def parse_config(content: dict[str, object], folder: Path) -> ConnectorConfig:
             connector.number("least_ms", 1000, least=1, most=60_000),
             connector.number("hold_max_ms", 30_000, least=1, most=3_600_000),
         ),
-        rates=_rates(top.section("rates"), folder),
+        rates=read_rates(top.section("rates"), folder),
         btp=_listen(listen, "btp"),
         http=_listen(listen, "http"),
         settlement=_listen(listen, "settlement"),
@@ -182,7 +199,7 @@ def _addressed(rules: PeerRules, address: Address) -> PeerRules:
     return replace(rules, address=child_of(address, rules.account)) if rules.relation is Relation.CHILD else rules
 
 
-def _rates(section: Section, folder: Path) -> RatesConfig:
+def read_rates(section: Section, folder: Path) -> RatesConfig:
     file = section.optional_text("file")
     rates = RatesConfig(
         backend=section.choice("backend", RatesFrom, RatesFrom.STATIC),

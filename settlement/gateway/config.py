@@ -1,0 +1,301 @@
+"""A gateway's configuration: one TOML file, checked before anything starts. Paths are relative to its folder.
+
+docs/gateway.md explains each field. Secrets are in files of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from adapters.evm.lockbox.types import NATIVE_COIN
+from foundation.errors import BadInput
+from foundation.quantities import BlockHeight
+from registry.caip import ChainId
+from registry.chains import OWN_FINALITY, Chain
+from settlement.connector.config import RatesConfig, read_rates
+from settlement.connector.toml import Section, read_toml
+from settlement.custody.margins import Margins
+from settlement.gateway.pricing import Corridor
+from settlement.ilp.addresses import parse_address
+from settlement.ledgers.evm.types import EvmLedgerConfig
+from settlement.ledgers.protocol import LedgerAccount, LedgerId
+from settlement.quantities import MAX_UNITS, Asset, PartyId, Scale, party_id
+
+_SECONDS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class BookLedgerConfig:
+    """A book over REST. Fields: ledger_id; asset; url; account; api_key (secret); certificate (PEM, empty: the
+    system's).
+    """
+
+    ledger_id: LedgerId
+    asset: Asset
+    url: str
+    account: LedgerAccount
+    api_key: str = field(repr=False)
+    certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLedgerConfig:
+    """An Escrow on an EVM chain. Fields: config; urls (nodes; all that answer have to agree); secret (the account's
+    key).
+    """
+
+    config: EvmLedgerConfig
+    urls: tuple[str, ...]
+    secret: bytes = field(repr=False)
+
+    @property
+    def ledger_id(self) -> LedgerId:
+        """The ledger's name."""
+        return self.config.ledger_id
+
+
+LedgerConfig: TypeAlias = BookLedgerConfig | ChainLedgerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ClearingConfig:
+    """What makes a party a clearing bank. Fields: corridors (by source and target ledger); rates."""
+
+    corridors: dict[tuple[str, str], Corridor]
+    rates: RatesConfig
+
+
+@dataclass(frozen=True, slots=True)
+class AnchoringConfig:
+    """Where roots of receipts are anchored. Fields: chain; urls; contract (20 bytes); secret; batch_ms (how long a
+    batch is gathered)."""
+
+    chain: Chain
+    urls: tuple[str, ...]
+    contract: bytes
+    secret: bytes = field(repr=False)
+    batch_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """The whole file.
+
+    Fields: party; address (ILP); database (URL); listen and api (host and port of the letter box, and of the REST
+    interface); url (under which the others reach the letter box); key_file; rules, policy; customers, cards (folders);
+    ledgers; receiving (ledger and account where this bank is paid; None: it is not); margins; clearing; anchoring.
+    """
+
+    folder: Path
+    party: PartyId
+    address: str
+    database: str
+    listen: tuple[str, int]
+    api: tuple[str, int]
+    url: str
+    key_file: Path
+    rules: Path
+    policy: Path
+    customers: Path
+    cards: Path
+    ledgers: tuple[LedgerConfig, ...]
+    receiving: tuple[LedgerId, LedgerAccount] | None
+    margins: Margins
+    clearing: ClearingConfig | None
+    anchoring: AnchoringConfig | None
+
+
+def load_config(path: Path) -> GatewayConfig:
+    """Read and check a configuration.
+
+    Raises:
+        BadInput: names the field, what is wrong with it, and what to write instead.
+    """
+    folder = path.parent.absolute()
+    top = Section(read_toml(path), "")
+    own = top.section("gateway")
+    ledgers = tuple(_ledger(name, each, folder) for name, each in top.named_sections("ledgers"))
+    listen = _endpoint(own, "listen", "127.0.0.1:8500")
+    config = GatewayConfig(
+        folder=folder,
+        party=party_id(own.text("party"), "gateway.party"),
+        address=parse_address(own.text("address"), "gateway.address"),
+        database=_database(own.text("database", "sqlite:///gateway.db"), folder),
+        listen=listen,
+        api=_endpoint(own, "api", "127.0.0.1:8501"),
+        url=own.text("url", f"http://{listen[0]}:{listen[1]}"),
+        key_file=folder / own.text("key_file", "seed.key"),
+        rules=folder / own.text("rules", "rules.toml"),
+        policy=folder / own.text("policy", "policy.json"),
+        customers=folder / own.text("customers", "customers"),
+        cards=folder / own.text("cards", "cards"),
+        ledgers=ledgers,
+        receiving=_receiving(top.optional_section("receiving"), ledgers),
+        margins=_margins(top.section("margins")),
+        clearing=_clearing(top.optional_section("clearing"), ledgers, folder),
+        anchoring=_anchoring(top.optional_section("anchoring"), folder),
+    )
+    own.end()
+    top.end()
+    if not ledgers:
+        raise BadInput("ledgers", "there are none", "write [ledgers.NAME] for each ledger with an account of ours")
+    return config
+
+
+def _endpoint(section: Section, name: str, default: str) -> tuple[str, int]:
+    host, colon, port = section.text(name, default).rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535:
+        raise BadInput(section.name(name), "no host and port", f"such as {default}")
+    return host, int(port)
+
+
+def _database(url: str, folder: Path) -> str:
+    start = "sqlite:///"
+    if url.startswith(start) and not url.startswith(start + "/"):
+        return f"{start}{folder / url.removeprefix(start)}"
+    return url
+
+
+def _ledger(name: str, section: Section, folder: Path) -> LedgerConfig:
+    kind = section.text("kind")
+    asset = Asset(section.text("asset"), Scale(section.number("scale", most=255)))
+    made = _book(name, section, asset, folder) if kind == "book" else _chain_ledger(name, section, asset, folder, kind)
+    section.end()
+    return made
+
+
+def _book(name: str, section: Section, asset: Asset, folder: Path) -> BookLedgerConfig:
+    key = section.secret("api_key", folder)
+    if key is None:
+        raise BadInput(section.name("api_key_file"), "missing", "the file of the account's API key")
+    certificate = section.optional_text("certificate")
+    return BookLedgerConfig(
+        LedgerId(name),
+        asset,
+        section.text("url"),
+        LedgerAccount(section.text("account")),
+        key,
+        "" if certificate is None else str(folder / certificate),
+    )
+
+
+def _chain_ledger(name: str, section: Section, asset: Asset, folder: Path, kind: str) -> ChainLedgerConfig:
+    if kind != "evm":
+        raise BadInput(section.name("kind"), f"{kind!r} is not known", "book or evm")
+    token = section.optional_text("token")
+    evm = EvmLedgerConfig(
+        ledger_id=LedgerId(name),
+        asset=asset,
+        chain=_chain(section),
+        escrow=_address(section.text("escrow"), section.name("escrow")),
+        start_block=BlockHeight(section.number("start_block", 0)),
+        token=NATIVE_COIN if token is None else _address(token, section.name("token")),
+        decimals=section.number("decimals", 18, most=255),
+        settle_ms=section.number("settle_seconds", 900, least=1) * _SECONDS,
+        skew_ms=section.number("skew_seconds", 15) * _SECONDS,
+        answer_ms=section.number("answer_seconds", 1_800, least=1) * _SECONDS,
+        poll_seconds=section.number("poll_ms", 1_000, least=10) / 1_000,
+    )
+    return ChainLedgerConfig(evm, section.texts("urls"), _secret(section, folder))
+
+
+def _chain(section: Section) -> Chain:
+    genesis = section.text("genesis").removeprefix("0x")
+    try:
+        first = bytes.fromhex(genesis)
+    except ValueError:
+        raise BadInput(section.name("genesis"), "no hash", "the first block's hash, 64 hex digits") from None
+    number = section.number("confirmations", OWN_FINALITY)
+    return Chain.named(ChainId.parse(section.text("chain"), section.name("chain")), first, number)
+
+
+def _address(text: str, field_name: str) -> bytes:
+    try:
+        address = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        address = b""
+    if len(address) != 20:
+        raise BadInput(field_name, "no address", "0x and 40 hex digits")
+    return address
+
+
+def _secret(section: Section, folder: Path) -> bytes:
+    text = section.secret("key", folder)
+    if text is None:
+        raise BadInput(section.name("key_file"), "missing", "the file of the account's key, 64 hex digits")
+    try:
+        secret = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        secret = b""
+    if len(secret) != 32:
+        raise BadInput(section.name("key_file"), "it holds no key", "64 hex digits")
+    return secret
+
+
+def _receiving(section: Section | None, ledgers: tuple[LedgerConfig, ...]) -> tuple[LedgerId, LedgerAccount] | None:
+    if section is None:
+        return None
+    name, account = _known(section, "ledger", ledgers), LedgerAccount(section.text("account"))
+    section.end()
+    return name, account
+
+
+def _known(section: Section, name: str, ledgers: tuple[LedgerConfig, ...]) -> LedgerId:
+    text = section.text(name)
+    if text not in {ledger.ledger_id for ledger in ledgers}:
+        raise BadInput(section.name(name), f"{text!r} is no ledger of [ledgers]", "name one of them")
+    return LedgerId(text)
+
+
+def _margins(section: Section) -> Margins:
+    usual = Margins()
+    values = {
+        f"{name}_ms": section.number(f"{name}_seconds", getattr(usual, f"{name}_ms") // _SECONDS) * _SECONDS
+        for name in ("skew", "quote", "answer", "target", "downtime")
+    }
+    longest = section.number("hold_seconds_max", usual.hold_ms_max // _SECONDS) * _SECONDS
+    section.end()
+    return Margins(**values, hold_ms_max=longest)
+
+
+def _clearing(section: Section | None, ledgers: tuple[LedgerConfig, ...], folder: Path) -> ClearingConfig | None:
+    if section is None:
+        return None
+    rates = read_rates(section.section("rates"), folder)
+    corridors: dict[tuple[str, str], Corridor] = {}
+    assets = {
+        ledger.ledger_id: ledger.asset if isinstance(ledger, BookLedgerConfig) else ledger.config.asset
+        for ledger in ledgers
+    }
+    for each in section.sections("corridors", "source"):
+        source, target = _known(each, "source", ledgers), _known(each, "target", ledgers)
+        corridor = Corridor(
+            source,
+            target,
+            each.number("spread_bp", 0, most=9_999),
+            each.amount("fee", assets[source], 0) or 0,
+            each.amount("minimum", assets[target], 1) or 1,
+            each.amount("maximum", assets[target], MAX_UNITS) or MAX_UNITS,
+        )
+        each.end()
+        corridors[source, target] = corridor
+    section.end()
+    if not corridors:
+        raise BadInput("clearing.corridors", "there are none", "write [[clearing.corridors]] with source and target")
+    return ClearingConfig(corridors, rates)
+
+
+def _anchoring(section: Section | None, folder: Path) -> AnchoringConfig | None:
+    if section is None:
+        return None
+    made = AnchoringConfig(
+        chain=_chain(section),
+        urls=section.texts("urls"),
+        contract=_address(section.text("contract"), section.name("contract")),
+        secret=_secret(section, folder),
+        batch_ms=section.number("batch_seconds", 60, least=1) * _SECONDS,
+    )
+    section.end()
+    return made

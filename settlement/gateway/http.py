@@ -1,0 +1,91 @@
+"""Letter boxes over HTTP: one request holds many sealed messages, and is answered when they are committed.
+
+The messages are sealed and signed themselves, so nothing here is trusted: TLS, where it is used, hides who talks to
+whom.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+
+from foundation.errors import BadInput
+from settlement.gateway.keys import Directory
+from settlement.gateway.letter_box import LetterBoxDesk
+from settlement.gateway.peer_courier import PeerUnavailable
+from settlement.quantities import PartyId
+
+PATH = "/letters"
+_BODY_BYTES_MAX = 8 << 20
+_TIMEOUT_SECONDS = 15.0
+_SHUTDOWN_SECONDS = 2.0
+
+
+class HttpLetterBoxes:
+    """The letter boxes of all other parties. Use as `async with`."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Ready to send."""
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+        self._session = aiohttp.ClientSession(timeout=timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        assert self._session is not None, "entered before"
+        await self._session.close()
+
+    async def put(self, party: PartyId, body: bytes) -> None:
+        """See `peer_courier.LetterBox`."""
+        assert self._session is not None, "entered before"
+        try:
+            async with self._session.post(self._directory.url(party) + PATH, data=body) as answer:
+                if answer.status != 204:
+                    raise PeerUnavailable(party, f"HTTP status {answer.status}")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise PeerUnavailable(party, str(error) or type(error).__name__) from error
+
+
+class LetterBoxServer:
+    """This party's letter box. Use as `async with`; `url` says where it listens."""
+
+    def __init__(self, desk: LetterBoxDesk, host: str, port: int) -> None:
+        self._desk = desk
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        """Listen. Raises OSError where the port cannot be bound."""
+        app = web.Application(client_max_size=_BODY_BYTES_MAX)
+        app.router.add_post(PATH, self._take)
+        runner = self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await runner.setup()
+        await web.TCPSite(runner, self._host, self._port).start()
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening."""
+        assert self._runner is not None, "entered before"
+        await self._runner.cleanup()
+
+    async def _take(self, request: web.Request) -> web.Response:
+        try:
+            await self._desk.take(await request.read())
+        except BadInput as problem:
+            return web.Response(status=400, text=str(problem))
+        return web.Response(status=204)
