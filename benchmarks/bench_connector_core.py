@@ -82,7 +82,7 @@ class Load:
         self.latencies: list[float] = []
         condition = Condition(condition_of(PREIMAGE))
         packet = Prepare(Units(1_000_000), UnixMs(now_ms() + 60_000), condition, Address("test.hub.bob.x"), bytes(200))
-        self._prepare = encode(packet)
+        self.prepare = encode(packet)
 
     async def run(self) -> float:
         """Packets a second."""
@@ -107,7 +107,7 @@ class Load:
                 if not self._left:
                     self._done.set_result(None)
 
-        self._pipeline("alice", self._prepare, replied)
+        self._pipeline("alice", self.prepare, replied)
 
 
 async def measure(url: str, durability: Durability, in_flight: int, seconds: float) -> Row:
@@ -140,6 +140,50 @@ async def measure(url: str, durability: Durability, in_flight: int, seconds: flo
     return Row(name, durability, in_flight, len(load.latencies), round(rate), round(each, 1), p50, p99)
 
 
+async def flooded(folder: str, seconds: float) -> tuple[float, float]:
+    """The p99 in ms of one peer's packets, 8 in flight: while nobody else sends, and while another floods at 10 times
+    its limit."""
+    mallory = AccountConfig("mallory", Asset("EUR", Scale(9)), Relation.CHILD, packets_per_second=2_000, burst=200)
+    configs = (SENDER, NEXT, mallory)
+    book = Book([each.terms for each in configs])
+    url = f"{folder}/flood.db"
+    await (await Database.open(f"sqlite:///{url}", schema=Schema((METADATA,)))).close()
+    balances = await SqliteBalances.open(Path(url), book, now_ms, Durability.PROCESS)
+    link = LoopbackLink()
+    accounts = {c.id: Account(c, book.positions[c.id], now_ms(), link) for c in configs}
+    routes = RoutingTable()
+    routes.set("test.hub.bob", "bob")
+    converter = Spread(StaticRates({"EUR": "1.0843", "USD": "1"}), spread_bp=20)
+    pipeline = Pipeline(Address("test.hub"), accounts, book, routes, converter, now_ms)
+    found = []
+    for is_flooded in (False, True):
+        load = Load(pipeline, 8, seconds)
+        flood = asyncio.create_task(send_flood(pipeline, load.prepare)) if is_flooded else None
+        await load.run()
+        if flood is not None:
+            flood.cancel()
+        found.append(statistics.quantiles(load.latencies, n=100)[98] * 1e3)
+    pipeline.timers.close()
+    await balances.close()
+    return found[0], found[1]
+
+
+async def send_flood(pipeline: Pipeline, prepare: bytes) -> None:
+    """20,000 packets a second, in the portions that a transport would read at once."""
+    sent, begun = 0, time.perf_counter()
+    while True:
+        while sent < (time.perf_counter() - begun) * 20_000:
+            for _ in range(16):
+                pipeline("mallory", prepare, ignore)
+            sent += 16
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.0005)
+
+
+def ignore(_: bytes) -> None:
+    """The flooding peer's answers."""
+
+
 def figures(row: Row) -> list[dict[str, object]]:
     """A row's rate, the time of one packet, and the slowest of a hundred."""
     case = f"{row.database}, survives {row.durability}, {row.in_flight} in flight"
@@ -156,6 +200,7 @@ def figures(row: Row) -> list[dict[str, object]]:
 async def run() -> list[dict[str, object]]:
     """Measure all cases."""
     rows: list[Row] = []
+    floods: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(prefix="causeway-bench-") as folder:
         async with Postgres(durable=True) as server:
             name = "bench_connector_core"
@@ -165,7 +210,11 @@ async def run() -> list[dict[str, object]]:
                     for in_flight in (1, 64):
                         rows.append(await measure(url, durability, in_flight, SECONDS))
             await server.remove()
-    return [figure for row in rows for figure in figures(row)]
+        quiet, loud = await flooded(folder, SECONDS)
+        name = "p99 with another peer at 10 times its limit, as a multiple of the quiet one"
+        note = f"{quiet:.3f} ms and {loud:.3f} ms"
+        floods.append({"name": name, "unit": "×", "value": round(loud / quiet, 2), "target": 2, "note": note})
+    return [figure for row in rows for figure in figures(row)] + floods
 
 
 def print_table(rows: list[dict[str, object]]) -> None:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry, generate_latest
 
 from settlement.connector.accounts import AccountConfig
@@ -148,3 +150,78 @@ async def test_balances_outlive_the_connector(tmp_path: Path) -> None:
     async with pair(tmp_path, "btp") as (hub, child, _):
         assert await hub.balances.balance("shop") == 10_8900
         assert await child.balances.balance("hub") == -10_8900
+
+
+class Engine:
+    """A settlement engine that notes what it is asked to pay."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, object]] = []
+        self.told = asyncio.Event()
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/accounts", self.created)
+        app.router.add_post("/accounts/{account}/settlements", self.settle)
+        return app
+
+    async def created(self, _: web.Request) -> web.Response:
+        return web.Response(status=201)
+
+    async def settle(self, request: web.Request) -> web.Response:
+        self.asked.append(await request.json())
+        self.told.set()
+        return web.json_response(await request.json(), status=201)
+
+
+async def test_what_is_owed_is_settled_by_the_engine_and_what_it_reports_is_credited(tmp_path: Path) -> None:
+    """At the threshold the engine is asked for all that is owed; a payment that it reports raises the balance, once."""
+    port, token = free_port(), "secret of the shop"
+    engine, shop = Engine(), Shop()
+    async with TestServer(engine.application()) as server, AsyncExitStack() as stack:
+        account = {
+            "id": "shop",
+            "asset": "EUR",
+            "scale": 2,
+            "relation": "child",
+            "floor": "0",
+            "settle_threshold": "5.00",
+            "btp": {"token": token},
+            "settlement": {"url": str(server.make_url("/"))},
+        }
+        content = {
+            "connector": {"address": "test.hub", "database": "sqlite:///hub.db"},
+            "listen": {"btp": f"127.0.0.1:{port}", "settlement": "127.0.0.1:0"},
+            "accounts": [account],
+        }
+        hub = await Connector.start(parse_config(content, tmp_path), local=LocalAccount(LOCAL, refuse))
+        await stack.enter_async_context(hub)
+        child_content = {
+            "connector": {"database": "sqlite:///child.db"},
+            "accounts": [
+                {
+                    "id": "hub",
+                    "asset": "EUR",
+                    "scale": 2,
+                    "relation": "parent",
+                    "floor": "none",
+                    "btp": {"url": f"btp+ws://127.0.0.1:{port}/", "token": token},
+                }
+            ],
+        }
+        child = await Connector.start(parse_config(child_content, tmp_path), local=LocalAccount(LOCAL, shop))
+        await stack.enter_async_context(child)
+        shop.seed = 1
+        await pay(hub, 600, "test.hub.shop.till", 1)
+        async with asyncio.timeout(20):
+            await engine.told.wait()
+        assert engine.asked == [{"amount": "600", "scale": 2}]
+        assert await hub.balances.balance("shop") == 0
+        assert hub.settlements is not None
+        url = f"http://127.0.0.1:{hub.settlements.port}/accounts/shop/settlements"
+        async with ClientSession() as client:
+            for _ in range(2):
+                headers = {"Idempotency-Key": "from-the-rail"}
+                async with client.post(url, json={"amount": "2500", "scale": 3}, headers=headers) as answer:
+                    assert answer.status == 201
+        assert await hub.balances.balance("shop") == 250
