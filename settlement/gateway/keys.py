@@ -91,6 +91,10 @@ class Directory:
             self._keys[party] = check_certificate(card.keys, self.registry, now)
             self._urls[party] = card.url
 
+    def others(self, party: PartyId) -> tuple[PartyId, ...]:
+        """All parties but this one."""
+        return tuple(sorted(self._keys.keys() - {party}))
+
     def keys(self, party: str) -> EnvelopeKeys | None:
         """The keys for letters, of a party that is known."""
         return self._keys.get(PartyId(party))

@@ -1,0 +1,181 @@
+"""A gateway out of its configuration: what `causeway gateway run` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from foundation.database import Database
+from foundation.errors import BadInput
+from foundation.quantities import UnixMs
+from settlement.connect.policy import decode_policy
+from settlement.connector.wiring import make_rates
+from settlement.custody.margins import Margins
+from settlement.gateway.cards import read_cards
+from settlement.gateway.config import BookLedgerConfig, GatewayConfig, LedgerConfig
+from settlement.gateway.customers import CustomerFolder
+from settlement.gateway.http import HttpLetterBoxes, LetterBoxServer
+from settlement.gateway.keys import Directory, Secrets
+from settlement.gateway.letter_box import Pricing
+from settlement.gateway.office import Ledgers
+from settlement.gateway.pricing import CorridorPricing, Standing
+from settlement.gateway.runtime import SCHEMA, Gateway, Parts
+from settlement.ledgers.book.client import BookAccess, BookClient
+from settlement.ledgers.evm.opening import open_evm_ledger
+from settlement.ledgers.protocol import Ledger, LedgerAccount, LedgerFacts, LedgerId
+from settlement.quantities import Clock, PartyId
+from settlement.rules.errors import BadRules
+from settlement.rules.reload import Replaced, RulesFile
+
+RELOAD_SECONDS = 5.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A gateway at work. Fields: gateway; parts; letters (where its letter box listens); rules (reloaded by itself)."""
+
+    gateway: Gateway
+    parts: Parts
+    letters: str
+    rules: RulesFile
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """Where this bank is paid, whoever pays."""
+
+    place: tuple[LedgerId, LedgerAccount] | None
+
+    def account(self, payer: PartyId) -> tuple[str, str] | None:
+        """See `letter_box.Receiving`."""
+        return None if self.place is None else (str(self.place[0]), str(self.place[1]))
+
+
+def wall_clock() -> UnixMs:
+    """Milliseconds since 1970, as this machine has them."""
+    return UnixMs(time.time_ns() // 1_000_000)
+
+
+@asynccontextmanager
+async def run_gateway(
+    config: GatewayConfig, seed: bytes, books: Callable[[Secrets, Directory], Ledgers], clock: Clock = wall_clock
+) -> AsyncIterator[Running]:
+    """The gateway of a configuration, at work until the block ends.
+
+    Args:
+        config: what `load_config` read.
+        seed: the party's 32 secret bytes.
+        books: makes the party's books, once its keys are known.
+        clock: ours.
+
+    Raises:
+        BadInput, BadRules: a file or a field of the configuration is not acceptable.
+        LedgerMismatch: a ledger is another than configured.
+        LedgerUnavailable, DatabaseUnavailable: it does not answer.
+    """
+    secrets = Secrets.derive(config.party, seed)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(await Database.open(config.database, SCHEMA))
+        directory = _directory(config, secrets, clock())
+        rules = RulesFile(config.rules, _alarmed)
+        policy = decode_policy(_read(config.policy, "gateway.policy"))
+        ledgers = {each.ledger_id: await _ledger(each, database, clock, stack) for each in config.ledgers}
+        facts = {name: await ledger.facts() for name, ledger in ledgers.items()}
+        boxes = await stack.enter_async_context(HttpLetterBoxes(directory))
+        parts = Parts(
+            secrets=secrets,
+            directory=directory,
+            database=database,
+            ledgers=ledgers,
+            facts=facts,
+            rules=rules.current,
+            policy=lambda: policy,
+            margins=config.margins,
+            customers=CustomerFolder(config.customers),
+            books=books(secrets, directory),
+            receiving=Receiving(config.receiving),
+            pricing=await _pricing(config, secrets, directory, ledgers, facts, clock, stack),
+            box=boxes,
+            peers=directory.others(config.party),
+            address=config.address,
+            clock=clock,
+        )
+        gateway = await stack.enter_async_context(Gateway(parts))
+        server = await stack.enter_async_context(LetterBoxServer(gateway.letter_box, *config.listen))
+        watching = asyncio.create_task(_watch(rules))
+        stack.push_async_callback(_ended, watching)
+        yield Running(gateway, parts, server.url, rules)
+
+
+def _directory(config: GatewayConfig, secrets: Secrets, now: UnixMs) -> Directory:
+    cards = read_cards(config.cards)
+    own = cards.get(config.party)
+    if own is None:
+        raise BadInput(
+            "gateway.cards", f"no card of {config.party} itself is there", "make it: causeway gateway card --config …"
+        )
+    if own.possession.key != secrets.signer.member.key:
+        raise BadInput("gateway.cards", f"the card of {config.party} is of another key", "make a new card")
+    return Directory(cards, now)
+
+
+async def _ledger(each: LedgerConfig, database: Database, clock: Clock, stack: AsyncExitStack) -> Ledger:
+    if isinstance(each, BookLedgerConfig):
+        access = BookAccess(
+            each.ledger_id, each.asset, each.url, each.account, each.api_key, tls_certificate=each.certificate
+        )
+        return await stack.enter_async_context(BookClient(access))
+    return await stack.enter_async_context(open_evm_ledger(each.config, each.urls, each.secret, database, clock))
+
+
+async def _pricing(
+    config: GatewayConfig,
+    secrets: Secrets,
+    directory: Directory,
+    ledgers: dict[LedgerId, Ledger],
+    facts: dict[LedgerId, LedgerFacts],
+    clock: Clock,
+    stack: AsyncExitStack,
+) -> Pricing | None:
+    if config.clearing is None:
+        return None
+    rates = make_rates(config.clearing.rates, clock)
+    await rates.start()
+    stack.push_async_callback(rates.close)
+    standings = {str(name): Standing(facts[name], ledger.own) for name, ledger in ledgers.items()}
+    margins: Margins = config.margins
+    return CorridorPricing(secrets, directory, standings, config.clearing.corridors, rates, margins)
+
+
+async def _watch(rules: RulesFile) -> None:
+    """Take changed rules in; a broken file changes nothing and raises the alarm."""
+    while True:
+        await asyncio.sleep(RELOAD_SECONDS)
+        outcome = await asyncio.to_thread(rules.reload)  # a refusal has raised the alarm itself
+        if isinstance(outcome, Replaced):
+            _log.info("rules replaced", version=outcome.new.hex())
+
+
+def _alarmed(problem: BadRules) -> None:
+    _log.error("rules refused; the old ones stay in force", problem=str(problem))
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _read(path: Path, field: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(field, f"{path} cannot be read: {error.strerror}", "name a file that is there") from error
