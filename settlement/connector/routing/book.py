@@ -134,7 +134,7 @@ class RouteBook:
             return Unfit.NO_PATH
         if peer.relation is Relation.CHILD and not covers(peer.address, prefix):
             return Unfit.NOT_ALLOWED
-        if covers(prefix, own) or (covers(own, prefix) and peer.relation is not Relation.CHILD):
+        if prefix == own or (covers(own, prefix) and peer.relation is not Relation.CHILD):
             return Unfit.OURS
         if any(to != account and prefix != at and covers(at, prefix) for at, to in self._guarded):
             return Unfit.STATIC

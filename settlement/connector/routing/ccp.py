@@ -23,7 +23,7 @@ class Unfit(StrEnum):
     NO_ADDRESS = "its prefix is no address below the network's scheme"
     LOOP = "its path leads through us"
     NO_PATH = "its path does not begin with a connector"
-    OURS = "it lies at or above our own address, or below it and is no child's own"
+    OURS = "it is our own address, or lies below it and is no child's"
     STATIC = "it lies below a static route of another account"
     NOT_ALLOWED = "the operator does not let this peer announce it"
     TOO_MANY = "the peer announces more routes than it may"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import cast
 
 from adapters.bitcoin.primitives import OutPoint
@@ -57,13 +58,17 @@ async def test_an_engine_remembers_the_same_on_both(database_url: str):
             assert await store.unclaimed() == (credit,)
             assert await store.claim("there", "bank") == "bank"
             assert await store.claim("there", "thief") == "bank"
+            (claimed,) = await store.unreported()
+            await store.change_credit(replace(claimed, reported=True))
+            await store.add_credit(credit)  # read again from the chain
+            assert await store.unreported() == ()
             await store.move_cursor("chain", b"\x00\xff")
             await unit.commit()
         async with database.view() as view:
             store = EngineStore(view.connection)
             assert await store.accounts() == {"bank"}
             assert await store.open_payments() == (payment,)
-            assert [one.account for one in await store.unreported()] == ["bank"]
+            assert await store.account_of("there") == "bank"
             assert await store.cursor("chain") == b"\x00\xff"
 
 

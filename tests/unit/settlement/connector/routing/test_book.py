@@ -102,6 +102,14 @@ def test_nobody_announces_what_is_not_its_own(book: RouteBook, account: str, rou
     assert book.judge(account, route) is reason
 
 
+def test_a_connector_below_another_one_hears_of_the_other():
+    """What lies above our own address may be announced: packets for us still end here, as the longer prefix wins."""
+    book = RouteBook(RoutingConfig("g.us.branch", (PeerRules("up", Relation.PARENT),), secret=SECRET), ids())
+    assert book.judge("up", announced("g.us", "g.us")) is None
+    book.hear("up", [announced("g.us", "g.us")], ())
+    assert (book.table.next_hop("g.us.alice"), book.table.next_hop("g.us.branch.bob")) == ("up", "")
+
+
 def test_an_announced_route_does_not_replace_a_static_one(book: RouteBook):
     """What a peer announces under a static prefix is heard and not used."""
     book.hear("right", [announced("g.partner")], ())

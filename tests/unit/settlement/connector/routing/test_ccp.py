@@ -140,6 +140,8 @@ def test_a_late_acknowledgement_of_another_update_counts_for_nothing():
     """When a peer asked anew meanwhile, the answer to the update before does not move it on."""
     state = ccp.take_control(ccp.Telling(), RouteControl(Mode.SYNC, TABLE, 2), TABLE, 5)
     state = ccp.told(state, update(2, 5), TIMING, NOW)
+    later = ccp.told(state, update(2, 6), TIMING, NOW)
+    assert ccp.acknowledged(later, update(2, 5)) == later
     state = ccp.take_control(state, RouteControl(Mode.SYNC), TABLE, 5)
     assert ccp.acknowledged(state, update(2, 5)).epoch == 0
 

@@ -15,6 +15,7 @@ import pytest
 from foundation.database import Database, Schema
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
+from settlement.connector.ports import BalancesUnavailable
 from settlement.connector.settle.outgoing import SettleRule, Stage
 from settlement.connector.settle.quantity import Quantity
 from settlement.connector.settle.rfc38 import Rfc38Client
@@ -172,6 +173,49 @@ async def test_two_processes_settle_once(world: World):
     await world.settle(second)
     assert (world.engine.total, world.balances.balances["bank"]) == (1_400, 100)
     assert len(world.engine.taken) == 1
+
+
+async def test_a_settlement_that_a_process_works_on_is_left_alone(world: World):
+    """While one process waits for the engine another one does not ask it too; after the claim has run out, it does."""
+    world.balances.balances["bank"] = 1_500
+    first, second = await world.start(), await world.start()
+    await first.settle_now("bank", Units(1_400))
+    asked, answer = asyncio.Event(), asyncio.Event()
+    settle = world.engine.settle
+
+    async def slowly(account: str, quantity: Quantity, key: str) -> None:
+        asked.set()
+        await answer.wait()
+        await settle(account, quantity, key)
+
+    world.engine.settle = slowly  # type: ignore[method-assign]
+    working = asyncio.create_task(first.round())
+    await asked.wait()
+    asked.clear()
+    await second.round()
+    assert not asked.is_set()
+    world.now += 60_000
+    other = asyncio.create_task(second.round())
+    await asked.wait()
+    answer.set()
+    await asyncio.gather(working, other)
+    assert (world.engine.total, world.balances.balances["bank"], len(world.engine.taken)) == (1_400, 100, 1)
+
+
+async def test_many_triggers_make_one_settlement(world: World):
+    """As long as one settlement is not yet taken from the balance, triggers add no other."""
+    world.balances.balances["bank"] = 1_500
+    settler = await world.start()
+
+    async def away(*_: object) -> bool:
+        raise BalancesUnavailable("is down")
+
+    world.balances.settle_out = away  # type: ignore[method-assign]
+    for _ in range(3):
+        settler("bank", 1_500)
+        await settler.round()
+    async with world._databases[-1].view() as view:
+        assert len(await Settlements(view.connection).open()) == 1
 
 
 async def test_a_lowered_balance_revives_a_settlement_that_another_process_dropped(world: World):
