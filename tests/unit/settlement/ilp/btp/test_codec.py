@@ -88,8 +88,8 @@ def test_the_short_way_for_packets_writes_and_reads_the_same_bytes_as_the_long_o
     "text",
     [
         "06 00000001 0a 0101 03696c70 01 020c00",  # text, not octets
-        "06 00000001 8110 0101 03696c70 00 020c00",  # a length that is not canonical
-        "06 00000001 0a 0101 03696c70 00 81020c00",
+        "06 00000001 810a 0101 03696c70 00 020c00",  # a length that is not canonical
+        "06 00000001 0b 0101 03696c70 00 81020c00",
         "06 00000001 0b 0101 03696c70 00 020c0000",  # more in the envelope than in the entry
         "06 00000001 09 0101 03696c70 00 020c00",  # and less
         "06 00000001 0a 0101 03696c70 00 030c0000",
