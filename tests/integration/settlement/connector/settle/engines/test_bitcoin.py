@@ -121,7 +121,14 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path, bitcoind: Bitcoind, funded_wallet: Wallet) -> AsyncIterator[World]:
-    """The payer's engine has three coins of 0.01 BTC."""
+    """On the session's node; the payer's engine has three coins of 0.01 BTC."""
+    world = await world_on(bitcoind, funded_wallet, tmp_path)
+    yield world
+    await world.close()
+
+
+async def world_on(bitcoind: Bitcoind, funded_wallet: Wallet, tmp_path: Path) -> World:
+    """Two engines, of which `one` has three coins."""
     height = await bitcoind.height()
     start = BlockRef(height, parse_hash(str(await bitcoind.rpc.call("getblockhash", height))))
     policy = BitcoinPolicy(REGTEST, FEES, start, CONFIRMATIONS, bump_blocks=2)
@@ -132,8 +139,7 @@ async def world(tmp_path: Path, bitcoind: Bitcoind, funded_wallet: Wallet) -> As
     await bitcoind.mine()
     await world.start("other")
     await world.step([engine])
-    yield world
-    await world.close()
+    return world
 
 
 async def test_a_request_is_paid_exactly_and_credited_when_it_is_buried(world: World):
@@ -229,3 +235,29 @@ async def test_a_crash_anywhere_pays_and_credits_once(world: World, victim: str)
             assert at > 8
             return
     raise AssertionError("an engine has fewer events than this")
+
+
+async def test_a_reorganisation_neither_loses_nor_repeats_a_payment(tmp_path: Path, fresh_bitcoind: Bitcoind):
+    """A payment whose block is replaced is sent again as it was, and credited once when it is buried at last."""
+    node = fresh_bitcoind
+    world = await world_on(node, await node.wallet("funds", Satoshi(10 * 100_000_000)), tmp_path)
+    engines = [await world.start(name) for name in ("one", "other")]
+    await engines[0].settle("other", Quantity(50_000, 8), "key")
+    await world.step(engines)
+    (block,) = await node.mine()
+    await world.step(engines)
+    (version,) = await world.versions("key")
+    assert version.height is not None
+    assert await world.received() == 50_000
+    await node.rpc.call("invalidateblock", block)
+    await node.rpc.call("generateblock", str(await (await node.wallet("funds")).address()), [])  # without it
+    await node.rpc.call("generateblock", str(await (await node.wallet("funds")).address()), [])
+    await world.step(engines)
+    (again,) = await world.versions("key")
+    assert (again.txid, again.height) == (version.txid, None)
+    assert await world.received() == 0
+    await node.mine()
+    await world.run(engines)
+    assert await world.received() == 50_000
+    assert world.offices["other"].total == 50_000
+    await world.close()
