@@ -34,7 +34,7 @@ from settlement.ilp.stream.errors import Exhausted, PeerBroke, PeerClosed, Strea
 from settlement.ilp.stream.frames import ErrorCode, Frame
 from settlement.ilp.stream.packet import StreamPacket
 from settlement.ilp.stream.receiver import receive
-from settlement.ilp.stream.sender import answered, expired, fill, sendable
+from settlement.ilp.stream.sender import answered, expired, fill
 from settlement.ilp.stream.states import Connection, InFlight, Stream
 from settlement.quantities import MAX_UNITS
 
@@ -110,11 +110,8 @@ def is_drained(connection: Connection, stream: Stream) -> bool:
         return False
     if stream.send_max <= stream.sent or (stream.aim is not None and stream.delivered >= stream.aim):
         return True
-    if connection.rate is None or connection.floor is None:
-        return False
     # A remainder that would deliver nothing is never sent.
-    left = stream.send_max - stream.sent
-    return connection.floor.delivers(left) == 0 < connection.floor.delivered and sendable(connection, stream) > 0
+    return connection.rate is not None and connection.rate.delivers(stream.send_max - stream.sent) == 0
 
 
 def _open(connection: Connection, change: OpenStream) -> Connection:

@@ -110,6 +110,9 @@ def _settled(connection: Connection, rate: Rate) -> tuple[Connection, tuple[Effe
     floor, minimum = rate.lowered(connection.settings.slippage_bps), connection.settings.minimum_rate
     if rate.delivered == 0 or (minimum is not None and rate.is_below(minimum)):
         return _failed(connection, RateTooLow(rate, minimum))
+    largest = min(connection.pace.maximum, connection.settings.max_packet)
+    if largest < rate.needs(1):
+        return _failed(connection, PathFailed(Code.AMOUNT_TOO_LARGE, "", f"packets of {largest} deliver nothing"))
     if minimum is not None and floor.is_below(minimum):
         floor = minimum
     return replace(connection, rate=rate, floor=floor, probe=None), ()

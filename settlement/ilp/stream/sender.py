@@ -150,7 +150,7 @@ def _packet(connection: Connection, now: UnixMs) -> tuple[Connection, SendPacket
     elif not parts:
         poll_ms = connection.poll_ms
     amount = sum(part for _, part, _ in parts)
-    minimum = connection.floor.delivers(amount) if connection.floor is not None else 0
+    minimum = max(1, connection.floor.delivers(amount)) if amount and connection.floor is not None else 0
     sequence, expires_at = connection.next_sequence, UnixMs(now + connection.settings.packet_ms)
     money = tuple(f.StreamMoney(number, part) for number, part, _ in parts)
     packet = StreamPacket(PREPARE, sequence, minimum, _announcement(connection) + words + money)
@@ -170,13 +170,15 @@ def _packet(connection: Connection, now: UnixMs) -> tuple[Connection, SendPacket
 
 def _parts(connection: Connection) -> tuple[Mapping[int, Stream], tuple[tuple[int, int, int], ...]]:
     """What each stream sends with the next packet, and the streams with that held."""
-    rate, floor = connection.rate, connection.floor
-    if rate is None or floor is None:
+    rate = connection.rate
+    if rate is None:
         return connection.streams, ()
-    budget = min(connection.pace.amount, connection.settings.max_packet)
+    least, pace = rate.needs(1), connection.pace
+    # However little passes, a packet has to be large enough to deliver something.
+    budget = min(max(pace.amount, least), pace.maximum, connection.settings.max_packet)
     streams, parts = connection.streams, []
     for stream in connection.streams.values():
-        part = _worth_sending(min(sendable(connection, stream), budget), stream, floor)
+        part = _worth_sending(min(sendable(connection, stream), budget), stream, least)
         if part <= 0:
             continue
         expected = rate.delivers_at_most(part)
@@ -189,14 +191,11 @@ def _parts(connection: Connection) -> tuple[Mapping[int, Stream], tuple[tuple[in
     return streams, tuple(parts)
 
 
-def _worth_sending(part: int, stream: Stream, floor: Rate) -> int:
-    """`part`, or less: so that what is left of the stream is either nothing or enough to deliver something.
+def _worth_sending(part: int, stream: Stream, least: int) -> int:
+    """`part`, or less: so that what is left of the stream is either nothing or at least what delivers one unit.
 
-    A packet so small that the receiver need accept nothing for it would be a gift to any connector on the way.
+    A packet so small that nothing arrives of it would be a gift to the connectors on the way.
     """
-    if floor.delivered == 0:
-        return part  # the sender accepts any loss
-    least = floor.needs(1)
     if part < least:
         return 0
     left = stream.send_max - stream.sent - stream.held - part
@@ -326,8 +325,9 @@ def _heeded(
         return _refused(connection, flight, reply.packet, now)
     if reply.code == Code.AMOUNT_TOO_LARGE and flight.amount:
         pace = pacing.too_large(pace, flight.amount, reply.data)
-        if pace.maximum == 0:
-            return _stopped(connection, PathFailed(reply.code, reply.triggered_by, "no packet is small enough"))
+        if pace.maximum < (connection.rate.needs(1) if connection.rate is not None else 1):
+            message = f"packets of {pace.maximum}, the largest that pass, deliver nothing"
+            return _stopped(connection, PathFailed(reply.code, reply.triggered_by, message))
     elif reply.code == Code.INSUFFICIENT_LIQUIDITY and flight.amount:
         pace = pacing.illiquid(pace, flight.amount, flight.sequence, following, now)
     elif is_temporary(reply.code):
