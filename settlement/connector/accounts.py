@@ -21,6 +21,8 @@ from settlement.quantities import Asset
 class AccountConfig:
     """What is agreed with the holder of an account. Amounts are base units of its asset; None is no limit.
 
+    Balances and their limits are of all connector processes together; what is counted a second is of each process.
+
     Fields: id (1 to 64 of letters, digits, `_`, `~` and `-`: a child's address ends in it); asset; relation; floor (the
     balance never falls below it: minus our credit to the holder); ceiling (nor rises above it: what we owe at most);
     max_packet; in_flight_max (what may be under way to the holder); packets_per_second and burst (what is let through

@@ -11,7 +11,7 @@ from settlement.connector.balances.model import Incident, IncidentKind
 from settlement.ilp.errors import BadPacket, Code, PeerUnreachable, TransferTimedOut, WrongCondition
 from settlement.ilp.link import LinkDown, Reply
 from settlement.ilp.oer import read_length
-from settlement.ilp.packets import FULFILL, MAX_DATA_BYTES, REJECT, decode_reply
+from settlement.ilp.packets import FULFILL, MAX_DATA_BYTES, REJECT, Reject, decode_reply
 from settlement.quantities import Condition
 
 if TYPE_CHECKING:
@@ -171,10 +171,12 @@ class InFlight:
 
     def _rejected(self, answer: bytes) -> None:
         try:
-            code = decode_reply(answer).code  # type: ignore[union-attr]
+            reject = decode_reply(answer)
         except BadPacket:
             self._refuse(PeerUnreachable("the next hop's answer is no packet"))
             return
+        assert isinstance(reject, Reject), "its type was looked at"
+        code = reject.code
         self._end()
         self.debtor.rejected[code if code in _KNOWN else code[:1] + "xx"] += 1
         self._reply(answer)

@@ -106,7 +106,7 @@ class Connector:
         self._is_ending = True
         deadline = asyncio.get_running_loop().time() + _ENDING_SECONDS
         # An event would cost each packet; this is waited for once.
-        while len(self.pipeline.timers) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        while self._is_busy and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await self._stack.aclose()
 
@@ -115,6 +115,11 @@ class Connector:
 
     async def __aexit__(self, *_exception: object) -> None:
         await self.stop()
+
+    @property
+    def _is_busy(self) -> bool:
+        """Packets are in flight, or fulfilled and not written yet: their senders are still to be told."""
+        return len(self.pipeline.timers) > 0 or not self.book.is_idle
 
     @property
     def pipeline(self) -> Pipeline:

@@ -72,6 +72,7 @@ class Book:
                 self._own[each.asset] = self._add(own_account(each.asset))
                 self._add(ledger_account(each.asset))
             position.own = self._own[each.asset]
+        self._is_writing = False
         self._dirty: list[Position] = []
         self._waiting: list[Waiting] = []
         self._opened: list[Flight] = []
@@ -84,6 +85,11 @@ class Book:
         position = Position(terms)
         self.positions[terms.id] = position
         return position
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for a write."""
+        return not (self._waiting or self._is_writing)
 
     def own(self, asset: Asset) -> Position:
         """Our own position in an asset."""
@@ -150,6 +156,7 @@ class Book:
         """All that is to be written, None for nothing. Exactly one of `landed` and `put_back` must follow."""
         if not (self._dirty or self._waiting or self._opened or self._closed or self._incidents):
             return None
+        self._is_writing = True
         for position in self._dirty:
             position.is_dirty = False
         batch = Batch(
@@ -165,6 +172,7 @@ class Book:
 
     def landed(self, batch: Batch) -> None:
         """The batch is durable: everybody is told."""
+        self._is_writing = False
         for waiting in batch.waiting:
             waiting.written()
         if self._thresholds:
@@ -173,6 +181,7 @@ class Book:
 
     def put_back(self, batch: Batch) -> None:
         """The batch was not written: it goes before what came after it."""
+        self._is_writing = False
         for position in batch.positions:
             if not position.is_dirty:
                 position.is_dirty = True

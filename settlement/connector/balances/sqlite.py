@@ -32,7 +32,9 @@ from settlement.quantities import Clock, Condition, Units
 
 _RETRY_SECONDS: Final = 0.005
 _PATIENCE_SECONDS: Final = 1.0
+_OPENING_MS: Final = 5_000
 _LOG_BYTES: Final = 16 * 2**20
+_FLUSH_WRITES: Final = 1_024
 _SYNCHRONOUS: Final = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
 
 
@@ -75,12 +77,15 @@ class SqliteBalances:
             os.close(lock)
             raise BalancesUnavailable(str(error)) from error
         try:
+            # Nothing else runs yet that waiting could hold up.
+            connection.execute(f"PRAGMA busy_timeout = {_OPENING_MS}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
             self = cls(connection, book, clock, path, lock)
             self._durability = durability
             self._take_over()
+            connection.execute("PRAGMA busy_timeout = 0")
         except BaseException as error:
             connection.close()
             os.close(lock)
@@ -156,7 +161,7 @@ class SqliteBalances:
         self._written.update(batch.deltas)
         self._book.landed(batch)
         self._writes += 1
-        if self._writes % 1024 == 0:
+        if self._writes % _FLUSH_WRITES == 0:
             self._flush()
 
     def _try_again(self) -> None:

@@ -169,3 +169,19 @@ async def test_settlement_is_triggered_when_enough_is_owed(tmp_path: Path) -> No
     await replied(fulfilled(core, 50, 2))
     assert seen == [("bob", 200)]
     await core.close()
+
+
+async def test_log_is_copied_into_the_database_and_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the connector runs, the write-ahead log stays about as long as it was."""
+    monkeypatch.setattr("settlement.connector.balances.sqlite._LOG_BYTES", 0)
+    monkeypatch.setattr("settlement.connector.balances.sqlite._FLUSH_WRITES", 50)
+    core = await make_core(tmp_path, [replace(ALICE, floor=None), BOB])
+    log = tmp_path / "connector.db-wal"
+    sizes = []
+    for seed in range(600):
+        await replied(fulfilled(core, 1, seed))
+        if seed % 200 == 199:
+            sizes.append(log.stat().st_size)
+    assert sizes[-1] < 2 * sizes[0]
+    await core.close()
+    assert not log.exists() or log.stat().st_size == 0
