@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "transfers": ("cli.transfers", "What goes over the bridge, and the whole journey of one transfer."),
     "token": ("cli.token", "The mapping token: an account's balance, and sending it."),
     "reserves": ("cli.reserves", "Proof of reserves: the vault's coins against the tokens."),
+    "gateway": ("cli.gateway", "Make and run a bank's, or a clearing bank's, settlement gateway."),
     "deploy": ("cli.deploy", "Deploy the bridge's contracts on a native chain."),
 }
 """Name, module (whose `app` it is) and the line in the overview. Nothing of a module is imported for the overview."""

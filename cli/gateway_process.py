@@ -1,0 +1,44 @@
+"""A gateway as a process: its configuration, its key, its log, and the signals that end it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+from settlement.gateway.bookkeeping import GatewayBooks
+
+from cli.node_process import configure_logging
+from foundation.errors import BadInput
+from settlement.cosign.keyfile import open_key_file
+from settlement.gateway.config import load_config
+from settlement.gateway.process import run_gateway
+
+_LOG = structlog.get_logger(__name__)
+
+
+async def run_until_stopped(path: Path, password: str, level: str, as_json: bool) -> None:
+    """Run the gateway of a configuration until SIGTERM or SIGINT.
+
+    Raises:
+        BadInput: a file, a field or the password is not acceptable.
+        What `run_gateway` raises.
+    """
+    configure_logging(level, as_json or not sys.stderr.isatty())
+    config = load_config(path)
+    try:
+        seed = open_key_file(config.key_file, config.party, password)
+    except OSError as error:
+        raise BadInput(
+            "gateway.key_file", f"{config.key_file} cannot be read", "name the key that `init` made"
+        ) from error
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with run_gateway(config, seed, GatewayBooks) as running:
+        _LOG.info("gateway runs", party=config.party, letters=running.letters)
+        await stopped.wait()
+        _LOG.info("stopping", party=config.party)
