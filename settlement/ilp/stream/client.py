@@ -15,7 +15,8 @@ from settlement.ilp.packets import Fulfill, Prepare, Reject, decode_prepare, enc
 from settlement.ilp.stream.changes import CloseConnection, Effect, OpenStream, ReceiptArrived, StreamEnded
 from settlement.ilp.stream.connection import is_drained
 from settlement.ilp.stream.crypto import Keys, Randomness
-from settlement.ilp.stream.errors import PaymentTimedOut, PeerClosed, StreamError
+from settlement.ilp.stream.errors import PaymentTimedOut, PeerBroke, PeerClosed, StreamError
+from settlement.ilp.stream.frames import ErrorCode
 from settlement.ilp.stream.rates import Rate
 from settlement.ilp.stream.session import Acceptor, Observer, Session
 from settlement.ilp.stream.states import Connection, Role, Settings
@@ -151,7 +152,6 @@ class StreamClient:
         error: StreamError | None = None
         try:
             await asyncio.wait_for(session.until(lambda: _is_over(session)), timeout_ms / 1000)
-            error = session.error or journal.closed_early(session)
         except TimeoutError:
             error = PaymentTimedOut(f"not all was sent in {timeout_ms} ms")
         except asyncio.CancelledError:
@@ -161,6 +161,10 @@ class StreamClient:
         # Nothing new is sent any more, and what is under way is counted before it is told.
         await self.close(session)
         payment = _payment(session, amount, journal.receipt)
+        if isinstance(session.error, PeerBroke) or not _is_complete(session.connection, amount, deliver):
+            error = session.error or error or journal.closed
+        else:
+            error = None  # whoever closed it then, all was sent
         if error is not None:
             error.payment = payment
             raise error
@@ -195,11 +199,11 @@ class StreamClient:
 
 
 class _Journal:
-    """Keeps what a payment's events tell: the newest receipt, and whether the stream ended before its time."""
+    """Keeps what a payment's events tell: the newest receipt, and with what words the peer closed the stream."""
 
     def __init__(self) -> None:
         self.receipt = b""
-        self._ended: StreamEnded | None = None
+        self.closed = PeerClosed(ErrorCode.NO_ERROR, "before all was sent")
 
     def __call__(self, effect: Effect) -> None:
         if isinstance(effect, ReceiptArrived):
@@ -207,14 +211,7 @@ class _Journal:
             if effect.receipt[18:26] >= self.receipt[18:26]:
                 self.receipt = effect.receipt
         elif isinstance(effect, StreamEnded) and effect.by_peer:
-            self._ended = effect
-
-    def closed_early(self, session: Session) -> StreamError | None:
-        """Why the payment is not complete, if the peer closed its stream before all was sent."""
-        ended = self._ended
-        if ended is None or is_drained(session.connection, replace(ended.last, held=0)):
-            return None
-        return PeerClosed(ended.error_code, ended.message)
+            self.closed = PeerClosed(effect.error_code, effect.message)
 
 
 def _is_over(session: Session) -> bool:
@@ -222,6 +219,14 @@ def _is_over(session: Session) -> bool:
     if connection.ended:
         return True
     return all(is_drained(connection, stream) for stream in connection.streams.values())
+
+
+def _is_complete(connection: Connection, amount: int, deliver: int | None) -> bool:
+    """Whether all was sent that was to be: the amount, what delivers enough, or all but what delivers nothing."""
+    if deliver is not None and connection.delivered >= deliver:
+        return True
+    left = amount - connection.sent
+    return left == 0 or (connection.rate is not None and connection.rate.delivers(left) == 0)
 
 
 def _payment(session: Session, amount: Units, receipt: bytes) -> Payment:

@@ -38,6 +38,8 @@ from settlement.ilp.stream.sender import answered, expired, fill
 from settlement.ilp.stream.states import Connection, InFlight, Stream
 from settlement.quantities import MAX_UNITS
 
+MAX_MESSAGE_CHARACTERS = 200
+
 
 class TooManyStreams(Retryable):
     """The peer does not let us open another stream now. Fields: max_stream (the highest that it lets us)."""
@@ -169,7 +171,7 @@ def _close_stream(connection: Connection, change: CloseStream) -> tuple[Connecti
     stream = _stream(connection, change.stream_id)
     if change.error_code == ErrorCode.NO_ERROR:
         return with_stream(connection, replace(stream, closing=True)), ()
-    return end_stream(connection, stream.id, change.error_code, change.message, by_peer=False)
+    return end_stream(connection, stream.id, change.error_code, _short(change.message), by_peer=False)
 
 
 def _ended_streams(connection: Connection) -> tuple[Connection, tuple[Effect, ...]]:
@@ -187,9 +189,9 @@ def _close(connection: Connection, change: CloseConnection, now: UnixMs) -> tupl
         return connection, ()
     effects: tuple[Effect, ...] = ()
     for number in tuple(connection.streams):
-        connection, more = end_stream(connection, number, change.error_code, change.message, by_peer=False)
+        connection, more = end_stream(connection, number, change.error_code, _short(change.message), by_peer=False)
         effects += more
-    words = (*connection.queued, f.ConnectionClose(change.error_code, change.message))
+    words = (*connection.queued, f.ConnectionClose(change.error_code, _short(change.message)))
     connection, send = _farewell(connection, words, now)
     connection, ended = end(connection, None)
     return connection, effects + send + ended
@@ -219,6 +221,11 @@ def _stream(connection: Connection, stream_id: int) -> Stream:
     if stream is None or connection.ended:
         raise NoSuchStream(stream_id)
     return stream
+
+
+def _short(message: str) -> str:
+    """A message that leaves room for others in a packet."""
+    return message[:MAX_MESSAGE_CHARACTERS]
 
 
 def _check(field: str, amount: int) -> None:

@@ -37,7 +37,7 @@ def receive(connection: Connection, change: ReceivePacket) -> tuple[Connection, 
     effects: tuple[Effect, ...] = ()
     if connection.ended:
         return _answered(connection, change, False, (f.ConnectionClose(ErrorCode.NO_ERROR, ""),), ())
-    if connection.answers >= MAX_SEALED:
+    if connection.answers + connection.next_sequence >= MAX_SEALED:
         ended, effects = end(connection, Exhausted())
         return _answered(ended, change, False, (f.ConnectionClose(ErrorCode.INTERNAL_ERROR, "key used up"),), effects)
     closes = [frame for frame in packet.frames if isinstance(frame, f.StreamClose | f.ConnectionClose)]

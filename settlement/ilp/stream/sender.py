@@ -46,7 +46,7 @@ def fill(connection: Connection, now: UnixMs) -> tuple[Connection, tuple[Effect,
     effects: tuple[Effect, ...] = ()
     if connection.ended or connection.peer_address is None or not (connection.queued or _wants(connection)):
         return connection, effects
-    if connection.next_sequence + len(probing.AMOUNTS) >= MAX_SEALED:
+    if connection.answers + connection.next_sequence + len(probing.AMOUNTS) + 1 >= MAX_SEALED:
         return end(connection, Exhausted())
     if connection.rate is None and probing.wanted(connection) > 0:
         connection, effects = probing.launch(connection, _announcement(connection), now)

@@ -15,6 +15,7 @@ from settlement.ilp.link import LinkDown, Reply
 from settlement.ilp.packets import Fulfill, Reject, decode, decode_prepare, decode_reply, encode, forwarded
 from settlement.ilp.stream.awaited import AwaitedLink
 from settlement.ilp.stream.changes import (
+    CloseConnection,
     CloseStream,
     ConsumeData,
     DataArrived,
@@ -235,6 +236,23 @@ async def test_a_peer_that_closes_early_is_told() -> None:
     def close(session: Session) -> None:
         if 1 in session.connection.streams:
             session.perform(CloseStream(1, 9, "enough"))
+
+    server = server_of(watch=watch)
+    given = server.invite()
+    client = StreamClient(Hop(server.handle), clock, settings=Settings(max_packet=10))
+    with pytest.raises(PeerClosed) as stopped:
+        await client.pay(given.address, given.shared_secret, Units(100_000))
+    payment = stopped.value.payment
+    assert payment is not None
+    assert 300 <= payment.sent == payment.delivered < 100_000
+
+
+async def test_a_connection_that_is_closed_in_order_too_early_is_no_success() -> None:
+    """A receiver that says good-bye before all was sent leaves a payment that is told as incomplete."""
+
+    def watch(_tag: str, session: Session, effect: Effect) -> None:
+        if isinstance(effect, MoneyArrived) and session.connection.received >= 300:
+            asyncio.get_running_loop().call_soon(session.perform, CloseConnection())
 
     server = server_of(watch=watch)
     given = server.invite()
