@@ -180,7 +180,7 @@ async def test_a_book_that_is_killed_loses_nothing(database_url: str, tmp_path: 
         keys = {name: await open_account(operator, name, MONEY if name == "one" else 0) for name in names}
         one, two, three = [await stack.enter_async_context(client(book.url, name, key)) for name, key in keys.items()]
         made: list[Hold] = []
-        finished = asyncio.Event()
+        finished, settled = asyncio.Event(), asyncio.Event()
 
         async def pay(payer: BookClient, payee: BookClient) -> None:
             while not finished.is_set():
@@ -198,7 +198,7 @@ async def test_a_book_that_is_killed_loses_nothing(database_url: str, tmp_path: 
         paying = [
             asyncio.create_task(pay(*pair)) for pair in ((one, two), (two, three), (three, one)) for _ in range(6)
         ]
-        reading = asyncio.create_task(followed(two, lambda seen: finished.is_set() and complete(seen, made, two)))
+        reading = asyncio.create_task(followed(two, lambda seen: settled.is_set() and complete(seen, made, two)))
         for _ in range(3):
             before = len(made)
             while len(made) < before + 40:
@@ -207,17 +207,20 @@ async def test_a_book_that_is_killed_loses_nothing(database_url: str, tmp_path: 
             await book.start()
         finished.set()
         await asyncio.gather(*paying)
-        last = a_hold("one", "two", 1, wall_clock() + 60_000)  # so that the reader looks once more
-        (held,) = await one.hold([last])
+        payers = [(await payer.account(), payer, payee) for payer, payee in ((one, two), (two, three), (three, two))]
+        payer, payee = next((payer, payee) for account, payer, payee in payers if account.available)
+        last = a_hold(payer.own, payee.own, 1, wall_clock() + 60_000)  # so that the reader, who waits, looks once more
         made.append(last)
-        await two.cancel([last.transfer_id])
+        settled.set()
+        (held,) = await payer.hold([last])
+        assert isinstance(held, Done)
+        await payee.cancel([last.transfer_id])
         events = await asyncio.wait_for(reading, 30)
         check_lives(events, concerning(made, two))
         verdict = await operator.verify()
         assert verdict.ok, verdict.faults
         balances = [(await account.account()).balance for account in (one, two, three)]
         assert sum(balances) == MONEY
-        assert isinstance(held, Done)
 
 
 def concerning(made: list[Hold], account: BookClient) -> list[Hold]:

@@ -41,8 +41,7 @@ FLOORS = {"alice": 0, "bob": 0, "carol": -30, ISSUER: -1_000}
 HOLD_MS_MAX = 100
 START = 1_000
 
-IDS = st.integers(0, 9).map(transfer_id)
-OWNERS = st.sampled_from((*NAMES, ISSUER))
+IDS = st.integers(0, 40).map(transfer_id)
 _MADE: list[bytes] = []
 
 
@@ -175,22 +174,34 @@ class CrashingCommits:
 
 
 @st.composite
-def commands(draw: st.DrawFn) -> Command:
-    """Any command, mostly of the one who may give it, on few ids and accounts so that they meet again."""
-    identity, caller = draw(IDS), Caller(Holder(draw(OWNERS)))
-    match draw(st.sampled_from(("hold", "hold", "pay", "fulfil", "fulfil", "cancel"))):
-        case "fulfil":
-            preimage = preimage_of(draw(st.sampled_from((identity, identity, identity, transfer_id(0)))))
-            return FulfilHold(caller, Fulfilment(identity, preimage))
-        case "cancel":
-            return CancelHold(caller, identity)
-        case kind:
-            payer = draw(st.sampled_from((LedgerAccount(caller.holder),) * 4 + NAMES))
-            payee, amount = draw(st.sampled_from((*NAMES, ISSUER))), Units(draw(st.sampled_from((0, 10, 25, 40))))
-            if kind == "pay":
-                return MakePayment(caller, Payment(identity, payer, payee, amount))
-            expires_at = START + draw(st.sampled_from((20, 50, HOLD_MS_MAX, 2 * HOLD_MS_MAX, 3 * HOLD_MS_MAX)))
-            return MakeHold(caller, a_hold(payer, payee, amount, expires_at, identity=identity, memo=b"m"))
+def transfers(draw: st.DrawFn, kept: dict[TransferId, Kept], now: int) -> Command:
+    """A hold or a payment: new, or under a known id with the same or another content."""
+    identity = draw(IDS)
+    if identity in kept and draw(st.booleans()):
+        asked = kept[identity].asked
+    else:
+        payer, payee = draw(st.permutations((*NAMES, ISSUER)))[:2]
+        payee = draw(st.sampled_from((payee,) * 15 + (payer,)))
+        amount = Units(draw(st.sampled_from((10, 25, 25, 40, 40, 0))))
+        wait = draw(st.sampled_from((20, 50, 50, HOLD_MS_MAX, 0, HOLD_MS_MAX + 1)))
+        asked = a_hold(payer, payee, amount, now + wait, identity=identity, memo=b"m")
+        if draw(st.integers(0, 3)) == 0:
+            asked = Payment(identity, payer, payee, amount)
+    caller = Caller(Holder(draw(st.sampled_from((asked.payer,) * 9 + NAMES))))
+    return MakeHold(caller, asked) if isinstance(asked, Hold) else MakePayment(caller, asked)
+
+
+@st.composite
+def ends(draw: st.DrawFn, kept: dict[TransferId, Kept]) -> Command:
+    """A fulfilment or a cancellation, mostly of a hold that there is, by one of its parties."""
+    standing = sorted(identity for identity, one in kept.items() if one.state == "held")
+    identity = draw(st.sampled_from(standing * 4 + sorted(kept)) if kept else IDS)
+    parties = (kept[identity].asked.payee,) * 3 + (kept[identity].asked.payer,) if kept else NAMES
+    caller = Caller(Holder(draw(st.sampled_from(parties + NAMES[:1]))))
+    if draw(st.integers(0, 2)) == 0:
+        return CancelHold(caller, identity)
+    of = draw(st.sampled_from((identity,) * 7 + (transfer_id(0),)))
+    return FulfilHold(caller, Fulfilment(identity, preimage_of(of)))
 
 
 class BookMachine(RuleBasedStateMachine):
@@ -231,9 +242,23 @@ class BookMachine(RuleBasedStateMachine):
         terms = Terms(hold_ms_max=HOLD_MS_MAX)
         return self.runner.run(do_batch(self.database, asked, self.clock, terms, sweep=sweep)).answers
 
-    @rule(asked=st.lists(commands(), min_size=1, max_size=6), crash=st.sampled_from((None, None, *Moment)))
-    def batch(self, asked: list[Command], crash: Moment | None) -> None:
-        """A batch, asked again where its answer was lost."""
+    @rule(data=st.data(), crash=st.sampled_from((None, None, *Moment)))
+    def batch(self, data: st.DataObject, crash: Moment | None) -> None:
+        """Some commands at once."""
+        made = transfers(self.model.kept, self.clock.now)
+        commands = st.one_of(made, made, ends(self.model.kept), ends(self.model.kept))
+        self.ask(data.draw(st.lists(commands, min_size=1, max_size=6)), crash)
+
+    @rule(data=st.data())
+    def life(self, data: st.DataObject) -> None:
+        """A hold and its end in one batch."""
+        hold = data.draw(transfers(self.model.kept, self.clock.now))
+        if isinstance(hold, MakeHold):
+            kept = {hold.hold.transfer_id: Kept(hold.hold, "held")}
+            self.ask([hold, data.draw(ends(kept))], None)
+
+    def ask(self, asked: list[Command], crash: Moment | None) -> None:
+        """Ask for a batch, again where its answer was lost."""
         self.commits.at = crash
         try:
             answers = self.book(asked)
@@ -251,7 +276,7 @@ class BookMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), amount=st.sampled_from((40, 100)))
     def money_is_issued(self, name: LedgerAccount, amount: int) -> None:
         payment = Payment(transfer_id(), ISSUER, name, Units(amount))
-        self.batch([MakePayment(Caller(Holder(ISSUER)), payment)], None)
+        self.ask([MakePayment(Caller(Holder(ISSUER)), payment)], None)
 
     @invariant()
     def the_book_is_the_models(self) -> None:
@@ -272,4 +297,4 @@ class BookMachine(RuleBasedStateMachine):
 
 
 TestBook = BookMachine.TestCase
-TestBook.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+TestBook.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
