@@ -176,8 +176,8 @@ class PostgresBalances:
         return True
 
     async def _recover(self) -> None:
-        """Begin anew under another id, once the database answers."""
-        while True:
+        """Begin anew under another id, once the database answers; given up when this process ends."""
+        while not self._is_closing:
             try:
                 async with self._using:
                     if self._unknown is not None or self._connection.is_closed():

@@ -32,7 +32,7 @@ from settlement.quantities import Clock, Condition, Units
 
 _RETRY_SECONDS: Final = 0.005
 _PATIENCE_SECONDS: Final = 1.0
-_OPENING_MS: Final = 5_000
+_WAIT_MS: Final = 5_000
 _LOG_BYTES: Final = 16 * 2**20
 _FLUSH_WRITES: Final = 1_024
 _SYNCHRONOUS: Final = {Durability.PROCESS: "NORMAL", Durability.POWER: "FULL"}
@@ -78,7 +78,7 @@ class SqliteBalances:
             raise BalancesUnavailable(str(error)) from error
         try:
             # Nothing else runs yet that waiting could hold up.
-            connection.execute(f"PRAGMA busy_timeout = {_OPENING_MS}")
+            connection.execute(f"PRAGMA busy_timeout = {_WAIT_MS}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
@@ -98,6 +98,8 @@ class SqliteBalances:
         """Write what is left and end in order."""
         if self._flushing is not None:
             await self._flushing
+        # The loop has nothing else to do any more, so another writer is waited for.
+        self._run(f"PRAGMA busy_timeout = {_WAIT_MS}")
         self._write()
         try:
             self._run("UPDATE connector_processes SET outcome = 'stopped' WHERE id = ?", (self._process,))

@@ -247,3 +247,19 @@ async def shares(url: str) -> list[int]:
     found = await connection.fetch("SELECT DISTINCT process FROM connector_shares")
     await connection.close()
     return [row[0] for row in found]
+
+
+async def test_connector_ends_although_the_database_is_gone(postgres_url: str) -> None:
+    """A write that fails while the process ends holds it up no longer; the sender is not told what is not written."""
+    core = await make_core(postgres_url, (ALICE, BOB))
+    killer = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
+    await killer.execute("ALTER TABLE connector_shares RENAME TO elsewhere")
+    replies = pay(core, 100, 1)
+    async with asyncio.timeout(10):
+        while core.book.is_available:
+            await asyncio.sleep(0.001)
+        await core.close()
+    assert replies.all == []
+    await killer.execute("ALTER TABLE elsewhere RENAME TO connector_shares")
+    await killer.close()
+    assert (await sums(postgres_url))["alice"] == 0

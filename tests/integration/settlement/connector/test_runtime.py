@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry, generate_latest
 
 from settlement.connector.accounts import AccountConfig
-from settlement.connector.config import parse_config
+from settlement.connector.config import load_config, parse_config
 from settlement.connector.routing.routes import Relation
 from settlement.connector.runtime import Connector, LocalAccount, wall_clock
 from settlement.ilp.errors import Code
@@ -225,3 +226,27 @@ async def test_what_is_owed_is_settled_by_the_engine_and_what_it_reports_is_cred
                 async with client.post(url, json={"amount": "2500", "scale": 3}, headers=headers) as answer:
                     assert answer.status == 201
         assert await hub.balances.balance("shop") == 250
+
+
+SERVE = """
+import asyncio, sys
+from pathlib import Path
+from settlement.connector.config import load_config
+from settlement.connector.runtime import serve
+asyncio.run(serve(load_config(Path(sys.argv[1]))))
+"""
+
+
+async def test_process_ends_in_order_when_told_to(tmp_path: Path) -> None:
+    """A connector's process that gets SIGTERM ends with 0, and lets go of its balances."""
+    path = tmp_path / "connector.toml"
+    path.write_text('[connector]\naddress = "test.hub"\ndatabase = "sqlite:///hub.db"\n')
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVE, str(path), stdout=asyncio.subprocess.PIPE)
+    assert child.stdout is not None
+    async with asyncio.timeout(30):
+        while b"connector.started" not in await child.stdout.readline():
+            pass
+        child.terminate()
+        assert await child.wait() == 0
+    async with await Connector.start(load_config(path)) as again:
+        assert again.address == "test.hub"
