@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from adapters.bitcoin.errors import InsufficientFunds
 from foundation.database.database import Database
@@ -35,7 +36,9 @@ from settlement.ledgers.protocol import (
 )
 from settlement.quantities import Clock, Condition, fulfils
 
-_OTHER = "another hold was made under this id"
+_RANKS: Final[dict[HoldState | None, int]] = {HoldState.FULFILLED: 0, HoldState.HELD: 1}
+"""A copy that somebody made under another's id, and took back, stands in nobody's way."""
+_OTHER: Final = "another hold was made under this id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +131,33 @@ class Desk:
     # --- Fulfilling ---
 
     async def fulfil(self, fulfilments: Sequence[Fulfilment]) -> tuple[Outcome, ...]:
-        """An outcome for each fulfilment, in order."""
-        entries = await self.named([one.transfer_id for one in fulfilments])
-        pairs = zip(fulfilments, entries, strict=True)
-        return tuple(await asyncio.gather(*(self._fulfil(one, entry) for one, entry in pairs)))
+        """An outcome for each fulfilment, in order.
 
-    async def _fulfil(self, one: Fulfilment, entry: Entry | None) -> Outcome:
+        Somebody may have copied another's id and condition into a hold of its own. So all that the preimage opens is
+        claimed: whoever shows it for one of them has shown it for all.
+        """
+        return tuple(await asyncio.gather(*(self._fulfil(one) for one in fulfilments)))
+
+    async def _fulfil(self, one: Fulfilment) -> Outcome:
+        incoming = [entry for entry in await self._all([one.transfer_id]) if entry.terms.payee == self.till.own]
+        opened = [entry for entry in incoming if fulfils(one.preimage, Condition(entry.terms.condition))]
+        (named,) = await self.named([one.transfer_id])
+        due = [entry for entry in opened if entry.state is HoldState.HELD and self._refused(one, entry) is None]
+        entry = next(iter((*due, *opened, *incoming)), named)
+        refused = self._refused(one, entry)
+        if refused is not None:
+            return refused
+        assert entry is not None, "an unknown one is refused"
+        for each in due:
+            await self.till.claim(each, one.preimage)
+        if entry.state is HoldState.HELD:
+            entry = await self._until(entry, lambda now: not now.is_open)
+        if entry.state is HoldState.FULFILLED:
+            return _done(entry)
+        return _refused(one.transfer_id, Refusal.ALREADY_RETURNED, "it went back to its payer", entry)
+
+    def _refused(self, one: Fulfilment, entry: Entry | None) -> Outcome | None:
+        """Why the preimage is not to be shown for a hold; None where it is, or was."""
         if entry is None or entry.state is None:
             return _refused(one.transfer_id, Refusal.UNKNOWN_TRANSFER, "no final output has this id")
         if entry.terms.payee != self.till.own:
@@ -141,27 +165,27 @@ class Desk:
         if not fulfils(one.preimage, Condition(entry.terms.condition)):
             problem = "the preimage does not hash to the condition"
             return _refused(one.transfer_id, Refusal.WRONG_PREIMAGE, problem, entry)
-        if entry.state is HoldState.HELD:
-            if entry.is_waived:
-                return _refused(one.transfer_id, Refusal.NOT_ALLOWED, "its payee has given it up", entry)
-            left = entry.terms.expires_at * MS - self.clock()
-            # Once we have begun, the preimage may be out: then nothing is gained by stopping.
-            if entry.preimage is None and left <= self.config.reveal_ms:
-                problem = f"{max(left, 0)} ms are too few to be paid for sure"
-                return _refused(one.transfer_id, Refusal.EXPIRED, problem, entry)
-            await self.till.claim(entry, one.preimage)
-            entry = await self._until(entry, lambda now: not now.is_open)
-        if entry.state is HoldState.FULFILLED:
-            return _done(entry)
-        return _refused(one.transfer_id, Refusal.ALREADY_RETURNED, "it went back to its payer", entry)
+        if entry.state is HoldState.HELD and entry.is_waived:
+            return _refused(one.transfer_id, Refusal.NOT_ALLOWED, "its payee has given it up", entry)
+        left = entry.terms.expires_at * MS - self.clock()
+        # Once we have begun, the preimage may be out: then nothing is gained by stopping.
+        if entry.state is HoldState.HELD and entry.preimage is None and left <= self.config.reveal_ms:
+            problem = "too little time is left to be paid for sure"
+            return _refused(one.transfer_id, Refusal.EXPIRED, problem, entry)
+        return None
 
     # --- Cancelling ---
 
     async def cancel(self, transfer_ids: Sequence[TransferId]) -> tuple[Outcome, ...]:
         """An outcome for each id, in order."""
         entries = await self.named(transfer_ids)
-        pairs = zip(transfer_ids, entries, strict=True)
-        return tuple(await asyncio.gather(*(self._cancel(transfer_id, entry) for transfer_id, entry in pairs)))
+        # A stranger's copy of another's id must not be given up in the place of it: all for us are.
+        named = {entry.key for entry in entries if entry is not None}
+        others = [entry for entry in await self._all(transfer_ids) if entry.terms.payee == self.till.own]
+        pairs = [*zip(transfer_ids, entries, strict=True)]
+        pairs += [(TransferId(one.terms.transfer_id), one) for one in others if one.key not in named]
+        outcomes = await asyncio.gather(*(self._cancel(transfer_id, entry) for transfer_id, entry in pairs))
+        return tuple(outcomes[: len(transfer_ids)])
 
     async def _cancel(self, transfer_id: TransferId, entry: Entry | None) -> Outcome:
         if entry is None or entry.state is None:
@@ -198,15 +222,20 @@ class Desk:
     # --- What is kept ---
 
     async def named(self, transfer_ids: Sequence[bytes]) -> tuple[Entry | None, ...]:
-        """The hold under each id: our own one, or else the first final one that somebody made for us."""
+        """The hold under each id: our own one, or else the largest final one that somebody made for us."""
         first: dict[bytes, Entry] = {}
-        async with self.database.view() as view:
-            for entry in await self.till.store(view.connection).named(transfer_ids):
-                if entry.terms.payer == self.till.own:
-                    first[entry.terms.transfer_id] = entry
-                else:
-                    first.setdefault(entry.terms.transfer_id, entry)
+        for entry in await self._all(transfer_ids):
+            if entry.terms.payer == self.till.own:
+                first[entry.terms.transfer_id] = entry
+            else:
+                first.setdefault(entry.terms.transfer_id, entry)
         return tuple(first.get(transfer_id) for transfer_id in transfer_ids)
+
+    async def _all(self, transfer_ids: Sequence[bytes]) -> list[Entry]:
+        """All holds under these ids, paid and open and large ones first: a payer's id binds no other payer."""
+        async with self.database.view() as view:
+            entries = await self.till.store(view.connection).named(transfer_ids)
+        return sorted(entries, key=lambda entry: (_RANKS.get(entry.state, len(_RANKS)), -entry.terms.amount))
 
     async def take_back(self) -> None:
         """Sign the refunds of own holds whose time-out has passed; the till looks after them."""

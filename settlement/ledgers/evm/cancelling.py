@@ -12,10 +12,16 @@ from settlement.ledgers.protocol import HoldState, Outcome, Refusal, TransferId
 
 
 async def cancel_all(desk: Desk, transfer_ids: Sequence[TransferId]) -> tuple[Outcome, ...]:
-    """An outcome for each id, in order. Raises what is not about one of them."""
+    """An outcome for each id, in order. Raises what is not about one of them.
+
+    All locks for us under an id are given back: a stranger's copy of another's must not be left in the place of it.
+    """
+    incoming = await desk.incoming(transfer_ids)
+    others = [lock for transfer_id in dict.fromkeys(transfer_ids) for lock in incoming[transfer_id][1:]]
     locks = await desk.named(transfer_ids)
-    pairs = zip(transfer_ids, locks, strict=True)
-    return tuple(await asyncio.gather(*(_cancel(desk, transfer_id, lock) for transfer_id, lock in pairs)))
+    pairs = [*zip(transfer_ids, locks, strict=True), *((lock.terms.id, lock) for lock in others)]
+    outcomes = await asyncio.gather(*(_cancel(desk, TransferId(one), lock) for one, lock in pairs))
+    return tuple(outcomes[: len(transfer_ids)])
 
 
 async def _cancel(desk: Desk, transfer_id: TransferId, lock: Lock | None) -> Outcome:

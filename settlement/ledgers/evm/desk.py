@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from foundation.database.database import Database
 from settlement.ledgers.evm.errands import Errands
@@ -12,6 +13,9 @@ from settlement.ledgers.evm.store import EvmLedgerStore
 from settlement.ledgers.evm.types import EvmLedgerConfig, Lock
 from settlement.ledgers.protocol import Done, HoldState, HoldView, Refusal, Refused, TransferId
 from settlement.quantities import Clock
+
+_RANKS: Final = {HoldState.FULFILLED: 0, HoldState.HELD: 1}
+"""A copy that somebody made under another's id, and took back, stands in nobody's way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +42,24 @@ class Desk:
         return Refused(TransferId(transfer_id), reason, detail, None if lock is None else self.view(lock))
 
     async def named(self, transfer_ids: Sequence[bytes]) -> tuple[Lock | None, ...]:
-        """The lock under each id: our own one, or else the first that somebody made for us."""
+        """The lock under each id: our own one, or else the largest for us that was paid, or is open."""
         first: dict[bytes, Lock] = {}
-        async with self.database.view() as view:
-            for lock in await EvmLedgerStore(view.connection, self.config.ledger_id).locks_named(transfer_ids):
-                if lock.terms.payer == self.own:
-                    first[lock.terms.id] = lock
-                else:
-                    first.setdefault(lock.terms.id, lock)
+        for lock in await self._all(transfer_ids):
+            if lock.terms.payer == self.own:
+                first[lock.terms.id] = lock
+            else:
+                first.setdefault(lock.terms.id, lock)
         return tuple(first.get(transfer_id) for transfer_id in transfer_ids)
+
+    async def incoming(self, transfer_ids: Sequence[bytes]) -> dict[bytes, tuple[Lock, ...]]:
+        """All locks for us under each id, paid and open and large ones first: a payer's id binds no other payer."""
+        found = [lock for lock in await self._all(transfer_ids) if lock.terms.beneficiary == self.own]
+        return {one: tuple(lock for lock in found if lock.terms.id == one) for one in transfer_ids}
+
+    async def _all(self, transfer_ids: Sequence[bytes]) -> list[Lock]:
+        async with self.database.view() as view:
+            locks = await EvmLedgerStore(view.connection, self.config.ledger_id).locks_named(transfer_ids)
+        return sorted(locks, key=lambda lock: (_RANKS.get(lock.state, len(_RANKS)), -lock.terms.amount))
 
     async def open_locks(self) -> tuple[Lock, ...]:
         """All that have not ended."""

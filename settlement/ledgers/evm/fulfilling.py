@@ -7,29 +7,37 @@ from dataclasses import replace
 
 from settlement.ledgers.evm.desk import Desk
 from settlement.ledgers.evm.store import EvmLedgerStore
-from settlement.ledgers.evm.types import MS, Lock
+from settlement.ledgers.evm.types import MS, Lock, LockKey
 from settlement.ledgers.protocol import Fulfilment, HoldState, Outcome, Refusal
 from settlement.quantities import Condition, fulfils
 
 
 async def fulfil_all(desk: Desk, fulfilments: Sequence[Fulfilment]) -> tuple[Outcome, ...]:
-    """An outcome for each fulfilment, in order. Raises what is not about one of them."""
-    locks = await desk.named([one.transfer_id for one in fulfilments])
+    """An outcome for each fulfilment, in order. Raises what is not about one of them.
+
+    Somebody may have copied another's id and condition into a lock of its own. So all that the preimage opens is
+    claimed: whoever shows it for one of them has shown it for all.
+    """
+    named = await desk.named([one.transfer_id for one in fulfilments])
+    incoming = await desk.incoming([one.transfer_id for one in fulfilments])
     outcomes: dict[int, Outcome] = {}
-    going: dict[int, Lock] = {}
-    for place, (one, lock) in enumerate(zip(fulfilments, locks, strict=True)):
+    awaited: dict[int, Lock] = {}
+    claims: dict[LockKey, Lock] = {}
+    for place, (one, lock) in enumerate(zip(fulfilments, named, strict=True)):
+        opened = [lock for lock in incoming[one.transfer_id] if fulfils(one.preimage, Condition(lock.terms.condition))]
+        due = [each for each in opened if each.state is HoldState.HELD and _is_in_time(desk, each)]
+        lock = next(iter((*due, *opened, *incoming[one.transfer_id])), lock)
         outcome = _settled(desk, one, lock)
-        if outcome is not None:
-            outcomes[place] = outcome
+        if outcome is None:
+            claims |= {each.key: replace(each, preimage=one.preimage) for each in due}
+            awaited[place] = due[0]
         else:
-            assert lock is not None, "an unknown one is refused"
-            going[place] = replace(lock, preimage=one.preimage)
-    if going:
-        claimed = list({lock.key: lock for lock in going.values()}.values())
-        await _reveal(desk, claimed)
-        await desk.errands.claim(claimed)
-        for place, lock in going.items():
-            outcomes[place] = await _awaited(desk, lock)
+            outcomes[place] = outcome
+    if claims:
+        await _reveal(desk, list(claims.values()))
+        await desk.errands.claim(list(claims.values()))
+    for place, lock in awaited.items():
+        outcomes[place] = await _awaited(desk, lock)
     return tuple(outcomes[place] for place in range(len(fulfilments)))
 
 
@@ -46,12 +54,16 @@ def _settled(desk: Desk, one: Fulfilment, lock: Lock | None) -> Outcome | None:
         return desk.done(lock)
     if lock.state is not HoldState.HELD:
         return desk.refused(one.transfer_id, Refusal.ALREADY_RETURNED, f"it is {lock.state.value}", lock)
-    left = lock.terms.expires_at * MS - desk.clock()
-    # Once we have begun, the preimage may be out: then nothing is gained by stopping.
-    if desk.is_over(lock) or (lock.preimage is None and left <= desk.config.reveal_ms):
-        problem = f"{max(left, 0)} ms are too few to be paid for sure"
+    if not _is_in_time(desk, lock):
+        problem = "too little time is left to be paid for sure"
         return desk.refused(one.transfer_id, Refusal.EXPIRED, problem, lock)
     return None
+
+
+def _is_in_time(desk: Desk, lock: Lock) -> bool:
+    """Whether an open lock may be claimed. Once we have begun, the preimage may be out: stopping gains nothing."""
+    left = lock.terms.expires_at * MS - desk.clock()
+    return not desk.is_over(lock) and (lock.preimage is not None or left > desk.config.reveal_ms)
 
 
 async def _reveal(desk: Desk, locks: Sequence[Lock]) -> None:

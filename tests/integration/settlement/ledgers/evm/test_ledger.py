@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -254,3 +255,51 @@ async def test_another_chain_is_refused(world: EscrowWorld, tmp_path: Path) -> N
                 await ledger.facts()
             with pytest.raises(LedgerMismatch):
                 await ledger.hold([await world.hold(ledger.own, own_of(key), "one")])
+
+
+async def test_copycat_cannot_have_the_preimage_shown_for_less(pair: Pair, tmp_path: Path) -> None:
+    """Whoever copies another's id and condition into a smaller hold only has both of them claimed."""
+    world = pair.world
+    thief = await world.person(1_000)
+    async with world.ledger(thief, f"sqlite+aiosqlite:///{tmp_path / 'thief.db'}") as copier:
+        cheap = await world.hold(copier.own, pair.payee.own, "one", 1)
+        await copier.hold([cheap])
+        await seen(pair.payee, "one", HoldState.HELD)
+        await pair.held("one")
+        async with asyncio.timeout(20):
+            while (await pair.payee.account()).incoming < 501:
+                await asyncio.sleep(0.05)
+        (shown,) = await pair.payee.transfers([id_of("one")])
+        assert shown is not None
+        assert shown.hold.payer == pair.payer.own
+        (paid,) = await pair.payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))])
+        assert isinstance(paid, Done)
+        assert paid.view.hold.payer == pair.payer.own
+        assert (await pair.payee.account()).balance == 501
+
+
+async def test_copies_that_were_taken_back_stand_in_nobodys_way(pair: Pair, tmp_path: Path) -> None:
+    """A payee gives back all that bears an id, a stranger's larger copy too, and is then told of what is there."""
+    world = pair.world
+    thief = await world.person(1_000)
+    async with world.ledger(thief, f"sqlite+aiosqlite:///{tmp_path / 'thief.db'}") as copier:
+        await copier.hold([await world.hold(copier.own, pair.payee.own, "one", 900)])
+        await pair.held("one")
+        async with asyncio.timeout(20):
+            while (await pair.payee.account()).incoming < 1_400:
+                await asyncio.sleep(0.05)
+        (given,) = await pair.payee.cancel([id_of("one")])
+        assert isinstance(given, Done)
+        assert (await pair.payee.account()).incoming == 0
+
+
+async def test_only_known_payers_count(pair: Pair, tmp_path: Path) -> None:
+    """A ledger that names its payers is told of no hold of another."""
+    world = pair.world
+    url = f"sqlite+aiosqlite:///{tmp_path / 'choosy.db'}"
+    key = await world.person()
+    async with world.ledger(key, url, payers=frozenset({own_of(pair.secrets[1])})) as choosy:
+        (made,) = await pair.payer.hold([await world.hold(pair.payer.own, choosy.own, "one", 10)])
+        assert isinstance(made, Done)
+        assert await choosy.transfers([id_of("one")]) == (None,)
+        assert (await choosy.account()).incoming == 0
