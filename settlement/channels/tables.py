@@ -1,0 +1,65 @@
+"""The channels' tables, the same on SQLite and on PostgreSQL: a bank's own sides, and an operator's cases."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
+
+from foundation.database import Schema
+
+METADATA: Final = MetaData()
+
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+# A bank's side of each channel, whole.
+sides = Table(
+    "channels_sides",
+    METADATA,
+    Column("channel", LargeBinary, primary_key=True),
+    Column("phase", String(16), nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+# What the gateway has still to be told of its channels.
+notices = Table(
+    "channels_notices",
+    METADATA,
+    Column("number", Serial, primary_key=True),
+    Column("channel", LargeBinary, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# An operator's channels.
+cases = Table(
+    "channels_cases",
+    METADATA,
+    Column("channel", LargeBinary, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("account_a", String(64), nullable=False),
+    Column("account_b", String(64), nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+# Preimages that an operator was shown, with the moment.
+reveals = Table(
+    "channels_reveals",
+    METADATA,
+    Column("condition", LargeBinary, primary_key=True),
+    Column("preimage", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# Payments that an operator has decided and the book may not have made yet.
+payouts = Table(
+    "channels_payouts",
+    METADATA,
+    Column("transfer_id", LargeBinary, primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("amount", String(20), nullable=False),
+    Column("paid", Integer, nullable=False),
+)
+
+SCHEMA: Final = Schema((METADATA,))
+"""For tests of this package by itself."""
