@@ -22,10 +22,10 @@ from foundation.database.database import Database
 from foundation.errors import BadInput, Fatal, Retryable
 from settlement.ledgers.bitcoin.desk import Desk
 from settlement.ledgers.bitcoin.feed import BitcoinFeed
-from settlement.ledgers.bitcoin.notices import Notices, decode_notice
+from settlement.ledgers.bitcoin.notices import MAX_UNPAID, Notices, TooManyNotices, decode_notice
 from settlement.ledgers.bitcoin.pulse import Pulse
 from settlement.ledgers.bitcoin.till import Till
-from settlement.ledgers.bitcoin.types import BitcoinLedgerConfig, Entry, account_text
+from settlement.ledgers.bitcoin.types import MS, BitcoinLedgerConfig, Entry, account_text
 from settlement.ledgers.protocol import (
     AccountView,
     Cursor,
@@ -46,6 +46,7 @@ from settlement.quantities import Clock, Condition, Preimage, Units, fulfils
 _EVENTS: Final = 256
 """Events in one batch."""
 _WAIT_SECONDS: Final = 5.0
+_DAY_S: Final = 86_400
 
 
 class BitcoinLedger:
@@ -75,6 +76,7 @@ class BitcoinLedger:
         """
         self._config = config
         self._rpc = rpc
+        self._clock = clock
         self._database = database
         self._till = Till(config, rpc, database, secret)
         self._pulse = Pulse(config.ledger_id, config.answer_ms)
@@ -106,6 +108,7 @@ class BitcoinLedger:
 
         Raises:
             BadInput: malformed, for somebody else, or another than the one that is known under its id.
+            TooManyNotices: too many wait for their outputs.
             DatabaseUnavailable: nothing was kept.
         """
         terms, birthday = decode_notice(notice)
@@ -117,6 +120,10 @@ class BitcoinLedger:
             if known is not None and known.terms != terms:
                 raise BadInput("notice.transfer_id", "another hold of this payer is known under it")
             if known is None:
+                # What expired a day ago unpaid will not be paid any more: whoever did has only its own money to lose.
+                await store.drop_unpaid(self._till.own, before_s=self._clock() // MS - _DAY_S)
+                if (unpaid := await store.count_unpaid(self._till.own)) >= MAX_UNPAID:
+                    raise TooManyNotices(unpaid)
                 await store.put([Entry(terms, birthday)])
                 await unit.commit()
         if known is None or known.state is None:

@@ -6,16 +6,27 @@ told before the output is broadcast, so that a payee never misses one, and names
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from foundation.errors import BadInput
+from foundation.errors import BadInput, Retryable
 from foundation.quantities import BlockHeight, Satoshi
 from settlement.ledgers.bitcoin.types import Terms
 from settlement.ledgers.protocol import MEMO_BYTES_MAX, LedgerAccount
 
-_BYTES_MAX = MEMO_BYTES_MAX + 1_024
+MAX_UNPAID: Final = 1_000
+"""Announced holds that wait for their outputs: each costs the payer nothing, and us some work with each block."""
+
+_BYTES_MAX: Final = MEMO_BYTES_MAX + 1_024
+
+
+class TooManyNotices(Retryable):
+    """So many holds were announced to us that no output pays: some have to be paid, or to expire. Fields: unpaid."""
+
+    def __init__(self, unpaid: int) -> None:
+        self.unpaid = unpaid
+        super().__init__(f"{unpaid:,} announced holds are not paid yet")
 
 
 class Notices(Protocol):

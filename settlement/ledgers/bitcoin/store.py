@@ -147,6 +147,16 @@ class BitcoinLedgerStore(Repository):
         """All that blocks to come may change."""
         return await self._entries(or_(_H.state.is_(None), _H.state == HoldState.HELD.value))
 
+    async def count_unpaid(self, payee: bytes) -> int:
+        """Holds for `payee` that were announced and have no final output."""
+        where = (_H.ledger == self._ledger, _H.payee == payee, _H.state.is_(None))
+        return int(await self._connection.scalar(select(func.count()).select_from(holds).where(*where)) or 0)
+
+    async def drop_unpaid(self, payee: bytes, before_s: int) -> None:
+        """Forget those of them whose time-out was before a moment (seconds since 1970)."""
+        where = (_H.ledger == self._ledger, _H.payee == payee, _H.state.is_(None), _H.expires_at_s < before_s)
+        await self._connection.execute(delete(holds).where(*where))
+
     # --- Coins and transactions ---
 
     async def coins(self, *, is_free: bool | None = None) -> tuple[Coin, ...]:

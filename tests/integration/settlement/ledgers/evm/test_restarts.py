@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from adapters.native.eip712 import account_of_secret
-from foundation.database.database import Database, Moment
+from foundation.database.database import Moment
 from infra.anvil import Anvil
+from settlement.ledgers.evm.errands import Errands
 from settlement.ledgers.evm.ledger import EvmLedger
-from settlement.ledgers.evm.store import EvmLedgerStore
 from settlement.ledgers.protocol import (
     Done,
     Fulfilment,
@@ -24,7 +24,6 @@ from settlement.ledgers.protocol import (
     Refusal,
 )
 from tests.support.evm_escrow import (
-    SCHEMA,
     EscrowWorld,
     escrow_world,
     id_of,
@@ -177,23 +176,30 @@ async def test_crashes_while_fulfilling_pay_once(world: EscrowWorld, tmp_path: P
             assert (await ledger.account()).balance == 100 * number
 
 
-async def test_claim_that_was_begun_goes_on(world: EscrowWorld, tmp_path: Path) -> None:
+async def test_claim_that_was_begun_goes_on(
+    world: EscrowWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A preimage that may be out already is brought however little time is left, and its hold is not given back."""
     payer, payee = await world.person(1_000), await world.person()
     urls = urls_in(tmp_path)
     async with world.ledger(payer, urls[0]) as ledger:
         hold = await world.hold(ledger.own, own_of(payee), "one", 100)
         await ledger.hold([hold])
+    word = Fulfilment(hold.transfer_id, preimage_of("one"))
+
+    async def crash(*_: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Errands, "claim", crash)
+        async with world.ledger(payee, urls[1]) as ledger:
+            await seen(ledger, "one", HoldState.HELD)
+            with pytest.raises(Crash):
+                await ledger.fulfil([word])
     async with world.ledger(payee, urls[1]) as ledger:
-        await seen(ledger, "one", HoldState.HELD)
-        async with await Database.open(urls[1], SCHEMA) as database, database.unit() as unit:
-            key = (account_of_secret(payer), hold.transfer_id)
-            await EvmLedgerStore(unit.connection, world.config.ledger_id).reveal(key, preimage_of("one"))
-            await unit.commit()
         (kept,) = await ledger.cancel([hold.transfer_id])
         assert refusal(kept) is Refusal.NOT_ALLOWED
-        assert kept.view is not None
-        assert kept.view.preimage is None
+        assert (await ledger.transfers([hold.transfer_id]))[0].preimage is None
         world.now_ms = hold.expires_at - 1
-        (paid,) = await ledger.fulfil([Fulfilment(hold.transfer_id, preimage_of("one"))])
+        (paid,) = await ledger.fulfil([word])
         assert isinstance(paid, Done)

@@ -1,0 +1,133 @@
+"""A bitcoin ledger that crashes at its commits, and strangers who copy: each hold is paid once and ends once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from foundation.database.database import Moment
+from infra.bitcoind import Bitcoind
+from settlement.ledgers.bitcoin import ledger as module
+from settlement.ledgers.bitcoin.notices import TooManyNotices, encode_notice
+from settlement.ledgers.bitcoin.types import terms_of
+from settlement.ledgers.protocol import Done, Fulfilment, HoldState, LedgerMismatch, LedgerUnavailable
+from tests.support.bitcoin_holds import bitcoin_world, id_of, own_of, preimage_of, seen
+
+pytestmark = pytest.mark.integration
+
+FUNDS = 1_000_000
+
+
+class Crash(Exception):
+    """The end of a process, at a commit."""
+
+
+class CrashAt:
+    """A commit hook that crashes at the commit of this number since it was armed, and ever after."""
+
+    def __init__(self, number: int, moment: Moment) -> None:
+        self.left = number
+        self.moment = moment
+        self.is_armed = self.happened = False
+
+    async def __call__(self, moment: Moment) -> None:
+        """See `CommitHook`."""
+        if self.happened:
+            raise Crash
+        if self.is_armed and moment is self.moment:
+            self.left -= 1
+            if self.left == 0:
+                self.happened = True
+                raise Crash
+
+
+@pytest.mark.parametrize("moment", list(Moment))
+@pytest.mark.parametrize("number", [1, 2])
+async def test_crashes_pay_once(bitcoind: Bitcoind, tmp_path: Path, number: int, moment: Moment) -> None:
+    """Whichever commit of a hold, and then of its fulfilment, a process dies at: the next one finishes it, once."""
+    world = await bitcoin_world(bitcoind)
+    keys = await world.person(FUNDS), await world.person()
+    urls = [f"sqlite+aiosqlite:///{tmp_path / name}.db" for name in ("payer", "payee")]
+    hold = world.hold(own_of(keys[0]), own_of(keys[1]), "one")
+    async with world.ledger(keys[1], urls[1]) as payee:
+        await payee.facts()
+        hook = CrashAt(number, moment)
+        with suppress(Crash):
+            async with world.ledger(keys[0], urls[0], commit_hook=hook) as payer:
+                await payer.facts()
+                hook.is_armed = True
+                with suppress(Crash, LedgerUnavailable, LedgerMismatch, TimeoutError):
+                    async with asyncio.timeout(2):
+                        await payer.hold([hold])
+        async with world.ledger(keys[0], urls[0]) as payer:
+            (made,) = await world.run(payer.hold([hold]))
+            assert isinstance(made, Done), made
+            account = await payer.account()
+            assert account.held == 100_000
+            assert FUNDS - 2_000 < account.balance < FUNDS
+        await seen(payee, "one", HoldState.HELD)
+    word = Fulfilment(id_of("one"), preimage_of("one"))
+    hook = CrashAt(number, moment)
+    with suppress(Crash):
+        async with world.ledger(keys[1], urls[1], commit_hook=hook) as payee:
+            await payee.facts()
+            hook.is_armed = True
+            with suppress(Crash, LedgerUnavailable, LedgerMismatch, TimeoutError):
+                async with asyncio.timeout(2):
+                    await payee.fulfil([word])
+    async with world.ledger(keys[1], urls[1]) as payee:
+        (paid,) = await world.run(payee.fulfil([word]))
+        assert isinstance(paid, Done), paid
+        assert 98_000 < (await payee.account()).balance < 100_000
+
+
+async def test_copycat_cannot_have_the_preimage_shown_for_less(bitcoind: Bitcoind, tmp_path: Path) -> None:
+    """Whoever copies another's id and condition into a smaller hold only has both of them claimed."""
+    world = await bitcoin_world(bitcoind)
+    keys = await world.person(FUNDS), await world.person(), await world.person(FUNDS)
+    urls = [f"sqlite+aiosqlite:///{tmp_path / name}.db" for name in ("payer", "payee", "thief")]
+    async with (
+        world.ledger(keys[0], urls[0]) as payer,
+        world.ledger(keys[1], urls[1]) as payee,
+        world.ledger(keys[2], urls[2]) as thief,
+    ):
+        for one, amount in ((thief, 20_000), (payer, 100_000)):
+            (made,) = await world.run(one.hold([world.hold(one.own, payee.own, "one", amount)]))
+            assert isinstance(made, Done)
+        async with asyncio.timeout(20):
+            while (await payee.account()).incoming < 120_000:
+                await asyncio.sleep(0.05)
+        (shown,) = await payee.transfers([id_of("one")])
+        assert shown is not None
+        assert shown.hold.payer == payer.own
+        (paid,) = await world.run(payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))]))
+        assert isinstance(paid, Done)
+        assert paid.view.hold.payer == payer.own
+        async with asyncio.timeout(20):
+            while (await payee.account()).balance < 115_000:
+                await asyncio.sleep(0.05)
+
+
+async def test_flood_of_notices_is_held_off(
+    bitcoind: Bitcoind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Announced holds that nobody pays are refused beyond a number, until those before have expired."""
+    world = await bitcoin_world(bitcoind)
+    keys = await world.person(), await world.person()
+    monkeypatch.setattr(module, "MAX_UNPAID", 2)
+    async with world.ledger(keys[1], f"sqlite+aiosqlite:///{tmp_path / 'payee.db'}") as payee:
+        height = world.config.start_height
+
+        def notice(label: str) -> bytes:
+            return encode_notice(terms_of(world.hold(own_of(keys[0]), payee.own, label), 1), height)
+
+        for label in ("one", "two", "two"):
+            await payee.accept(notice(label))
+        with pytest.raises(TooManyNotices) as refusal:
+            await payee.accept(notice("three"))
+        assert refusal.value.unpaid == 2
+        world.now_s += 2 * 86_400
+        await payee.accept(notice("three"))
