@@ -215,5 +215,5 @@ class CoreMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-CoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=40)
+CoreMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=40)
 TestCoreMachine = CoreMachine.TestCase
