@@ -38,7 +38,7 @@ class BookConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tick_ms: Annotated[int, Meta(ge=10, le=10_000)] = 100
     body_bytes_max: Annotated[int, Meta(ge=65_536, le=1 << 28)] = 8 << 20
     streams_max: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
-    heartbeat_seconds: Annotated[float, Meta(ge=0.05, le=60)] = 10.0
+    heartbeat_seconds: Annotated[float, Meta(ge=0.05, le=15)] = 10.0
     tls_certificate: str = ""
     tls_key: str = ""
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final
 
 from foundation.database import Database
@@ -100,7 +101,8 @@ class Feed:
             DatabaseUnavailable: it cannot be told now.
         """
         if 0 <= self._since <= after <= self._head:
-            found = [e for e in self._recent if e.number > after and account in (e.payer, e.payee)][:PAGE_EVENTS]
+            newer = takewhile(lambda event: event.number > after, reversed(self._recent))
+            found = [event for event in newer if account in (event.payer, event.payee)][: -PAGE_EVENTS - 1 : -1]
             return Page(tuple(found), found[-1].number if len(found) == PAGE_EVENTS else self._head)
         async with self._database.view() as view:
             store = BookStore(view.connection)

@@ -80,6 +80,8 @@ class Streams:
     ) -> None:
         """Write pages as they come, and a heartbeat where none comes."""
         await _write(response, _HEARTBEAT)
+        loop = asyncio.get_running_loop()
+        checked_at = loop.time()
         while True:
             if page.events:
                 await _write(response, b"".join(_event(e.number, e.body) for e in page.events))
@@ -87,9 +89,11 @@ class Streams:
                 try:
                     await asyncio.wait_for(changed.wait(), self._heartbeat_seconds)
                 except TimeoutError:
-                    if await self._doors.caller(request.headers.get("Authorization", "")) is None:
-                        return  # the key has been revoked
                     await _write(response, _HEARTBEAT)
+            if loop.time() - checked_at >= self._heartbeat_seconds:
+                checked_at = loop.time()
+                if await self._doors.caller(request.headers.get("Authorization", "")) is None:
+                    return  # the key has been revoked
             changed.clear()
             page = await self._feed.page(account, page.after)
 

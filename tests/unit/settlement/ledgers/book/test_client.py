@@ -192,6 +192,33 @@ async def test_a_payee_learns_of_a_hold_and_both_of_its_end(bank: Bank, clock: T
         assert await asyncio.wait_for(events_of(client, 2, seen[3].cursor), 10) == seen[4:]
 
 
+@pytest.mark.parametrize("is_busy", [False, True])
+async def test_a_stream_ends_with_its_key(bank: Bank, clock: Time, is_busy: bool) -> None:
+    """Whoever has a key revoked while reading is hung up on, however much there is to read."""
+    alice, bob = await bank.account("alice", 10_000), await bank.account("bob")
+
+    async def work() -> None:
+        while True:
+            await alice.hold([a_hold("alice", "bob", 1, clock.now + 5_000)])
+
+    async def read() -> None:
+        async for _ in bob.events(START):
+            told.set()
+
+    told = asyncio.Event()
+    reading = asyncio.create_task(read())
+    await alice.hold([a_hold("alice", "bob", 1, clock.now + 5_000)])
+    await told.wait()
+    working = asyncio.create_task(work()) if is_busy else None
+    await bank.operator.revoke_key("bob-key")
+    with pytest.raises(LedgerUnavailable, match="ended"):
+        await asyncio.wait_for(reading, 20)
+    if working is not None:
+        working.cancel()
+    with pytest.raises(LedgerMismatch, match="401"):
+        await events_of(bob, 1)
+
+
 async def test_a_cursor_of_another_ledger_is_refused(bank: Bank) -> None:
     """A reader who knows of events that the ledger does not have is told so: one of the two has lost something."""
     alice = await bank.account("alice")
