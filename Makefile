@@ -12,7 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE := $(or $(CAUSEWAY_CACHE),.cache)
-PACKAGES := adapters bridge cli contracts foundation infra mpc registry settlement
+PACKAGES := adapters api bridge cli contracts foundation infra mpc registry settlement
 
 # A stamp is as old as the last successful run of its step; the step runs again when what it read is newer.
 PYTHON_STAMP := $(VENV)/.installed
