@@ -25,6 +25,7 @@ from settlement.custody.terms import PaymentId
 from settlement.gateway import tables as gateway_tables
 from settlement.gateway.customers import Customers
 from settlement.gateway.dossiers import Dossier, Dossiers
+from settlement.gateway.enquiries import Answer, Enquiries
 from settlement.gateway.exchange_desk import ExchangeDesk
 from settlement.gateway.feeds import follow
 from settlement.gateway.keys import Directory, Secrets
@@ -87,12 +88,14 @@ class Gateway:
             for name, ledger in parts.ledgers.items()
         }
         self._peer_couriers = {f"party:{party}": self._peer_courier(party) for party in parts.peers}
+        self._enquiries = Enquiries(secrets, directory, parts.box, parts.clock)
+        self._listeners: list[Callable[[], None]] = []
         self.letter_box = LetterBoxDesk(
             secrets,
             directory,
             self._office,
             parts.database,
-            self._engine.submit,
+            self._heard,
             parts.pricing,
             parts.receiving,
             parts.address,
@@ -152,7 +155,22 @@ class Gateway:
             found = (await PaymentStore(view.connection).load([payment])).get(payment)
         return None if found is None else found.state
 
+    async def ask_quote(self, clearer: PartyId, asked: c.AskQuote, timeout_seconds: float = 10.0) -> Answer:
+        """What a payment would cost now; nothing is held for it. See `Enquiries.ask`."""
+        return await self._enquiries.ask(clearer, asked, timeout_seconds)
+
+    def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after each commit of payments; the answer ends that. It must not raise or wait."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def _heard(self, news: News) -> None:
+        self._enquiries.heard(news)
+        await self._engine.submit(news)
+
     def _deliver(self, due: Sequence[Due]) -> None:
+        for listener in self._listeners:
+            listener()
         by_destination: dict[str, list[Due]] = {}
         for one in due:
             by_destination.setdefault(one.destination, []).append(one)
