@@ -281,3 +281,26 @@ def test_a_path_without_an_answer_to_tests_is_given_up() -> None:
     connection, effects = step(CLIENT, OpenStream(send_max=1_000), NOW)
     _, effects = step(connection, reject(sends(effects)[0], "F02"), NOW)
     assert isinstance(error(effects), PathFailed)
+
+
+def test_a_single_unit_has_to_arrive() -> None:
+    """Slippage never lowers a packet's minimum to nothing: else a connector could keep the whole of it."""
+    _, packets = paying(1, replace(READY, rate=Rate(1, 1), floor=Rate(1, 1).lowered(100)))
+    assert [(sent.amount, sent.packet.amount) for sent in packets] == [(1, 1)]
+
+
+def test_what_is_under_way_counts_against_the_receivers_maximum() -> None:
+    """Packets under way leave no room for others, and a maximum that the receiver takes back stays as it was."""
+    connection, packets = paying(10_000)
+    limited, effects = step(connection, fulfil(packets[0], 200, f.StreamMaxMoney(1, 2_000, 200)), NOW)
+    assert sum(sent.amount for sent in packets) + sum(sent.amount for sent in sends(effects)) == 1_000
+    lowered, _ = step(limited, fulfil(packets[1], 200, f.StreamMaxMoney(1, 500, 400)), NOW)
+    assert lowered.streams[1].peer_max == 2_000
+
+
+def test_one_round_of_trouble_counts_once() -> None:
+    """Eight packets that meet the same trouble halve the window and double the pause once, not eight times."""
+    connection, packets = paying(100_000)
+    for sent in packets:
+        connection, _ = step(connection, reject(sent, "T00"), NOW)
+    assert (connection.pace.window, connection.pace.resume_at, connection.pace.pause_ms) == (4, NOW + 50, 100)
