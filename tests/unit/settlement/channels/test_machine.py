@@ -20,6 +20,7 @@ from settlement.channels.state import (
     Paid,
     Phase,
     Received,
+    Tick,
     Want,
 )
 from settlement.channels.terms import Side
@@ -303,6 +304,32 @@ def test_refused_sheet_is_never_signed_later() -> None:
     world.now = START
     world.run()
     assert (B, 1) not in world.signed
+
+
+def test_refused_sheet_is_refused_again_though_nothing_took_its_place() -> None:
+    """A proposal that comes again after its refusal is refused, even where it would be accepted by now."""
+    world = World().want(A, offer(1, A, expires_at=START + POLICY.accept_ms - 1_000))
+    raw = world.wire[0]
+    world.deliver()
+    world.wire[:] = [raw]
+    world.now = START - 10_000  # type: ignore[assignment]
+    world.deliver()
+    assert (B, 1) not in world.signed
+    assert world.sides[B].sheet.sequence == 0
+
+
+def test_payee_that_has_shown_its_preimage_agrees_to_no_return() -> None:
+    """While the ledger's answer is on its way, a payee that knows the preimage refuses to give the money back."""
+    world = World().want(A, offer(1, A)).run()
+    world.want(B, fulfil(1))
+    world.wire.clear()
+    world.now = START + 100_000  # type: ignore[assignment]
+    world.change(A, Tick())
+    world.change(B, Tick())
+    world.run()
+    assert world.sides[B].sheet.sequence > 2
+    assert world.sides[B].sheet.locks
+    assert world.sides[A].sheet.locks
 
 
 def test_asking_for_the_turn_cannot_make_a_side_sign_twice() -> None:
