@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import structlog
-from settlement.gateway.bookkeeping import GatewayBooks
 
 from cli.node_process import configure_logging
 from foundation.errors import BadInput
@@ -38,7 +37,7 @@ async def run_until_stopped(path: Path, password: str, level: str, as_json: bool
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with run_gateway(config, seed, GatewayBooks) as running:
+    async with run_gateway(config, seed) as running:
         _LOG.info("gateway runs", party=config.party, letters=running.letters)
         await stopped.wait()
         _LOG.info("stopping", party=config.party)

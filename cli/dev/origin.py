@@ -168,7 +168,7 @@ class DevOrigin:
             raise BadInput("SYMBOL", f"{symbol!r} is no symbol", "1 to 20 bytes")
         kinds = ["string", "string", "uint8", "address", "uint256"]
         arguments = encode_values(kinds, [name, symbol, decimals, holder, amount], "token")
-        code = await asyncio.to_thread(_token_code)
+        code = await asyncio.to_thread(token_code)
         async with self.sender(secret) as sender:
             result = await sender.send(Call(None, code + arguments, "deploy token"), f"token {secrets.token_hex(8)}")
         assert result.receipt.contract is not None, "a deployment has a contract"
@@ -199,7 +199,7 @@ def account_named(origin: DevOrigin, text: str) -> bytes:
     return account_of_secret(origin.secret_of(text)) if text in PEOPLE else parse_address(text, "--to")
 
 
-def _token_code() -> bytes:
+def token_code() -> bytes:
     """The creation code of the test token, compiled where it is needed: it is no part of any bridge."""
     from vyper.cli.vyper_compile import compile_files  # type: ignore[import-untyped]  # vyper ships no types
 

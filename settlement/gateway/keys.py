@@ -48,6 +48,7 @@ class Secrets:
     state_key: bytes = field(repr=False)
     facts_key: bytes = field(repr=False)
     api_key: bytes = field(repr=False)
+    books_key: bytes = field(repr=False)
 
     @classmethod
     def derive(cls, party: PartyId, seed: bytes) -> Secrets:
@@ -61,9 +62,9 @@ class Secrets:
             return HKDF(SHA256(), 32, None, b"causeway/gateway/1/" + use).derive(seed)
 
         signer, letters = LocalSigner(party, seed), EnvelopeSecrets.derive(party, seed)
-        keys = (derived(use) for use in (b"vault", b"states", b"facts", b"api"))
-        vault, states, facts, api = keys
-        return cls(party, signer, letters, VaultKey(vault), states, facts, api)
+        keys = (derived(use) for use in (b"vault", b"states", b"facts", b"api", b"books"))
+        vault, states, facts, api, books = keys
+        return cls(party, signer, letters, VaultKey(vault), states, facts, api, books)
 
     def card(self, url: str, valid_from: UnixMs) -> Card:
         """What the others have to know of this party."""

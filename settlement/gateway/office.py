@@ -52,6 +52,12 @@ class Ledgers(Protocol):
     ) -> None:
         """Keep the receipt, signed by all three: the third entry."""
 
+    async def flush(self, connection: AsyncConnection, now: UnixMs) -> None:
+        """Write what this transaction has gathered, before its commit."""
+
+    def forget(self) -> None:
+        """The transaction did not take effect."""
+
 
 class DeskOffice:
     """Implements the engine's `Office` for one party."""
@@ -196,10 +202,12 @@ class DeskOffice:
     async def flush(self, connection: AsyncConnection, now: UnixMs) -> None:
         """See `Office`."""
         await self._desk.flush(connection)
+        await self._books.flush(connection, now)
 
     def forget(self) -> None:
         """See `Office`."""
         self._desk.forget()
+        self._books.forget()
 
     def destination(self, payment: PaymentId, effect: c.AnyEffect, state: State | None) -> str:
         """See `Office`."""

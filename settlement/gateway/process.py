@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,13 @@ from foundation.quantities import UnixMs
 from settlement.connect.policy import decode_policy
 from settlement.connector.wiring import make_rates
 from settlement.custody.margins import Margins
+from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.gateway.cards import read_cards
 from settlement.gateway.config import BookLedgerConfig, GatewayConfig, LedgerConfig
 from settlement.gateway.customers import CustomerFolder
 from settlement.gateway.http import HttpLetterBoxes, LetterBoxServer
 from settlement.gateway.keys import Directory, Secrets
 from settlement.gateway.letter_box import Pricing
-from settlement.gateway.office import Ledgers
 from settlement.gateway.pricing import CorridorPricing, Standing
 from settlement.gateway.runtime import SCHEMA, Gateway, Parts
 from settlement.ledgers.book.client import BookAccess, BookClient
@@ -65,15 +65,12 @@ def wall_clock() -> UnixMs:
 
 
 @asynccontextmanager
-async def run_gateway(
-    config: GatewayConfig, seed: bytes, books: Callable[[Secrets, Directory], Ledgers], clock: Clock = wall_clock
-) -> AsyncIterator[Running]:
+async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_clock) -> AsyncIterator[Running]:
     """The gateway of a configuration, at work until the block ends.
 
     Args:
         config: what `load_config` read.
         seed: the party's 32 secret bytes.
-        books: makes the party's books, once its keys are known.
         clock: ours.
 
     Raises:
@@ -100,7 +97,9 @@ async def run_gateway(
             policy=lambda: policy,
             margins=config.margins,
             customers=CustomerFolder(config.customers),
-            books=books(secrets, directory),
+            books=GatewayBooks(
+                config.party, {str(name): each.asset for name, each in facts.items()}, secrets.books_key
+            ),
             receiving=Receiving(config.receiving),
             pricing=await _pricing(config, secrets, directory, ledgers, facts, clock, stack),
             box=boxes,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.database import Database, Schema
 from foundation.quantities import UnixMs
+from settlement.books import tables as books_tables
 from settlement.connect import tables as connect_tables
 from settlement.connect.handshake import Asked
 from settlement.connect.policy import Policy
@@ -208,5 +209,6 @@ SCHEMA = Schema(
         connect_tables.METADATA,
         rules_tables.METADATA,
         gateway_tables.METADATA,
+        books_tables.METADATA,
     )
 )

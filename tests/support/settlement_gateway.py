@@ -114,6 +114,12 @@ class NoBooks:
     ) -> None:
         self.closed[payment] = signature
 
+    async def flush(self, connection: AsyncConnection, now: UnixMs) -> None:
+        """Nothing is written."""
+
+    def forget(self) -> None:
+        """What was posted stays: tests look for repeats."""
+
 
 class Post:
     """Letter boxes by party; a party that is not there does not answer."""
