@@ -172,9 +172,8 @@ def open(terms: Terms) -> bytes32:
     assert terms.deposit_a <= MAX_TOTAL and terms.deposit_b <= MAX_TOTAL, "Channels: too much"
     assert terms.deposit_a + terms.deposit_b > 0, "Channels: nothing"
     assert not terms.one_way or terms.deposit_b == 0, "Channels: one way"
-    assert (
-        terms.challenge_seconds >= MIN_CHALLENGE and terms.challenge_seconds <= MAX_CHALLENGE
-    ), "Channels: challenge period"
+    assert terms.challenge_seconds >= MIN_CHALLENGE, "Channels: challenge period"
+    assert terms.challenge_seconds <= MAX_CHALLENGE, "Channels: challenge period"
     channel: bytes32 = self._channel(terms)
     assert self.case[channel].status == empty(Status), "Channels: exists"
     self.case[channel].status = Status.OPEN if terms.deposit_b == 0 else Status.WAITING
@@ -362,7 +361,8 @@ def collect(asset: address, account: address):
     if asset == empty(address):
         raw_call(account, b"", value=amount)
     else:
-        assert extcall IERC20(asset).transfer(account, amount, default_return_value=True), "Channels: refused by token"
+        sent: bool = extcall IERC20(asset).transfer(account, amount, default_return_value=True)
+        assert sent, "Channels: refused by token"
     log Collected(account=account, asset=asset, amount=amount)
 
 
@@ -457,12 +457,8 @@ def _check(
     """
     struct_hash: bytes32 = self._hash_sheet(channel, sheet)
     if sheet.sequence == 0:
-        assert (
-            sheet.held == 0
-            and sheet.balance_a == terms.deposit_a
-            and sheet.balance_b == terms.deposit_b
-            and len(sheet.locks) == 0
-        ), "Channels: bad sheet"
+        assert sheet.held == 0 and len(sheet.locks) == 0, "Channels: bad sheet"
+        assert sheet.balance_a == terms.deposit_a and sheet.balance_b == terms.deposit_b, "Channels: bad sheet"
         return struct_hash
     # 2**64 − 1 is the highest number, so that one can be added to it.
     assert sheet.held < sheet.sequence and sheet.sequence < 2**64, "Channels: bad sheet"
@@ -517,9 +513,8 @@ def _take(asset: address, amount: uint256):
     if amount == 0:
         return
     before: uint256 = staticcall IERC20(asset).balanceOf(self)
-    assert extcall IERC20(asset).transferFrom(
-        msg.sender, self, amount, default_return_value=True
-    ), "Channels: refused by token"
+    taken: bool = extcall IERC20(asset).transferFrom(msg.sender, self, amount, default_return_value=True)
+    assert taken, "Channels: refused by token"
     assert staticcall IERC20(asset).balanceOf(self) == before + amount, "Channels: not what arrived"
 
 
