@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.bitcoin.addresses import SIGNET
+from adapters.bitcoin.addresses import REGTEST, SIGNET, address_text
 from foundation.errors import BadInput
+from foundation.quantities import Satoshi
 from infra.bitcoind import Bitcoind
 from settlement.ledgers.bitcoin.ledger import BitcoinLedger
 from settlement.ledgers.bitcoin.notices import decode_notice
@@ -199,14 +200,21 @@ async def test_payment_whose_payee_was_never_told_is_forgotten(pair: Pair) -> No
 
 
 async def test_hold_asked_for_twice_at_once_is_paid_once(pair: Pair) -> None:
-    """Two calls with the same hold at the same time make one output."""
+    """Calls with the same hold at the same time make one output, and set aside the coins of one."""
+    for _ in range(2):
+        await pair.world.node.faucet(address_text(pair.payer.script, REGTEST), Satoshi(FUNDS))
+    await pair.world.node.mine(pair.world.config.confirmations)
+    async with asyncio.timeout(20):
+        while (await pair.payer.account()).balance < 3 * FUNDS:
+            await asyncio.sleep(0.05)
     hold = pair.world.hold(pair.payer.own, pair.payee.own, "one")
-    calls = asyncio.gather(*(pair.payer.hold([hold]) for _ in range(3)))
-    answers = await pair.world.run(calls)
+    answers = await pair.world.run(asyncio.gather(*(pair.payer.hold([hold]) for _ in range(3))))
     assert [isinstance(one, Done) for (one,) in answers] == [True] * 3
     account = await pair.payer.account()
     assert account.held == 100_000
-    assert account.balance > FUNDS - 2_000
+    assert account.balance > 3 * FUNDS - 2_000
+    (rest,) = await pair.world.run(pair.payer.hold([pair.world.hold(pair.payer.own, pair.payee.own, "two", 2_800_000)]))
+    assert isinstance(rest, Done)
 
 
 async def test_notice_that_comes_late_still_finds_its_hold(world: BitcoinWorld, tmp_path: Path) -> None:

@@ -231,6 +231,10 @@ async def test_coin_of_the_chain_is_held_too(world: EscrowWorld, tmp_path: Path)
         assert before + 499_000_000 < (await payee.account()).balance < before + 500_000_000
         (dear,) = await payer.hold([replace(hold, transfer_id=id_of("dear"), amount=10**9)])
         assert refusal(dear) is Refusal.INSUFFICIENT_FUNDS
+        async with world.ledger(keys[1], f"sqlite+aiosqlite:///{tmp_path / 'token.db'}") as tokens:
+            # A lock of worthless tokens, or of coin, must never be taken for one of the ledger's asset.
+            assert await tokens.transfers([id_of("coin")]) == (None,)
+            assert (await tokens.account()).balance == 0
 
 
 async def test_events_go_on_after_the_cursor(pair: Pair) -> None:
