@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundation.database import Database, DatabaseUnavailable
 from foundation.quantities import UnixMs
 from settlement.custody import changes as c
-from settlement.custody.states import State, Times, stage_of, step, wakes_at
+from settlement.custody.states import State, Times, note_of, stage_of, step, wakes_at
 from settlement.custody.store import Due, PaymentStore, Stored
 from settlement.custody.terms import PaymentId
 from settlement.quantities import Clock
@@ -226,7 +226,7 @@ class Engine:
             store = PaymentStore(unit.connection)
             work = _Work(self._office, self._times, unit.connection, now)
             await work.take(store, [one.news for one in waiting])
-            await store.save(work.changed, work.before, now)
+            await store.save(work.changed, work.before, work.trail, now)
             due = await store.add_due(work.effects, now)
             await store.done(number for one in waiting for number in one.news.done)
             for ledger, cursor in {ledger: cursor for one in waiting for ledger, cursor in one.news.cursors}.items():
@@ -243,6 +243,7 @@ class _Work:
     def __init__(self, office: Office, times: Times, connection: AsyncConnection, now: UnixMs) -> None:
         self.before: dict[PaymentId, Stored] = {}
         self.changed: dict[PaymentId, State] = {}
+        self.trail: list[tuple[PaymentId, State]] = []
         self.effects: list[tuple[PaymentId, str, c.AnyEffect]] = []
         self._states: dict[PaymentId, State] = {}
         self._office = office
@@ -258,6 +259,7 @@ class _Work:
             if begin.payment not in self._states:
                 state, effects = begin.begun
                 self._states[begin.payment] = self.changed[begin.payment] = state
+                self.trail.append((begin.payment, state))
                 await self._apply(begin.payment, effects)
             elif begin.again is not None:
                 await self._step_all([(begin.payment, begin.again)])
@@ -292,6 +294,8 @@ class _Work:
         after, effects = step(state, change, self._now, self._times)
         if after is not state:
             self._states[payment] = self.changed[payment] = after
+            if (stage_of(after), note_of(after)) != (stage_of(state), note_of(state)):
+                self.trail.append((payment, after))
             _log.debug("payment", payment=payment.hex(), stage=stage_of(after))
         await self._apply(payment, effects)
 

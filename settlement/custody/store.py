@@ -69,10 +69,15 @@ class PaymentStore(Repository):
                 found[PaymentId(number)] = Stored(decode_state(Role(role), state), version, created, updated)
         return found
 
-    async def save(self, changed: Mapping[PaymentId, State], before: Mapping[PaymentId, Stored], now: UnixMs) -> None:
-        """Store the new states, and a line of history where the stage or its note is another."""
+    async def save(
+        self,
+        changed: Mapping[PaymentId, State],
+        before: Mapping[PaymentId, Stored],
+        trail: Sequence[tuple[PaymentId, State]],
+        now: UnixMs,
+    ) -> None:
+        """Store the new states, and the history: a line for each stage that was passed, also within one transaction."""
         rows: list[dict[str, object]] = []
-        lines: list[dict[str, object]] = []
         for number, state in changed.items():
             old = before.get(number)
             rows.append(
@@ -87,13 +92,14 @@ class PaymentStore(Repository):
                     "updated_at": now,
                 }
             )
-            stage, note = stage_of(state), note_of(state)
-            if old is None or (stage_of(old.state), note_of(old.state)) != (stage, note):
-                lines.append({"payment_id": number, "at": now, "stage": stage, "note": note})
         if rows:
             statement = self._insert(payments)
             kept = {name: statement.excluded[name] for name in ("stage", "state", "is_open", "version", "updated_at")}
             await self._write(statement.on_conflict_do_update(index_elements=["payment_id"], set_=kept), rows)
+        lines = [
+            {"payment_id": number, "at": now, "stage": stage_of(state), "note": note_of(state)}
+            for number, state in trail
+        ]
         await self._write(insert(history), lines)
 
     async def add_due(self, effects: Sequence[tuple[PaymentId, str, AnyEffect]], now: UnixMs) -> tuple[Due, ...]:
