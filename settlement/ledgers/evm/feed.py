@@ -11,7 +11,7 @@ import structlog
 
 from adapters.evm.endpoints import Endpoints
 from adapters.evm.escrow.contract import EscrowContract
-from adapters.evm.escrow.events import EscrowBatch
+from adapters.evm.escrow.events import EscrowBatch, Owed
 from adapters.evm.escrow.follower import EscrowFollower
 from adapters.evm.escrow.types import Terms
 from adapters.evm.lockbox.types import NATIVE_COIN, Position
@@ -57,11 +57,7 @@ class EvmFeed:
         """Told after each batch that was kept."""
 
     async def start(self) -> None:
-        """Compare the chain and its contracts with the configuration, if they answer, and begin to follow.
-
-        Raises:
-            LedgerMismatch: it is another chain, contract or token.
-        """
+        """Take up what is kept, and begin to follow. The chain may be down; one that is not ours is told of later."""
         async with self._database.view() as view:
             self.final = await EvmLedgerStore(view.connection, self._config.ledger_id).cursor()
         self._answered_at = time.monotonic()
@@ -180,6 +176,10 @@ class EvmFeed:
             await store.keep(projection, *final)
             await unit.commit()
         self.final = final
+        for event in batch.events:
+            if isinstance(event, Owed) and event.owner == self._own:
+                # The account, or the token, refused a claim: it is ours for ever, but somebody has to withdraw it.
+                _log.warning("money is owed to us", ledger=self._config.ledger_id, amount=event.amount)
         self._wake()
 
     async def _times(self, numbers: set[BlockHeight]) -> dict[BlockHeight, UnixMs]:
