@@ -55,11 +55,19 @@ def plan(now: UnixMs, source: LedgerFacts, target: LedgerFacts, margins: Margins
         BadInput: the source's hold would be longer than `hold_ms_max`.
     """
     quote = now + margins.quote_ms
-    target_at = quote + source.settle_ms + target.settle_ms + target.hold_ms_min + margins.target_ms + margins.skew_ms
-    source_at = target_at + claim_ms(source, target, margins)
+    # Whole seconds: chains count in them, and both sides have to see the same moment.
+    target_at = _whole_seconds(
+        quote + source.settle_ms + target.settle_ms + target.hold_ms_min + margins.target_ms + margins.skew_ms
+    )
+    source_at = _whole_seconds(target_at + claim_ms(source, target, margins))
     if source_at - now > margins.hold_ms_max:
         raise BadInput("margins.hold_ms_max", f"a hold of {source_at - now} ms would be needed", "allow longer holds")
     return Times(UnixMs(quote), UnixMs(target_at), UnixMs(source_at))
+
+
+def _whole_seconds(moment: int) -> int:
+    """The moment, or up to a second later."""
+    return -(-moment // 1_000) * 1_000
 
 
 def claim_ms(source: LedgerFacts, target: LedgerFacts, margins: Margins) -> int:
