@@ -47,7 +47,7 @@ $(PYTHON_STAMP): requirements/dev.lock pyproject.toml
 $(NODE_STAMP): package.json package-lock.json
 	@mkdir -p node_modules
 	if command -v npm >/dev/null; then
-	    echo "Installing anvil"
+	    echo "Installing anvil, and the JavaScript that tests talk to"
 	    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	fi
 	touch $@
