@@ -77,6 +77,7 @@ class AnchoringConfig:
     contract: bytes
     secret: bytes = field(repr=False)
     batch_ms: int = 60_000
+    start_block: BlockHeight = BlockHeight(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +297,7 @@ def _anchoring(section: Section | None, folder: Path) -> AnchoringConfig | None:
         contract=_address(section.text("contract"), section.name("contract")),
         secret=_secret(section, folder),
         batch_ms=section.number("batch_seconds", 60, least=1) * _SECONDS,
+        start_block=BlockHeight(section.number("start_block", 0)),
     )
     section.end()
     return made

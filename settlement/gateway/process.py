@@ -12,15 +12,20 @@ from pathlib import Path
 
 import structlog
 
+from adapters.evm.endpoints import Endpoints
+from adapters.evm.rpc import EvmRpc
+from adapters.evm.sender import TxSender
 from foundation.database import Database
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
+from settlement.books.anchoring import Anchoring
+from settlement.books.evm_anchors import EvmAnchors
 from settlement.connect.policy import decode_policy
 from settlement.connector.wiring import make_rates
 from settlement.custody.margins import Margins
 from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.gateway.cards import read_cards
-from settlement.gateway.config import BookLedgerConfig, GatewayConfig, LedgerConfig
+from settlement.gateway.config import AnchoringConfig, BookLedgerConfig, GatewayConfig, LedgerConfig
 from settlement.gateway.customers import CustomerFolder
 from settlement.gateway.http import HttpLetterBoxes, LetterBoxServer
 from settlement.gateway.keys import Directory, Secrets
@@ -28,6 +33,7 @@ from settlement.gateway.letter_box import Pricing
 from settlement.gateway.pricing import CorridorPricing, Standing
 from settlement.gateway.runtime import SCHEMA, Gateway, Parts
 from settlement.ledgers.book.client import BookAccess, BookClient
+from settlement.ledgers.evm.journal import DatabaseJournal
 from settlement.ledgers.evm.opening import open_evm_ledger
 from settlement.ledgers.protocol import Ledger, LedgerAccount, LedgerFacts, LedgerId
 from settlement.quantities import Clock, PartyId
@@ -109,8 +115,10 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
         )
         gateway = await stack.enter_async_context(Gateway(parts))
         server = await stack.enter_async_context(LetterBoxServer(gateway.letter_box, *config.listen))
-        watching = asyncio.create_task(_watch(rules))
-        stack.push_async_callback(_ended, watching)
+        stack.push_async_callback(_ended, asyncio.create_task(_watch(rules)))
+        if config.anchoring is not None:
+            anchoring = await _anchoring(config.anchoring, database, secrets, clock, stack)
+            stack.push_async_callback(_ended, asyncio.create_task(anchoring.run()))
         yield Running(gateway, parts, server.url, rules)
 
 
@@ -152,6 +160,18 @@ async def _pricing(
     standings = {str(name): Standing(facts[name], ledger.own) for name, ledger in ledgers.items()}
     margins: Margins = config.margins
     return CorridorPricing(secrets, directory, standings, config.clearing.corridors, rates, margins)
+
+
+async def _anchoring(
+    config: AnchoringConfig, database: Database, secrets: Secrets, clock: Clock, stack: AsyncExitStack
+) -> Anchoring:
+    endpoints = await stack.enter_async_context(Endpoints.at(config.urls, config.chain))
+    rpc = await stack.enter_async_context(EvmRpc(config.urls[0]))
+    journal = DatabaseJournal(database, config.chain.caip2)
+    number = int(config.chain.chain_id.reference)
+    sender = await stack.enter_async_context(TxSender(rpc, journal, config.secret, number))
+    anchors = EvmAnchors(endpoints, rpc, sender, config.contract, start=config.start_block)
+    return Anchoring(database, anchors, secrets.signer, clock, config.batch_ms)
 
 
 async def _watch(rules: RulesFile) -> None:
