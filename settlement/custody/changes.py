@@ -28,6 +28,7 @@ class Why(StrEnum):
     NO_FUNDS = "no_funds"
     LEDGER = "ledger"  # the ledger refused the hold for another reason
     TOO_LATE = "too_late"  # too little time is left before a time-out
+    UNKNOWN_CUSTOMER = "unknown_customer"  # the payee's bank has no such account
     CANCELLED = "cancelled"  # by a person of this party, before the hold
 
 
@@ -44,13 +45,17 @@ class SecretGiven(Change, frozen=True, tag="secret_given"):
 
 
 class SecretAsked(Change, frozen=True, tag="secret_asked"):
-    """To the payee: the payer asks once more, with another key to seal the answer to (32 bytes)."""
+    """To the payee: `party` asks for the secret of a payment that has begun, with another key to seal the answer to
+    (32 bytes). Nobody but its payer is answered: a secret sealed to another's key would show it the preimage."""
 
+    party: str
     reply_key: bytes
 
 
 class QuoteAsked(Change, frozen=True, tag="quote_asked"):
-    """To the clearing bank: the payer asks once more for the quote of this payment."""
+    """To the clearing bank: `party` asks for the quote of a payment that has one."""
+
+    party: str
 
 
 class QuoteGiven(Change, frozen=True, tag="quote_given"):
@@ -61,8 +66,9 @@ class QuoteGiven(Change, frozen=True, tag="quote_given"):
 
 
 class QuoteRefused(Change, frozen=True, tag="quote_refused"):
-    """The clearing bank makes no offer."""
+    """`party` says that it makes no offer."""
 
+    party: str
     why: Why
     detail: str
 
@@ -86,6 +92,13 @@ class Proposed(Change, frozen=True, tag="proposed"):
     terms: Terms
 
 
+class Unwanted(Change, frozen=True, tag="unwanted"):
+    """To the payee: this bank will not take the payment, whatever the terms are."""
+
+    why: Why
+    detail: str
+
+
 class Agreed(Change, frozen=True, tag="agreed"):
     """Both banks have accepted these terms; the acceptances were verified. Fields: terms; the acceptances as signed;
     co_signature (both signatures on the instruction, as `cosign` encodes them)."""
@@ -104,7 +117,10 @@ class AgreementFailed(Change, frozen=True, tag="agreement_failed"):
 
 
 class HoldMade(Change, frozen=True, tag="hold_made"):
-    """The ledger holds what this party asked it to hold."""
+    """The ledger holds what this party asked it to hold. Fields: ledger; transfer_id."""
+
+    ledger: str
+    transfer_id: bytes
 
 
 class HoldRefused(Change, frozen=True, tag="hold_refused"):
@@ -117,8 +133,8 @@ class HoldRefused(Change, frozen=True, tag="hold_refused"):
 class HoldSeen(Change, frozen=True, tag="hold_seen"):
     """A final hold for this party.
 
-    Fields: ledger; transfer_id; payer, payee (accounts); amount; condition; expires_at; memo; instructed (for the
-    clearing bank: both banks' signatures on the instruction were verified).
+    Fields: ledger; transfer_id; payer, payee (accounts); amount; condition; expires_at; memo; instructed (both
+    banks' signatures on the instruction were verified; without, the clearing bank gives the money back).
     """
 
     ledger: str
@@ -129,19 +145,22 @@ class HoldSeen(Change, frozen=True, tag="hold_seen"):
     condition: bytes
     expires_at: int
     memo: bytes
-    instructed: bool = True
+    instructed: bool = False
 
 
 class Fulfilled(Change, frozen=True, tag="fulfilled"):
-    """A hold was paid by its preimage; final. Fields: transfer_id; preimage."""
+    """A hold was paid by its preimage; final. Fields: ledger and transfer_id (an id names a hold on its ledger alone);
+    preimage."""
 
+    ledger: str
     transfer_id: bytes
     preimage: bytes
 
 
 class Returned(Change, frozen=True, tag="returned"):
-    """A hold went back to its payer; final. Fields: transfer_id; expired (else cancelled by its payee)."""
+    """A hold went back to its payer; final. Fields: ledger; transfer_id; expired (else cancelled by its payee)."""
 
+    ledger: str
     transfer_id: bytes
     expired: bool
 
@@ -149,6 +168,7 @@ class Returned(Change, frozen=True, tag="returned"):
 class NotSent(Change, frozen=True, tag="not_sent"):
     """A fulfilment was not begun, because its `not_after` had passed; nobody saw the preimage."""
 
+    ledger: str
     transfer_id: bytes
 
 
@@ -335,6 +355,7 @@ AnyChange: TypeAlias = (
     | Cleared
     | Barred
     | Proposed
+    | Unwanted
     | Agreed
     | AgreementFailed
     | HoldMade

@@ -181,7 +181,7 @@ def _is_source(state: ClearerState, hold: c.HoldSeen) -> bool:
 def _offered(state: Quoted | Lapsed, change: c.AnyChange, now: UnixMs, place_ms: int) -> Step:
     quote = state.offer.quote
     match change:
-        case c.QuoteAsked() if isinstance(state, Quoted):
+        case c.QuoteAsked() if isinstance(state, Quoted) and change.party == quote.payer:
             return state, (c.GiveQuote(quote, state.offer.signature),)
         case c.Tick() if isinstance(state, Quoted) and now >= quote.expires_at:
             return Lapsed(state.offer), ()
@@ -205,6 +205,8 @@ def _checked(offer: Offer, hold: c.HoldSeen) -> tuple[Memo, Condition]:
         BadInput: names the field that differs.
     """
     source = offer.quote.source
+    if not hold.instructed:
+        raise BadInput("hold.memo", "it is not signed by both banks", "let payer and payee sign the instruction")
     memo = decode_memo(hold.memo)
     packet = decode_prepare(memo.packet)
     fields = {
@@ -225,12 +227,13 @@ def _checked(offer: Offer, hold: c.HoldSeen) -> tuple[Memo, Condition]:
 
 def _taken(state: Clearing | Forwarding | Waiting, change: c.AnyChange, now: UnixMs, place_ms: int) -> Step:
     quote, payment = state.offer.quote, PaymentId(state.offer.payment_id)
-    source, target = source_transfer_id(payment), target_transfer_id(payment)
+    source = (quote.source.ledger, source_transfer_id(payment))
+    target = (quote.target.ledger, target_transfer_id(payment))
     match state, change:
-        case _, c.Fulfilled() if change.transfer_id == target and fulfils(change.preimage, state.taken.condition):
+        case _, c.Fulfilled() if _is_paid(change, target, state.taken):
             # Steps 11-13. The ledger's words may come in any order: a fulfilled hold was made.
             posts = () if isinstance(state, Waiting) else (c.Post("hold"),)
-            claim = c.Fulfil(quote.source.ledger, source, change.preimage)
+            claim = c.Fulfil(*source, change.preimage)
             signatures = () if isinstance(state, Clearing) else state.signatures
             claiming = Claiming(state.offer, state.taken, change.preimage, signatures)
             return claiming, (*posts, c.Post("paid"), claim)
@@ -246,22 +249,26 @@ def _taken(state: Clearing | Forwarding | Waiting, change: c.AnyChange, now: Uni
             return _return(state, c.Why.TOO_LATE, "nobody decided in time")
         case (Clearing(), c.Cancel()):
             return _return(state, c.Why.CANCELLED, change.detail)
-        case Clearing(), c.Returned() if change.transfer_id == source:
+        case Clearing(), c.Returned() if (change.ledger, change.transfer_id) == source:
             return Failed(state.offer, c.Why.TOO_LATE, "the source ended before a decision"), ()
         case Forwarding(), c.HoldRefused():
             return _return(state, change.why, change.detail)
-        case Forwarding(), c.HoldMade():
+        case Forwarding(), c.HoldMade() if (change.ledger, change.transfer_id) == target:
             return Waiting(state.offer, state.taken, state.signatures), (c.Post("hold"),)
-        case ((Forwarding() | Waiting()), c.Returned()) if change.transfer_id == target:
+        case ((Forwarding() | Waiting()), c.Returned()) if (change.ledger, change.transfer_id) == target:
             posts = (c.Post("returned"),) if isinstance(state, Waiting) else ()
             why = c.Why.NO_ANSWER if change.expired else c.Why.REFUSED_BY_PAYEE
             detail = "the payee did not fulfil in time" if change.expired else "the payee gave it back"
             returning, effects = _return(state, why, detail)
             return returning, (*posts, *effects)
         case Waiting(), c.Tick() if now >= quote.target.expires_at:
-            return state, (c.GiveBack(quote.target.ledger, target),)
+            return state, (c.GiveBack(*target),)
         case _:
             return state, ()
+
+
+def _is_paid(change: c.Fulfilled, target: tuple[str, bytes], taken: Taken) -> bool:
+    return (change.ledger, change.transfer_id) == target and fulfils(change.preimage, taken.condition)
 
 
 def _target_hold(offer: Offer, taken: Taken) -> c.MakeHold:
@@ -282,13 +289,14 @@ def _target_hold(offer: Offer, taken: Taken) -> c.MakeHold:
 
 
 def _paid(state: Claiming | Earned, change: c.AnyChange) -> Step:
-    offer, taken, source = state.offer, state.taken, source_transfer_id(PaymentId(state.offer.payment_id))
+    offer, taken = state.offer, state.taken
+    source = (offer.quote.source.ledger, source_transfer_id(PaymentId(offer.payment_id)))
     match state, change:
-        case Claiming(), c.Fulfilled() if change.transfer_id == source:
+        case Claiming(), c.Fulfilled() if (change.ledger, change.transfer_id) == source:
             text = receipt_hash(offer.payment_id, offer.quote, taken.terms, taken.agreement, state.preimage)
             earned = Earned(offer, taken, state.preimage, state.signatures)
             return earned, (c.Post("earned"), c.SignReceipt(text))
-        case Claiming(), c.Returned() if change.transfer_id == source:
+        case Claiming(), c.Returned() if (change.ledger, change.transfer_id) == source:
             alarm = c.Alarm("the source's hold was returned although the target's was fulfilled")
             return Lost(offer, taken, state.preimage), (alarm,)
         case Claiming(), c.Signed():
@@ -309,11 +317,11 @@ def _signed(state: SignedState, change: c.Signed) -> SignedState:
 
 
 def _returning(state: Returning, change: c.AnyChange) -> Step:
-    source = source_transfer_id(PaymentId(state.offer.payment_id))
+    source = (state.offer.quote.source.ledger, source_transfer_id(PaymentId(state.offer.payment_id)))
     match change:
-        case c.Returned() if change.transfer_id == source:
+        case c.Returned() if (change.ledger, change.transfer_id) == source:
             return Failed(state.offer, state.why, state.detail), ()
-        case c.Fulfilled() if change.transfer_id == source:
+        case c.Fulfilled() if (change.ledger, change.transfer_id) == source:
             alarm = c.Alarm("a source's hold that was to be given back was fulfilled by somebody")
             return Failed(state.offer, state.why, state.detail), (alarm,)
         case _:

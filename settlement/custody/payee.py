@@ -171,8 +171,10 @@ def _before_agreement(
             return Failed(state.invitation, c.Why.NO_ANSWER, "no terms came in time"), ()
         case ((Considering() | Consenting()), c.Tick()) if now >= state.terms.quote.target.expires_at:
             return Failed(state.invitation, c.Why.NO_ANSWER, "the payer did not accept in time"), _back(state)
-        case Offered(), c.SecretAsked():
+        case Offered(), c.SecretAsked() if change.party == state.invitation.payer:
             return state, (_secret(state.invitation, change.reply_key),)
+        case Offered(), c.Unwanted():
+            return _decline(state, change.why, change.detail)
         case Offered(), c.Proposed():
             return _proposed(state, change.terms, now)
         case Considering(), c.Cleared():
@@ -225,28 +227,28 @@ def _agreed(state: Consenting, change: c.Agreed, now: UnixMs, reveal_ms: int) ->
 
 
 def _with_agreement(state: Expecting | Fulfilling | Refusing, change: c.AnyChange, now: UnixMs, reveal_ms: int) -> Step:
-    deal, target = state.deal, target_transfer_id(PaymentId(state.invitation.payment_id))
+    deal = state.deal
+    target = (deal.terms.quote.target.ledger, target_transfer_id(PaymentId(state.invitation.payment_id)))
     match state, change:
         case Expecting(), c.HoldSeen() if _is_ours(deal.terms, change):
             return _judged(state, change, now, reveal_ms)
         case _, c.HoldSeen() if not _is_ours(deal.terms, change):
             return state, _unasked(state, change)
-        case Fulfilling(), c.Fulfilled() if change.transfer_id == target and fulfils(change.preimage, deal.condition):
+        case Fulfilling(), c.Fulfilled() if _is_paid(change, target, deal):
             text = receipts.receipt_of(deal.terms, deal.agreement, change.preimage)
             received = Received(state.invitation, deal, state.signatures)
             return received, (c.Post("received"), c.SignReceipt(text))
         case Fulfilling(), c.Signed():
             signatures = receipts.with_signature(state.signatures, change, deal.terms.quote)
             return msgspec.structs.replace(state, signatures=signatures), ()
-        case Fulfilling(), c.Returned() if change.transfer_id == target:
+        case Fulfilling(), c.Returned() if (change.ledger, change.transfer_id) == target:
             return Lost(state.invitation, deal), (c.Alarm("the hold was returned although it was fulfilled in time"),)
-        case Fulfilling(), c.NotSent() if change.transfer_id == target:
+        case Fulfilling(), c.NotSent() if (change.ledger, change.transfer_id) == target:
             detail = "the ledger did not answer until it was too late to show the preimage"
-            ledger = deal.terms.quote.target.ledger
-            return _refuse(Expecting(state.invitation, deal), ledger, target, c.Why.TOO_LATE, detail)
-        case Refusing(), c.Returned() if change.transfer_id == target:
+            return _refuse(Expecting(state.invitation, deal), *target, c.Why.TOO_LATE, detail)
+        case Refusing(), c.Returned() if (change.ledger, change.transfer_id) == target:
             return Failed(state.invitation, state.why, state.detail), ()
-        case Expecting(), c.Returned() if change.transfer_id == target:
+        case Expecting(), c.Returned() if (change.ledger, change.transfer_id) == target:
             return Failed(state.invitation, c.Why.TOO_LATE, "the hold ended before it was seen"), ()
         case Expecting(), c.Told() if change.party in (deal.terms.payer, deal.terms.clearer):
             # No end yet: the hold may be on its way all the same, and the time-out ends the waiting.
@@ -255,6 +257,10 @@ def _with_agreement(state: Expecting | Fulfilling | Refusing, change: c.AnyChang
             return Failed(state.invitation, c.Why.NO_ANSWER, "nothing was held in time"), ()
         case _:
             return state, ()
+
+
+def _is_paid(change: c.Fulfilled, target: tuple[str, bytes], deal: Deal) -> bool:
+    return (change.ledger, change.transfer_id) == target and fulfils(change.preimage, deal.condition)
 
 
 def _judged(state: Expecting, hold: c.HoldSeen, now: UnixMs, reveal_ms: int) -> Step:

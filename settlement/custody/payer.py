@@ -41,7 +41,8 @@ class Order(Struct, frozen=True):
 
     Fields: payment_id; payer, clearer, payee (parties); target_ledger, target_amount (what the payee is to get, base
     units); source_ledger, source_account (where it pays from); source_max (the most that it may cost, fee included:
-    the slippage limit); particulars; answer_by (Unix milliseconds: when it gives up to wait for an answer).
+    the slippage limit); particulars; answer_by (Unix milliseconds: when it gives up to wait for an answer); hold_ms_max
+    (the longest time for which it lets its money be held).
     """
 
     payment_id: bytes
@@ -55,6 +56,7 @@ class Order(Struct, frozen=True):
     source_max: int
     particulars: Particulars
     answer_by: int
+    hold_ms_max: int = 3_600_000
 
 
 class State(Struct, frozen=True, tag_field="stage"):
@@ -189,7 +191,7 @@ def _before_money(state: Asking | Pricing | Clearing | Agreeing, change: c.AnyCh
                 order.target_amount,
             )
             return Pricing(state.order, change.secret, change.address, change.account), (asked,)
-        case Pricing(), c.QuoteRefused():
+        case Pricing(), c.QuoteRefused() if change.party == state.order.clearer:
             return _fail(state, change.why, change.detail)
         case Pricing(), c.QuoteGiven():
             return _quoted(state, change, now)
@@ -220,6 +222,11 @@ def _quoted(state: Pricing, change: c.QuoteGiven, now: UnixMs) -> Step:
         return _fail(state, c.Why.RATE_MOVED, cost)
     if now >= quote.expires_at:
         return _fail(state, c.Why.QUOTE_EXPIRED, "the quote came after its end")
+    if quote.source.expires_at - now > order.hold_ms_max:
+        long = (
+            f"the money would be held for {quote.source.expires_at - now} ms, at most {order.hold_ms_max} are allowed"
+        )
+        return _fail(state, c.Why.QUOTE_WRONG, long)
     terms = Terms(order.payment_id, quote, change.signature, state.address, order.particulars)
     return Clearing(order, state.secret, terms), (c.Validate(terms, quote),)
 
@@ -262,14 +269,14 @@ def _agreed(state: Agreeing, change: c.Agreed, now: UnixMs) -> Step:
 
 def _with_money(state: Holding | Held, change: c.AnyChange, now: UnixMs) -> Step:
     """The ledger alone says what becomes of the hold; its words may come in any order."""
-    source = source_transfer_id(PaymentId(state.order.payment_id))
+    source = (state.deal.terms.quote.source.ledger, source_transfer_id(PaymentId(state.order.payment_id)))
     match state, change:
         case Holding(), c.HoldRefused():
             told = tuple(c.Tell(party, change.why, change.detail) for party in (state.order.payee, state.order.clearer))
             return Failed(state.order, change.why, change.detail), told
-        case Holding(), c.HoldMade():
+        case Holding(), c.HoldMade() if (change.ledger, change.transfer_id) == source:
             return Held(state.order, state.deal, state.signatures), (c.Post("hold"),)
-        case _, c.Fulfilled() if change.transfer_id == source and fulfils(change.preimage, state.deal.condition):
+        case _, c.Fulfilled() if _is_paid(change, source, state.deal):
             posts = () if isinstance(state, Held) else (c.Post("hold"),)
             signed = c.SignReceipt(receipts.receipt_of(state.deal.terms, state.deal.agreement, change.preimage))
             paid = Paid(state.order, state.deal, change.preimage, state.signatures)
@@ -277,7 +284,7 @@ def _with_money(state: Holding | Held, change: c.AnyChange, now: UnixMs) -> Step
         case _, c.Signed():
             signatures = receipts.with_signature(state.signatures, change, state.deal.terms.quote)
             return msgspec.structs.replace(state, signatures=signatures), ()
-        case _, c.Returned() if change.transfer_id == source:
+        case _, c.Returned() if (change.ledger, change.transfer_id) == source:
             posts = (c.Post("returned"),) if isinstance(state, Held) else ()
             why = c.Why.NO_ANSWER if change.expired else c.Why.REFUSED_BY_PAYEE
             word = state.word if isinstance(state, Held) else ""
@@ -286,9 +293,13 @@ def _with_money(state: Holding | Held, change: c.AnyChange, now: UnixMs) -> Step
         case Held(), c.Told() if change.party in (state.order.payee, state.order.clearer):
             return msgspec.structs.replace(state, word=f"{change.party}: {change.why}: {change.detail}"), ()
         case Held(), c.Tick() if now >= state.deal.terms.quote.source.expires_at:
-            return state, (c.GiveBack(state.deal.terms.quote.source.ledger, source),)
+            return state, (c.GiveBack(*source),)
         case _:
             return state, ()
+
+
+def _is_paid(change: c.Fulfilled, source: tuple[str, bytes], deal: Deal) -> bool:
+    return (change.ledger, change.transfer_id) == source and fulfils(change.preimage, deal.condition)
 
 
 def _signing(state: Paid, change: c.AnyChange) -> Step:

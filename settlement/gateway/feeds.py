@@ -53,9 +53,9 @@ def told_by(ledger_id: LedgerId, own: LedgerAccount, event: LedgerEvent) -> tupl
         return None
     is_own_id = hold.transfer_id in (source_transfer_id(payment), target_transfer_id(payment))
     if event.view.state is not HoldState.HELD:
-        return (payment, ended(event.view)) if is_own_id else None
+        return (payment, ended(ledger_id, event.view)) if is_own_id else None
     if hold.payee != own:
-        return (payment, c.HoldMade()) if is_own_id and hold.payer == own else None
+        return (payment, c.HoldMade(ledger_id, hold.transfer_id)) if is_own_id and hold.payer == own else None
     seen = c.HoldSeen(
         ledger_id,
         hold.transfer_id,

@@ -110,7 +110,7 @@ class LedgerCourier:
                 case c.MakeHold():
                     holds.append((due, due.effect))
                 case c.Fulfil() as effect if self._is_late(effect, now):
-                    late.append((due, c.NotSent(effect.transfer_id)))
+                    late.append((due, c.NotSent(effect.ledger, effect.transfer_id)))
                 case c.Fulfil():
                     fulfils.append((due, due.effect))
                 case c.GiveBack():
@@ -142,9 +142,9 @@ class LedgerCourier:
         for (due, _), outcome in zip(holds, outcomes, strict=True):
             match outcome:
                 case Done(view=view) if view.state is HoldState.HELD:
-                    answers.append((due, c.HoldMade()))
+                    answers.append((due, c.HoldMade(self._ledger_id, view.hold.transfer_id)))
                 case Done(view=view):
-                    answers.append((due, ended(view)))
+                    answers.append((due, ended(self._ledger_id, view)))
                 case Refused():
                     refused = c.HoldRefused(_WHY.get(outcome.reason, c.Why.LEDGER), outcome.detail)
                     answers.append((due, refused))
@@ -158,7 +158,7 @@ class LedgerCourier:
         outcomes = await self._ledger.fulfil(asked)
         answers: list[_Answer] = []
         for (due, effect), outcome in zip(fulfils, outcomes, strict=True):
-            answer = _ended_or_later(outcome)
+            answer = _ended_or_later(self._ledger_id, outcome)
             if not isinstance(answer, _Later):
                 self._tried.discard(TransferId(effect.transfer_id))
             answers.append((due, answer))
@@ -168,7 +168,9 @@ class LedgerCourier:
         if not backs:
             return []
         outcomes = await self._ledger.cancel([TransferId(effect.transfer_id) for _, effect in backs])
-        return [(due, _ended_or_later(outcome)) for (due, _), outcome in zip(backs, outcomes, strict=True)]
+        return [
+            (due, _ended_or_later(self._ledger_id, outcome)) for (due, _), outcome in zip(backs, outcomes, strict=True)
+        ]
 
 
 class _Later:
@@ -178,21 +180,21 @@ class _Later:
 _Answer = tuple[Due, c.AnyChange | _Later | None]
 
 
-def ended(view: HoldView) -> c.AnyChange:
+def ended(ledger_id: LedgerId, view: HoldView) -> c.AnyChange:
     """A hold's end, as the payment's machine hears of it."""
     transfer_id = view.hold.transfer_id
     if view.state is HoldState.FULFILLED:
         assert view.preimage is not None, "a fulfilled hold shows its preimage"
-        return c.Fulfilled(transfer_id, view.preimage)
+        return c.Fulfilled(ledger_id, transfer_id, view.preimage)
     assert view.state is not HoldState.HELD, "it has ended"
-    return c.Returned(transfer_id, view.state is HoldState.EXPIRED)
+    return c.Returned(ledger_id, transfer_id, view.state is HoldState.EXPIRED)
 
 
-def _ended_or_later(outcome: Outcome) -> c.AnyChange | _Later | None:
+def _ended_or_later(ledger_id: LedgerId, outcome: Outcome) -> c.AnyChange | _Later | None:
     """What became of a hold that was to end. A ledger that never had it has nothing to say of it."""
     view = outcome.view
     if view is not None and view.state is not HoldState.HELD:
-        return ended(view)
+        return ended(ledger_id, view)
     if isinstance(outcome, Refused) and outcome.reason in (Refusal.UNKNOWN_TRANSFER, Refusal.NOT_ALLOWED):
         _log.error("a hold cannot be ended", transfer_id=outcome.transfer_id.hex(), detail=outcome.detail)
         return None

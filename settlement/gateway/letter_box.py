@@ -136,7 +136,7 @@ class LetterBoxDesk:
         )
         begun = payee.begin(invitation, question.reply_key)
         # A payment that was begun before is not begun again: its own secret is sealed to the new key.
-        return News(begins=(Begin(payment, begun, c.SecretAsked(question.reply_key)),))
+        return News(begins=(Begin(payment, begun, c.SecretAsked(keys.party, question.reply_key)),))
 
     # --- Words between any two ---------------------------------------------------------------------------------------
 
@@ -150,13 +150,13 @@ class LetterBoxDesk:
                 case m.QuoteAsk():
                     offer = self._offer(word, sender, now)
                     if isinstance(offer, clearer.Offer):
-                        begins.append(Begin(payment, clearer.begin(offer), c.QuoteAsked()))
+                        begins.append(Begin(payment, clearer.begin(offer), c.QuoteAsked(sender)))
                     else:
                         acts.append(_saying(payment, c.RefuseQuote(sender, offer.why, offer.detail)))
                 case m.QuoteOffer():
                     changes.append((payment, c.QuoteGiven(word.quote, word.signature)))
                 case m.QuoteNo():
-                    changes.append((payment, c.QuoteRefused(word.why, word.detail)))
+                    changes.append((payment, c.QuoteRefused(sender, word.why, word.detail)))
                 case m.End():
                     changes.append((payment, c.Told(sender, word.why, word.detail)))
                 case m.ReceiptPart():

@@ -345,7 +345,7 @@ class World:
         ledger = self.ledgers[effect.ledger]
         limit = effect.not_after if isinstance(effect, c.Fulfil) else None
         if limit is not None and effect.transfer_id not in party.attempted and self._clock(party) > limit:
-            return c.NotSent(effect.transfer_id)
+            return c.NotSent(effect.ledger, effect.transfer_id)
         if not ledger.up:
             return _NOT_NOW
         match effect:
@@ -353,7 +353,9 @@ class World:
                 answer = ledger.hold(effect)
                 if isinstance(answer, str):
                     return c.HoldRefused(c.Why.NO_FUNDS if answer == "insufficient_funds" else c.Why.TOO_LATE, answer)
-                return c.HoldMade() if answer.state is HoldState.HELD else event_change(party.name, ledger.name, answer)
+                if answer.state is HoldState.HELD:
+                    return c.HoldMade(ledger.name, effect.transfer_id)
+                return event_change(party.name, ledger.name, answer)
             case c.Fulfil():
                 party.attempted.add(effect.transfer_id)
                 view = ledger.fulfil(effect.transfer_id, effect.preimage)
@@ -403,7 +405,7 @@ class World:
             quote = quote_for(order, asked.target_account, self._clock(party), self.ledgers)
             self._commit(party, payment, clearer.begin(clearer.Offer(payment, quote, quote_hash(quote))))
         else:
-            self._change(party, payment, c.QuoteAsked())
+            self._change(party, payment, c.QuoteAsked("bank-a"))
 
 
 _NOT_NOW = object()
@@ -446,14 +448,15 @@ def event_change(name: str, ledger: str, view: HoldView) -> c.AnyChange | None:
                 hold.condition,
                 hold.expires_at,
                 hold.memo,
+                instructed=True,
             )
         case HoldState.HELD:
-            return c.HoldMade()
+            return c.HoldMade(ledger, hold.transfer_id)
         case HoldState.FULFILLED:
             assert view.preimage is not None
-            return c.Fulfilled(hold.transfer_id, view.preimage)
+            return c.Fulfilled(ledger, hold.transfer_id, view.preimage)
         case _:
-            return c.Returned(hold.transfer_id, view.state is HoldState.EXPIRED)
+            return c.Returned(ledger, hold.transfer_id, view.state is HoldState.EXPIRED)
 
 
 __all__ = ["FUNDS", "LEDGERS", "MARGINS", "PARTIES", "World", "cost", "reveal_ms"]
