@@ -81,6 +81,7 @@ batches = Table(
     Column("last", BigInteger, nullable=False),
     Column("root", LargeBinary(32), nullable=False),
     Column("previous", LargeBinary(32), nullable=False),
+    Column("place", LargeBinary, nullable=False),  # whose account anchors it, in which contract, on which chain
     Column("signature", LargeBinary, nullable=False),
     Column("made_at", BigInteger, nullable=False),
     Column("anchor", LargeBinary),  # where it is on the chain; NULL until that is final
