@@ -95,6 +95,15 @@ class CorridorPricing:
             return no(Why.NO_ROUTE, str(problem))
         return Offer(ask.payment_id, quote, self._signed(quote))
 
+    def corridors(self, now: UnixMs) -> tuple[tuple[Corridor, Rate | None], ...]:
+        """All corridors with the rates that are used now; None where there is none, or it has expired."""
+        shown: list[tuple[Corridor, Rate | None]] = []
+        for corridor in self._corridors.values():
+            source, target = self._standings[corridor.source].facts, self._standings[corridor.target].facts
+            rate = self._rates.rate(source.asset.code, target.asset.code)
+            shown.append((corridor, None if rate is None or rate.expires_at <= now else rate))
+        return tuple(shown)
+
     def _quote(self, ask: m.QuoteAsk, payer: PartyId, now: UnixMs, corridor: Corridor, rate: Rate) -> Quote:
         source, target = self._standings[corridor.source], self._standings[corridor.target]
         given, taken = source.facts.asset, target.facts.asset
