@@ -14,7 +14,7 @@ from contracts.errors import ArtifactUnavailable
 SOURCES: Final = Path(__file__).parent / "src"
 BUILD: Final = Path(__file__).parent / "build"
 
-DEPLOYABLE: Final = ("Registry", "Bonds", "Hub", "MappingToken", "Lockbox", "Escrow", "Anchors")
+DEPLOYABLE: Final = ("Registry", "Bonds", "Hub", "MappingToken", "Lockbox", "Escrow", "Anchors", "Channels")
 """The contracts that are deployed; the other sources are modules of theirs."""
 
 _BLUEPRINT_PREAMBLE: Final = bytes.fromhex("fe7100")

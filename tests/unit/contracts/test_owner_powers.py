@@ -42,6 +42,7 @@ OWNERS = {
     "MappingToken": set(),
     "Escrow": set(),
     "Anchors": set(),
+    "Channels": set(),
 }
 EVERYBODYS = {
     "Registry": {"activate_group", "introduce_asset"},
@@ -63,6 +64,9 @@ EVERYBODYS = {
         "withdraw", "transfer_token",
     },
     "Anchors": {"anchor"},
+    "Channels": {
+        "open", "join", "abandon", "close", "challenge", "close_agreed", "reveal", "settle", "collect",
+    },
 }  # fmt: skip
 
 

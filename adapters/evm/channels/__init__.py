@@ -1,0 +1,1 @@
+"""Channels.vy, which adjudicates channels between two banks: calls, proved events, errors, deployment."""
