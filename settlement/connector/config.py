@@ -2,7 +2,7 @@
 
 Amounts are decimal text in the account's asset ("-100.00"), times are milliseconds, secrets may be in files of their
 own (`token_file`). The tables: `[connector]`, `[listen]`, `[rates]`, `[[accounts]]` (with `btp` or `http`, `routing`,
-`settlement`) and `[[routes]]`; the classes below say what is in each.
+`settlement`), `[[routes]]` and `[local]`; the classes say what is in each, docs/connector.md explains them.
 
     [connector]
     address = "g.clearing"
@@ -23,21 +23,26 @@ own (`token_file`). The tables: `[connector]`, `[listen]`, `[rates]`, `[[account
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from foundation.errors import BadInput
 from settlement.connector.balances.model import Durability
 from settlement.connector.config_accounts import PeerConfig, read_peer
+from settlement.connector.config_local import (
+    AdminConfig,
+    Listen,
+    LocalConfig,
+    read_admin,
+    read_listen,
+    read_local,
+    read_secret,
+)
 from settlement.connector.limits import Window
 from settlement.connector.routing.routes import PeerRules, Relation, RoutingConfig
 from settlement.connector.toml import Section, read_toml
 from settlement.ilp.addresses import Address, child_of, parse_address
-
-_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):([0-9]{1,5})", re.ASCII)
 
 
 class RatesFrom(StrEnum):
@@ -77,20 +82,13 @@ class RatesConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
-    """Where we serve. Fields: host; port (0: a free one)."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
 class ConnectorConfig:
     """The whole file.
 
     Fields: address (ours; None: our parent gives it, RFC 31); database (URL); durability; is_journaling; window; rates;
     btp, http, settlement (where we listen: for peers, and for settlement engines); tls_certificate, tls_key; peers;
-    static_routes; routing_secret (32 bytes; None: a new one at each start).
+    static_routes; routing_secret (32 bytes; None: a new one at each start); admin (where operators ask); local (our own
+    account, which receives).
     """
 
     address: Address | None
@@ -107,6 +105,8 @@ class ConnectorConfig:
     peers: tuple[PeerConfig, ...]
     static_routes: tuple[tuple[str, str], ...]
     routing_secret: bytes | None = field(repr=False)
+    admin: AdminConfig | None = None
+    local: LocalConfig | None = None
 
     @property
     def parent(self) -> str | None:
@@ -143,6 +143,7 @@ def parse_config(content: dict[str, object], folder: Path) -> ConnectorConfig:
     listen = top.section("listen")
     address = connector.optional_text("address")
     peers = tuple(read_peer(section, folder) for section in top.sections("accounts", "id"))
+    local = top.optional_section("local")
     config = ConnectorConfig(
         address=None if address is None else parse_address(address, "connector.address"),
         database=_database(connector.text("database", "sqlite:///connector.db"), folder),
@@ -154,14 +155,16 @@ def parse_config(content: dict[str, object], folder: Path) -> ConnectorConfig:
             connector.number("hold_max_ms", 30_000, least=1, most=3_600_000),
         ),
         rates=read_rates(top.section("rates"), folder),
-        btp=_listen(listen, "btp"),
-        http=_listen(listen, "http"),
-        settlement=_listen(listen, "settlement"),
+        btp=read_listen(listen, "btp"),
+        http=read_listen(listen, "http"),
+        settlement=read_listen(listen, "settlement"),
         tls_certificate=_path(listen, "tls_certificate", folder),
         tls_key=_path(listen, "tls_key", folder),
         peers=peers,
         static_routes=tuple(_route(section) for section in top.sections("routes", "prefix")),
-        routing_secret=_routing_secret(connector, folder),
+        routing_secret=read_secret(connector, "routing_secret", folder),
+        admin=read_admin(listen, folder),
+        local=None if local is None else read_local(local, listen, folder),
     )
     for section in (connector, listen, top):
         section.end()
@@ -172,6 +175,8 @@ def parse_config(content: dict[str, object], folder: Path) -> ConnectorConfig:
 def _check(config: ConnectorConfig) -> None:
     """What no section can tell by itself."""
     names = [peer.account.id for peer in config.peers]
+    if config.local is not None and config.local.account.id in names:
+        raise BadInput("local.id", "one of [[accounts]] has this name", "rename one")
     for name in names:
         if names.count(name) > 1:
             raise BadInput(f"accounts.{name}.id", "there are two accounts of this name", "rename one")
@@ -246,16 +251,6 @@ def _route(section: Section) -> tuple[str, str]:
     return route
 
 
-def _listen(section: Section, name: str) -> Listen | None:
-    text = section.optional_text(name)
-    if text is None:
-        return None
-    match = _HOST.fullmatch(text)
-    if match is None or int(match.group(2)) > 65_535:
-        raise BadInput(section.name(name), f"{text[:80]!r} is no address to listen on", "such as 127.0.0.1:7768")
-    return Listen(match.group(1).strip("[]"), int(match.group(2)))
-
-
 def _database(url: str, folder: Path) -> str:
     scheme, separator, path = url.partition(":///")
     return f"{scheme}:///{folder.absolute() / path}" if separator and scheme == "sqlite" else url
@@ -264,16 +259,3 @@ def _database(url: str, folder: Path) -> str:
 def _path(section: Section, name: str, folder: Path) -> Path | None:
     text = section.optional_text(name)
     return None if text is None else folder / text
-
-
-def _routing_secret(section: Section, folder: Path) -> bytes | None:
-    text = section.secret("routing_secret", folder)
-    if text is None:
-        return None
-    try:
-        secret = bytes.fromhex(text)
-    except ValueError:
-        secret = b""
-    if len(secret) != 32:
-        raise BadInput(section.name("routing_secret"), "not 32 bytes", "64 hex digits")
-    return secret

@@ -17,9 +17,11 @@ from foundation.database import Database, Schema
 from foundation.errors import BadInput, Retryable
 from foundation.quantities import UnixMs
 from settlement.connector.accounts import Account, AccountConfig, ReceiverLink
+from settlement.connector.admin import Admin
 from settlement.connector.balances.book import Book
 from settlement.connector.balances.model import Incident
 from settlement.connector.config import ConnectorConfig
+from settlement.connector.local import LocalPayee
 from settlement.connector.metrics import ConnectorMetrics
 from settlement.connector.neighbours import Configurator, ask_parent
 from settlement.connector.pipeline import Pipeline
@@ -27,9 +29,17 @@ from settlement.connector.ports import Receiver
 from settlement.connector.rates.backend import Spread
 from settlement.connector.routing.speaker import RouteSpeaker
 from settlement.connector.settle import tables as settle_tables
+from settlement.connector.statements import SettlementView, settlements_of
 from settlement.connector.tables import METADATA
 from settlement.connector.views import AccountView, RateView, account_view
-from settlement.connector.wiring import Settlements, Transports, make_rates, make_transports, open_balances
+from settlement.connector.wiring import (
+    Settlements,
+    Transports,
+    make_rates,
+    make_transports,
+    open_balances,
+    server_tls,
+)
 from settlement.ilp.addresses import Address
 from settlement.ilp.errors import ConnectorBusy
 from settlement.ilp.link import Reply
@@ -62,6 +72,12 @@ class Connector:
 
     def __init__(self, config: ConnectorConfig, local: LocalAccount | None, clock: Clock) -> None:
         self.config = config
+        self.payee: LocalPayee | None = None
+        self.admin: Admin | None = None
+        self.settlements: Settlements | None = None
+        if local is None and config.local is not None:
+            self.payee = LocalPayee(config.local, clock, server_tls(config))
+            local = LocalAccount(config.local.account, self.payee)
         self._local = local
         self._clock = clock
         self._stack = contextlib.AsyncExitStack()
@@ -84,7 +100,7 @@ class Connector:
 
         Args:
             config: the configuration, checked.
-            local: the account that receives here.
+            local: the account that receives here, in place of the configuration's.
             clock: the time.
             schema: of the database, where it holds more than the connector's tables.
 
@@ -157,6 +173,24 @@ class Connector:
         """What operators must look at, with numbers, those above `after`. Raises `BalancesUnavailable`."""
         return await self.balances.incidents(after, limit)
 
+    async def settlements_of(
+        self, account: str, after: tuple[UnixMs, str] = (UnixMs(0), ""), limit: int = 1000
+    ) -> tuple[SettlementView, ...]:
+        """An account's settlements by all processes; see `statements`. Raises `DatabaseUnavailable`."""
+        async with self._database.view() as view:
+            return await settlements_of(view.connection, account, after=after, limit=limit)
+
+    def ports(self) -> dict[str, int]:
+        """Where we listen, by what for: the ports that are bound."""
+        parts = {
+            "btp": self.transports.btp,
+            "http": self.transports.http,
+            "settlement": self.settlements,
+            "spsp": self.payee,
+            "admin": self.admin,
+        }
+        return {name: part.port for name, part in parts.items() if part is not None and part.port}
+
     def metrics(self) -> ConnectorMetrics:
         """A collector for a registry of prometheus_client."""
         return ConnectorMetrics(self.accounts, self.book)
@@ -165,7 +199,7 @@ class Connector:
 
     async def _start(self, schema: Schema) -> None:
         config, clock = self.config, self._clock
-        database = await self._stack.enter_async_context(await Database.open(config.database, schema))
+        self._database = await self._stack.enter_async_context(await Database.open(config.database, schema))
         configs = [peer.account for peer in config.peers]
         if self._local is not None:
             configs.append(self._local.config)
@@ -184,12 +218,23 @@ class Connector:
         self._stack.push_async_callback(self._rates.close)
         self._stack.push_async_callback(self.transports.stop)
         address = config.address or await self._ask_parent()
-        self._begin(address, database)
+        self._begin(address)
         await self.transports.start()
         if self.settlements is not None:
             await self.settlements.start()
+        await self._serve_people()
 
-    def _begin(self, address: Address, database: Database) -> None:
+    async def _serve_people(self) -> None:
+        """Payers that look for us, and operators."""
+        if self.payee is not None:
+            self._stack.push_async_callback(self.payee.stop)
+            await self.payee.start()
+        if self.config.admin is not None:
+            self.admin = Admin(self.config.admin, self)
+            self._stack.push_async_callback(self.admin.stop)
+            await self.admin.start()
+
+    def _begin(self, address: Address) -> None:
         """From here on packets are forwarded."""
         config, links = self.config, self.transports.links
         speaker = RouteSpeaker(config.routing(address, secrets.token_bytes(32)), links, self._clock)
@@ -208,9 +253,8 @@ class Connector:
         pipeline.peers["config"] = Configurator(address, self.accounts)
         pipeline.peers["route"] = speaker
         self._stack.callback(pipeline.timers.close)
-        self.settlements: Settlements | None = None
         if any(peer.settlement is not None for peer in config.peers):
-            self.settlements = Settlements(config, database, self.balances, links, self._clock)
+            self.settlements = Settlements(config, self._database, self.balances, links, self._clock)
             self._stack.push_async_callback(self.settlements.stop)
             pipeline.peers["settle"] = self.settlements.messages
             for peer in config.peers:
@@ -219,6 +263,8 @@ class Connector:
             self._run(self.settlements.settler.run())
         self._run(speaker.run())
         self._stack.push_async_callback(self._end_tasks)
+        if self.payee is not None:
+            self.payee.begin(address)
         self._pipeline = pipeline
 
     async def _ask_parent(self) -> Address:
@@ -281,5 +327,5 @@ async def serve(config: ConnectorConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with await Connector.start(config) as connector:
-        _log.info("connector.started", address=connector.address)
+        _log.info("connector.started", address=connector.address, **connector.ports())
         await ended.wait()

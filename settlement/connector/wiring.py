@@ -16,8 +16,9 @@ from settlement.connector.balances.book import Book
 from settlement.connector.balances.model import Durability
 from settlement.connector.balances.postgres import PostgresBalances
 from settlement.connector.balances.sqlite import SqliteBalances
-from settlement.connector.config import ConnectorConfig, Listen, RatesConfig, RatesFrom
+from settlement.connector.config import ConnectorConfig, RatesConfig, RatesFrom
 from settlement.connector.config_accounts import PeerConfig
+from settlement.connector.config_local import Listen
 from settlement.connector.rates.backend import RateBackend, StaticRates
 from settlement.connector.rates.file import FileRates
 from settlement.connector.rates.http import HttpRates
@@ -106,7 +107,7 @@ def make_transports(
     Raises:
         BadInput: two peers share a token, or the certificate cannot be loaded.
     """
-    tls = _server_tls(config)
+    tls = server_tls(config)
     transports = Transports()
     if config.btp is not None:
         transports.btp = BtpServer(config.btp.host, config.btp.port, tls=tls, clock=clock)
@@ -144,7 +145,8 @@ def _add_btp(
         transports.btp.add(link, peer.btp.token)
 
 
-def _server_tls(config: ConnectorConfig) -> ssl.SSLContext | None:
+def server_tls(config: ConnectorConfig) -> ssl.SSLContext | None:
+    """What our servers show; None where no certificate is configured. Raises `BadInput`: it cannot be loaded."""
     if config.tls_certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

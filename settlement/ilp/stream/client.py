@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from foundation.errors import BadInput
 from settlement.ilp.addresses import Address, child_of, tail_of
@@ -23,6 +25,9 @@ from settlement.ilp.stream.states import Connection, Role, Settings
 from settlement.quantities import MAX_UNITS, Asset, Clock, Units
 
 FAREWELL_SECONDS = 1.0
+
+Watcher: TypeAlias = Callable[[Connection], None]
+"""Told of a payment's state as it goes on; never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +140,12 @@ class StreamClient:
         deliver: int | None = None,
         timeout_ms: int = 60_000,
         settings: Settings | None = None,
+        watch: Watcher | None = None,
     ) -> Payment:
         """Send `amount` of our base units, or as much of it as delivers `deliver` of the receiver's.
 
-        Ends in order when all is sent, or what is left is too little to deliver anything.
+        Ends in order when all is sent, or what is left is too little to deliver anything. `watch` is told of each
+        change on the way.
 
         Raises:
             BadInput: the amount is zero or out of bounds, or the secret has not 32 bytes.
@@ -151,7 +158,7 @@ class StreamClient:
         session.perform(OpenStream(send_max=amount, aim=deliver))
         error: StreamError | None = None
         try:
-            await asyncio.wait_for(session.until(lambda: _is_over(session)), timeout_ms / 1000)
+            await asyncio.wait_for(session.until(lambda: _is_over(session, watch)), timeout_ms / 1000)
         except TimeoutError:
             error = PaymentTimedOut(f"not all was sent in {timeout_ms} ms")
         except asyncio.CancelledError:
@@ -214,8 +221,10 @@ class _Journal:
             self.closed = PeerClosed(effect.error_code, effect.message)
 
 
-def _is_over(session: Session) -> bool:
+def _is_over(session: Session, watch: Watcher | None) -> bool:
     connection = session.connection
+    if watch is not None:
+        watch(connection)
     if connection.ended:
         return True
     return all(is_drained(connection, stream) for stream in connection.streams.values())
