@@ -21,7 +21,7 @@ from settlement.custody import tables as custody_tables
 from settlement.custody.engine import Act, Acted, Begin, Engine, News
 from settlement.custody.margins import Margins, reveal_ms
 from settlement.custody.states import State, Times
-from settlement.custody.store import Due, PaymentStore
+from settlement.custody.store import Due, Moment, PaymentStore, Stored
 from settlement.custody.terms import PaymentId
 from settlement.gateway import tables as gateway_tables
 from settlement.gateway.customers import Customers
@@ -152,9 +152,18 @@ class Gateway:
 
     async def state(self, payment: PaymentId) -> State | None:
         """Where a payment stands."""
-        async with self._parts.database.view() as view:
-            found = (await PaymentStore(view.connection).load([payment])).get(payment)
+        found = (await self.stored([payment])).get(payment)
         return None if found is None else found.state
+
+    async def stored(self, payments: Sequence[PaymentId]) -> dict[PaymentId, Stored]:
+        """Payments as they are stored: where each stands, and since when; those that are there."""
+        async with self._parts.database.view() as view:
+            return await PaymentStore(view.connection).load(payments)
+
+    async def history(self, payment: PaymentId) -> tuple[Moment, ...]:
+        """What happened to a payment, in order."""
+        async with self._parts.database.view() as view:
+            return await PaymentStore(view.connection).history(payment)
 
     async def ask_quote(self, clearer: PartyId, asked: c.AskQuote, timeout_seconds: float = 10.0) -> Answer:
         """What a payment would cost now; nothing is held for it. See `Enquiries.ask`."""
