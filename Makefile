@@ -68,6 +68,10 @@ $(CONTRACTS_STAMP): $(wildcard contracts/*.py contracts/*.vy contracts/*/*.vy) |
 demo: setup ## run the main job on a live network (KEEP=1 leaves the network running)
 	@$(BIN)/python -m cli.demo $(if $(KEEP),--keep)
 
+.PHONY: demo-settlement
+demo-settlement: setup ## let two banks pay each other over two ledgers, step by step
+	@$(BIN)/python -m cli.demo_settlement
+
 .PHONY: test
 test: setup ## run the whole test suite, real nodes included
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

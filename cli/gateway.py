@@ -88,6 +88,64 @@ def run_gateway(
     run(run_until_stopped(config, keystore_password(password_file, what="gateway's key"), level, json_log))
 
 
+@app.command("key")
+def key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's short name: 1 to 32 of a-z, 0-9 and -.")],
+    config: ConfigOption,
+    principal: Annotated[
+        str, typer.Option("--principal", help="Who uses it; stands beside everything that is done with it.")
+    ] = "",
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="What it may do; may be repeated. Without it: everything.")
+    ] = None,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take the key of this name back, for ever.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an API key for the gateway's REST interface, or revoke one. It is shown once.
+
+    \b
+    Examples:
+      causeway gateway key core-banking --config ./bank-a/gateway.toml --principal core-banking
+      causeway gateway key dashboard --config ./bank-a/gateway.toml --scope payments:read --scope statements
+      causeway gateway key core-banking --config ./bank-a/gateway.toml --revoke
+    """
+    from api.principals import Scope
+    from cli.exits import NotFound
+    from cli.gateway_keys import make_key, revoke_key
+    from foundation.errors import BadInput
+    from settlement.gateway.config import load_config
+
+    loaded = load_config(config)
+    if revoke:
+        if not run(revoke_key(loaded, key_id)):
+            raise NotFound(f"there is no key {key_id}, or it was revoked before")
+        Output(as_json).result({"key": key_id, "revoked": True}, f"{key_id} is revoked")
+        return
+    try:
+        scopes = tuple(Scope(name) for name in scope) if scope else tuple(Scope)
+    except ValueError as error:
+        raise BadInput("--scope", str(error), f"one of {', '.join(Scope)}") from error
+    text = run(make_key(loaded, key_id, principal or key_id, scopes))
+    Output(as_json).result({"key": text, "scopes": list(scopes)}, text)
+
+
+@app.command("keys")
+def keys(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """List the API keys and certificates that the REST interface knows, without their secrets.
+
+    \b
+    Example:
+      causeway gateway keys --config ./bank-a/gateway.toml
+    """
+    from cli.gateway_keys import listed_keys
+    from cli.output import table
+    from settlement.gateway.config import load_config
+
+    found = run(listed_keys(load_config(config)))
+    rows = [(each["key"], each["principal"], " ".join(each["scopes"]), each["is_good"]) for each in found]
+    Output(as_json).result(found, lambda: table(("key", "principal", "may", "is good"), rows))
+
+
 @app.command("check")
 def check(config: ConfigOption, as_json: JsonOption = False) -> None:
     """Read a gateway's configuration, rules, policy, customers and cards, and say what it would do.

@@ -28,15 +28,18 @@ from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
 from adapters.evm.types import Call
 from adapters.native.eip712 import account_of_secret
+from api.principals import Scope
 from cli.dev.origin import token_code
 from cli.exits import TimedOut
 from cli.gateway_folder import NewGateway, make_folder
+from cli.gateway_keys import make_key
 from foundation.files import write_durably
 from foundation.quantities import BlockHeight, Wei
 from infra.anvil import Anvil
 from infra.ports import free_port
 from infra.postgres import Postgres
 from infra.processes import Process
+from settlement.gateway.config import load_config
 from settlement.ledgers.book.keys import new_key
 from settlement.ledgers.book.operator import BookOperator
 from settlement.ledgers.book.types import AccountKind, Payment
@@ -80,11 +83,13 @@ class Town:
     def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
         self.folder = folder
         self._progress = progress
-        self.postgres = Postgres(folder / "postgres", durable=True)
+        self.postgres = Postgres(durable=True)  # in a folder of its own, which its user may enter
         self.chain = Anvil(folder / "native", block_seconds=1.0)
         self.processes: dict[str, Process] = {}
         self.apis: dict[str, str] = {}
         self.api_keys: dict[str, str] = {}
+        self.rest_keys: dict[str, str] = {}
+        self.databases: dict[str, str] = {}
         self.book_url = ""
         self.operator: BookOperator | None = None
         self.contracts: Contracts | None = None
@@ -180,7 +185,7 @@ class Town:
     async def _make_bank(self, bank: str, anchor: str) -> None:
         folder = self.folder / bank
         letters, api = free_port(), free_port()
-        database = await self._database(bank.replace("-", "_"))
+        database = self.databases[bank] = await self._database(bank.replace("-", "_"))
         password = secrets.token_urlsafe(16)
         new = NewGateway(
             bank, f"g.{bank}", f"127.0.0.1:{letters}", f"127.0.0.1:{api}", f"http://127.0.0.1:{letters}", database
@@ -215,6 +220,7 @@ class Town:
             document = json.dumps({"account": account, "country": country, "person": person})
             write_durably(folder / "customers" / f"{account}.json", document.encode())
         self.apis[bank] = f"http://127.0.0.1:{api}"
+        self.rest_keys[bank] = await make_key(load_config(made.config), "demo", "core-banking", tuple(Scope))
 
     def _chain_ledger(self) -> dict[str, Any]:
         assert self.contracts is not None, "deployed before"
@@ -286,7 +292,7 @@ class Town:
 
     async def _stop(self) -> None:
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
-        await asyncio.gather(self.chain.stop(), self.postgres.stop())
+        await asyncio.gather(self.chain.stop(), self.postgres.remove())
 
 
 def _toml(content: Mapping[str, Any], path: str = "") -> str:
