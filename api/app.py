@@ -1,0 +1,65 @@
+"""The application: all paths, their errors, and the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import problems
+from api.answers import Answers
+from api.desk import Desk
+from api.guards import Guards
+from api.ports import GatewayPort
+from api.principals import Doorkeeper
+from api.routes import looking, payments, quotes, system
+from api.views import ProblemOut
+from foundation.database import Database
+
+VERSION: Final = "1.0.0"
+BODY_BYTES_MAX: Final = 262_144
+_ABOUT: Final = """\
+Pay through a clearing bank, look at accounts, and be told what happens.
+
+Amounts are decimal strings, never numbers. Each POST carries an `Idempotency-Key`: the same key and body get the same
+answer, so that asking again is always safe. Errors are `application/problem+json` (RFC 9457). docs/rest.md explains all
+of it with examples.
+"""
+
+
+def make_app(gateway: GatewayPort, database: Database, secret: bytes) -> FastAPI:
+    """The application over a gateway.
+
+    Args:
+        gateway: what it acts on.
+        database: where its own tables are (`api.tables.SCHEMA`).
+        secret: 32 bytes of this party's, for what is kept of requests.
+    """
+    app = FastAPI(
+        title="Causeway settlement gateway",
+        version=VERSION,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.desk = Desk(gateway, database, Doorkeeper(database, gateway.now), Answers(database, secret, gateway.now))
+    for router in (quotes.router, payments.router, looking.router, system.router):
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(Guards, body_bytes_max=BODY_BYTES_MAX)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with the form of errors that this interface has."""
+    if app.openapi_schema is None:
+        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        forms = found.setdefault("components", {}).setdefault("schemas", {})
+        for unused in ("HTTPValidationError", "ValidationError"):
+            forms.pop(unused, None)
+        forms[ProblemOut.__name__] = ProblemOut.model_json_schema()
+        app.openapi_schema = found
+    return app.openapi_schema

@@ -1,0 +1,295 @@
+"""A running gateway, as the REST interface uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from api import showing
+from api.ports import (
+    AccountShown,
+    ApprovalWanted,
+    DecisionShown,
+    EventShown,
+    MomentShown,
+    Money,
+    NoQuote,
+    NotPossible,
+    PaymentShown,
+    PaymentWanted,
+    QuoteShown,
+    QuoteWanted,
+    RateShown,
+    ReasonShown,
+    StatementShown,
+    Unknown,
+)
+from api.reading import Reading
+from foundation.database import Database
+from foundation.errors import BadInput
+from foundation.quantities import UnixMs
+from settlement.custody import changes as c
+from settlement.custody import payer
+from settlement.custody.states import State, is_open
+from settlement.custody.terms import Particulars, PaymentId
+from settlement.gateway.customers import Customer
+from settlement.gateway.dossiers import Dossier
+from settlement.gateway.runtime import Gateway, Parts
+from settlement.ledgers.protocol import Ledger, LedgerId
+from settlement.quantities import MAX_UNITS, Asset, PartyId, Scale
+from settlement.rules.approvals import LoggedIn, Proof, Signed
+from settlement.rules.facts import Approval
+
+_NOT_KNOWN_YET: Final = "not-known-yet"
+"""Stands for the payee's account in a question outside of a payment: the payee tells it to its payer alone."""
+
+
+class RunningGateway:
+    """Implements `GatewayPort` over a gateway and its parts."""
+
+    def __init__(self, gateway: Gateway, parts: Parts) -> None:
+        self._gateway = gateway
+        self._parts = parts
+        self._targets: dict[tuple[str, str], Asset] = {}
+        self._reading = Reading(parts.database)
+
+    @property
+    def party(self) -> str:
+        """See `GatewayPort`."""
+        return self._parts.secrets.party
+
+    @property
+    def database(self) -> Database:
+        """The gateway's; the REST interface keeps its own tables there."""
+        return self._parts.database
+
+    def now(self) -> UnixMs:
+        """See `GatewayPort`."""
+        return self._parts.clock()
+
+    def asset(self, ledger: str) -> Asset | None:
+        """See `GatewayPort`."""
+        facts = self._parts.facts.get(LedgerId(ledger))
+        return None if facts is None else facts.asset
+
+    def assets(self) -> dict[str, Asset]:
+        """See `GatewayPort`."""
+        return {facts.asset.code: facts.asset for facts in self._parts.facts.values()}
+
+    # --- Quotes and payments ------------------------------------------------------------------------------------------
+
+    async def quote(self, wanted: QuoteWanted) -> QuoteShown:
+        """See `GatewayPort`."""
+        ledger = self._own_ledger(wanted.source_ledger, "source_ledger")
+        self._known(wanted.payee, "payee")
+        self._known(wanted.clearing, "clearing")
+        if wanted.payee == wanted.clearing:
+            raise BadInput("clearing", "it is the payee itself", "name the bank that both have accounts with")
+        asked = c.AskQuote(
+            wanted.payee,
+            wanted.source_ledger,
+            str(ledger.own),
+            wanted.target_ledger,
+            _NOT_KNOWN_YET,
+            wanted.target.units,
+        )
+        answer = await self._gateway.ask_quote(PartyId(wanted.clearing), asked)
+        if isinstance(answer, c.QuoteRefused):
+            raise NoQuote(answer.why, answer.detail)
+        quote, target = answer.quote, wanted.target.asset
+        told = Asset(quote.target.asset, Scale(quote.target.scale))
+        self._targets[wanted.clearing, wanted.target_ledger] = told
+        _check_asset(told, target)
+        source = Asset(quote.source.asset, Scale(quote.source.scale))
+        if source != self.asset(wanted.source_ledger):
+            raise NoQuote(c.Why.QUOTE_WRONG, f"{wanted.source_ledger} is in {source.code} for the clearing bank")
+        return QuoteShown(
+            wanted,
+            Money(source, quote.source.amount),
+            Money(source, quote.fee),
+            quote.rate_num,
+            quote.rate_den,
+            UnixMs(quote.expires_at),
+        )
+
+    async def pay(self, wanted: PaymentWanted) -> None:
+        """See `GatewayPort`. The target's decimals are what the clearing bank says they are, or nothing begins."""
+        asked = wanted.wanted
+        ledger = self._own_ledger(asked.source_ledger, "source.ledger")
+        debtor = self._debtor(wanted.debtor)
+        for field, money in (("source.amount_max", wanted.source_max), ("target.amount", asked.target)):
+            if not 0 < money.units <= MAX_UNITS:
+                raise BadInput(field, "it is not above 0 and at most 2^64−1 base units", "write a larger amount")
+        if await self._gateway.state(PaymentId(wanted.payment_id)) is not None:
+            return
+        told = self._targets.get((asked.clearing, asked.target_ledger))
+        if told is None:
+            await self.quote(asked)
+        else:
+            self._known(asked.payee, "payee")
+            _check_asset(told, asked.target.asset)
+        particulars = Particulars(
+            wanted.purpose, debtor.country, wanted.creditor.country, debtor.kind, wanted.creditor.kind
+        )
+        order = payer.Order(
+            payment_id=wanted.payment_id,
+            payer=self.party,
+            clearer=asked.clearing,
+            payee=asked.payee,
+            target_ledger=asked.target_ledger,
+            target_amount=asked.target.units,
+            source_ledger=asked.source_ledger,
+            source_account=str(ledger.own),
+            source_max=wanted.source_max.units,
+            particulars=particulars,
+            answer_by=self.now() + self._parts.margins.answer_ms,
+        )
+        dossier = Dossier(wanted.debtor, wanted.creditor.account, wanted.initiator, wanted.reference)
+        await self._gateway.pay(order, dossier)
+
+    async def payment(self, payment_id: bytes) -> PaymentShown:
+        """See `GatewayPort`."""
+        number = PaymentId(payment_id)
+        stored = (await self._gateway.stored([number])).get(number)
+        if stored is None:
+            raise Unknown("payment")
+        lines = await self._gateway.history(number)
+        history = tuple(MomentShown(one.at, one.stage, one.note) for one in lines)
+        return showing.payment(number, stored, self.party, self._assets_of(stored.state), history)
+
+    async def payments(
+        self, limit: int, before: tuple[UnixMs, bytes] | None, statuses: Sequence[str]
+    ) -> tuple[PaymentShown, ...]:
+        """See `GatewayPort`."""
+        numbers = await self._reading.payments(limit, before, showing.stages_of(statuses))
+        found = await self._gateway.stored(numbers)
+        return tuple(
+            showing.payment(number, found[number], self.party, self._assets_of(found[number].state), ())
+            for number in numbers
+        )
+
+    async def cancel(self, payment_id: bytes, reason: str) -> None:
+        """See `GatewayPort`."""
+        number = PaymentId(payment_id)
+        before = await self._gateway.state(number)
+        if before is None:
+            raise Unknown("payment")
+        if not is_open(before) and not isinstance(before, payer.Failed):
+            raise NotPossible("the payment has ended")
+        await self._gateway.change(number, c.Cancel(reason))
+        after = await self._gateway.state(number)
+        if not isinstance(after, payer.Failed) or after.why is not c.Why.CANCELLED:
+            raise NotPossible("the payment cannot be cancelled any more, or is not this bank's to cancel")
+
+    # --- Rules --------------------------------------------------------------------------------------------------------
+
+    async def decision(self, payment_id: bytes) -> DecisionShown:
+        """See `GatewayPort`."""
+        async with self._parts.database.view() as view:
+            store = self._gateway.validator.store(view.connection)
+            entry = await store.latest(payment_id)
+            if entry is None:
+                raise Unknown("decision")
+            approvals = await store.approvals(entry.decision.facts_digest)
+        decision = entry.decision
+        return DecisionShown(
+            decision.facts_digest,
+            decision.verdict.name.lower(),
+            decision.rule_version,
+            decision.at,
+            tuple(ReasonShown(one.rule_id, one.verdict.name.lower(), one.text) for one in decision.reasons),
+            tuple(one.person for one in approvals),
+        )
+
+    async def approve(self, payment_id: bytes, approval: ApprovalWanted, principal: str) -> None:
+        """See `GatewayPort`."""
+        state = await self._gateway.state(PaymentId(payment_id))
+        if state is None:
+            raise Unknown("payment")
+        if not is_open(state):
+            raise NotPossible("the payment has ended")
+        proof: Proof = LoggedIn(principal) if approval.signature is None else Signed(approval.signature)
+        validator = self._gateway.validator
+        async with self._parts.database.unit() as unit:
+            entry = await validator.store(unit.connection).latest(payment_id)
+            if entry is None:
+                raise NotPossible("the rules have not looked at this payment yet")
+            said = Approval(entry.decision.facts_digest, approval.person, approval.clears, approval.at)
+            await validator.approve(unit.connection, said, proof, self.now())
+            await unit.commit()
+        await self._gateway.recheck(PaymentId(payment_id))
+
+    # --- Ledgers ------------------------------------------------------------------------------------------------------
+
+    async def accounts(self) -> tuple[AccountShown, ...]:
+        """See `GatewayPort`."""
+        return tuple(
+            [showing.account(str(name), await ledger.account()) for name, ledger in self._parts.ledgers.items()]
+        )
+
+    async def statement(self, ledger: str, since: UnixMs, until: UnixMs, after: int, limit: int) -> StatementShown:
+        """See `GatewayPort`."""
+        found = self._own_ledger(ledger, "ledger")
+        asset = self.asset(ledger)
+        assert asset is not None, "a ledger has its facts"
+        return await self._reading.statement(found, ledger, asset, since, until, after, limit)
+
+    async def receipt(self, payment_id: bytes) -> bytes:
+        """See `GatewayPort`."""
+        state = await self._gateway.state(PaymentId(payment_id))
+        if state is None:
+            raise Unknown("payment")
+        return showing.receipt(state)
+
+    def rates(self) -> tuple[RateShown, ...]:
+        """See `GatewayPort`."""
+        return showing.rates(self._parts.pricing, self._parts.facts, self.now())
+
+    # --- Events -------------------------------------------------------------------------------------------------------
+
+    async def events(self, after: int, limit: int) -> tuple[EventShown, ...]:
+        """See `GatewayPort`."""
+        return await self._reading.events(after, limit)
+
+    async def last_event(self) -> int:
+        """See `GatewayPort`."""
+        return await self._reading.last_event()
+
+    def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """See `GatewayPort`."""
+        return self._gateway.on_commit(listener)
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _own_ledger(self, name: str, field: str) -> Ledger:
+        ledger = self._parts.ledgers.get(LedgerId(name))
+        if ledger is None:
+            known = ", ".join(sorted(self._parts.ledgers))
+            raise BadInput(field, "we have no account on such a ledger", f"one of: {known}")
+        return ledger
+
+    def _known(self, party: str, field: str) -> None:
+        if party == self.party or self._parts.directory.keys(party) is None:
+            raise BadInput(field, "it is no other party that we know", "exchange cards with it first")
+
+    def _debtor(self, account: str) -> Customer:
+        found = self._parts.customers.find(account)
+        if found is None:
+            raise BadInput("debtor.account", "this bank has no such account", "name a customer's account")
+        return found
+
+    def _assets_of(self, state: State) -> Mapping[str, Asset]:
+        """Of the ledgers that a payment names before it has a quote."""
+        known = {str(name): facts.asset for name, facts in self._parts.facts.items()}
+        if isinstance(state, payer.State):
+            told = self._targets.get((state.order.clearer, state.order.target_ledger))
+            if told is not None:
+                known.setdefault(state.order.target_ledger, told)
+        return known
+
+
+def _check_asset(told: Asset, wanted: Asset) -> None:
+    if told.code != wanted.code:
+        raise BadInput("target.currency", f"the ledger is in {told.code}", f"write {told.code}")
+    if told.scale != wanted.scale:
+        raise BadInput("target.scale", f"the ledger counts {told.scale} decimals", f"write {told.scale}")

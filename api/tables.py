@@ -1,0 +1,106 @@
+"""What the REST interface keeps: keys, answers to repeated requests, its acts, webhooks and their deliveries."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+from foundation.database import Schema
+
+METADATA = MetaData()
+
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+keys = Table(
+    "api_keys",
+    METADATA,
+    Column("key_id", String(64), primary_key=True),  # of a certificate: cert-<its fingerprint's first half>
+    Column("principal", String(64), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # of the secret, or a certificate's SHA-256
+    Column("scopes", Text, nullable=False),  # JSON
+    Column("limits", Text, nullable=False),  # JSON
+    Column("made_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=True),
+    Column("revoked_at", BigInteger, nullable=True),
+)
+
+answers = Table(
+    "api_answers",
+    METADATA,
+    Column("principal", String(64), primary_key=True),
+    Column("path", String(200), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("status", Integer, nullable=True),  # None until there is an answer
+    Column("headers", Text, nullable=True),  # JSON
+    Column("body", LargeBinary, nullable=True),
+    Column("begun_at", BigInteger, nullable=False),
+    Index("api_answers_begun", "begun_at"),
+)
+
+quotes = Table(
+    "api_quotes",
+    METADATA,
+    Column("quote_id", LargeBinary(32), primary_key=True),
+    Column("principal", String(64), nullable=False),
+    Column("quote", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("api_quotes_expires", "expires_at"),
+)
+
+acts = Table(
+    "api_acts",
+    METADATA,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("principal", String(64), nullable=False),
+    Column("credential", String(64), nullable=False),  # the key's id
+    Column("method", String(8), nullable=False),
+    Column("path", String(200), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("payment_id", LargeBinary(32), nullable=True),
+    Index("api_acts_payment", "payment_id"),
+)
+
+webhooks = Table(
+    "api_webhooks",
+    METADATA,
+    Column("webhook_id", String(32), primary_key=True),
+    Column("principal", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("stages", Text, nullable=False),  # JSON: events that are wanted; empty: all
+    Column("sealed", LargeBinary, nullable=False),  # the signing secret
+    Column("sealed_before", LargeBinary, nullable=True),  # the one before, until `before_until`
+    Column("before_until", BigInteger, nullable=True),
+    Column("state", String(12), nullable=False),  # active, disabled
+    Column("made_at", BigInteger, nullable=False),
+    Column("from_event", BigInteger, nullable=False),  # events after this number are for it
+)
+
+deliveries = Table(
+    "api_deliveries",
+    METADATA,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("webhook_id", String(32), nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", String(12), nullable=False),  # waiting, delivered, given_up
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("status", Integer, nullable=True),  # of the last attempt's answer
+    Column("problem", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=True),
+    Index("api_deliveries_due", "state", "next_at"),
+    Index("api_deliveries_webhook", "webhook_id", "id"),
+)
+
+cursors = Table(
+    "api_cursors",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+SCHEMA: Final = Schema((METADATA,), version_table="api_revision")

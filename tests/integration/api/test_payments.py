@@ -1,0 +1,86 @@
+"""A bank pays over REST alone: real gateways, real books, a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.api_town import PEOPLE, QUOTE, ApiTown, api_town, terms
+from tests.support.settlement_gateway import EURO_LEDGER, YUAN_LEDGER, A, B
+
+
+@pytest.fixture(scope="module")
+async def bank(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiTown]:
+    async with api_town(tmp_path_factory.mktemp("town")) as town:
+        yield town
+
+
+async def ended(bank: ApiTown, path: str) -> dict[str, Any]:
+    """The payment once its receipt is signed, or it has ended otherwise."""
+    async with asyncio.timeout(30):
+        while True:
+            found: dict[str, Any] = (await bank.client.get(path)).json()
+            if found["stage"] in ("closed", "failed", "back"):
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_a_quote_and_then_its_payment_move_the_money(bank: ApiTown) -> None:
+    """A payment that names a quote costs what the quote says, and the payee gets what it asked for."""
+    paid_before = await bank.town.balance(EURO_LEDGER, A)
+    got_before = await bank.town.balance(YUAN_LEDGER, B)
+    quoted = await bank.post("/v1/quotes", QUOTE)
+    assert quoted.status_code == 201, quoted.text
+    quote = quoted.json()
+    assert (quote["source"]["amount"], quote["fee"]["amount"]) == ("1001.00", "1.00")
+    assert (await bank.client.get(quoted.headers["location"])).json() == quote
+    begun = await bank.post("/v1/payments", {"quote_id": quote["id"], **PEOPLE})
+    assert begun.status_code == 202, begun.text
+    payment = await ended(bank, begun.headers["location"])
+    assert (payment["status"], payment["stage"]) == ("paid", "closed"), payment["reason"]
+    assert (payment["source"]["amount"], payment["target"]["amount"]) == ("1001.00", "2000.00")
+    assert [moment["stage"] for moment in payment["history"]][-1] == "closed"
+    assert await bank.town.balance(EURO_LEDGER, A) == paid_before - 1001_00
+    assert await bank.town.balance(YUAN_LEDGER, B) == got_before + 2000_00
+
+
+async def test_a_moved_rate_refuses_and_moves_nothing(bank: ApiTown) -> None:
+    """A payment that would cost more than its bound fails, and no money moves."""
+    before = await bank.town.balance(EURO_LEDGER, A)
+    begun = await bank.post("/v1/payments", terms(most="1000.99"))
+    payment = await ended(bank, begun.headers["location"])
+    assert payment["status"] == "failed"
+    assert payment["reason"].startswith("rate_moved")
+    assert await bank.town.balance(EURO_LEDGER, A) == before
+
+
+async def test_the_same_key_is_the_same_payment(bank: ApiTown) -> None:
+    """A repeat answers as the first time did and pays once; another body under the key is refused."""
+    first = await bank.post("/v1/payments", terms(), key="once")
+    again = await bank.post("/v1/payments", terms(), key="once")
+    other = await bank.post("/v1/payments", terms("1.00"), key="once")
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert (other.status_code, other.json()["type"]) == (422, "urn:causeway:problem:key-reused")
+    await ended(bank, first.headers["location"])
+
+
+async def test_a_target_of_other_decimals_is_refused_before_anything_begins(bank: ApiTown) -> None:
+    """A scale that is not the ledger's is a clear error, and no payment exists."""
+    body = terms()
+    body["target"] = {**body["target"], "scale": 4}
+    refused = await bank.post("/v1/payments", body)
+    assert (refused.status_code, refused.json()["field"]) == (422, "target.scale")
+
+
+async def test_nothing_is_told_without_a_key(bank: ApiTown) -> None:
+    """Without an API key, or with a wrong one, nothing is answered but 401."""
+    for headers in ({}, {"Authorization": "Bearer shop.wrong"}, {"Authorization": "Bearer ghost.wrong"}):
+        async with httpx.AsyncClient(base_url=bank.serving.url, headers=headers, trust_env=False) as stranger:
+            answer = await stranger.get("/v1/payments")
+            assert answer.status_code == 401
+            assert answer.headers["content-type"] == "application/problem+json"
