@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from foundation.database import Database
-from foundation.errors import BadInput, Retryable
+from foundation.errors import BadInput, Fatal, Retryable
 from settlement.books.batch_store import BatchStore
 from settlement.books.batches import BATCH_MAX, NO_ROOT, Anchored, Batch, BatchText, Place, signed_batch
 from settlement.books.merkle import root_of
@@ -71,6 +71,9 @@ class Anchoring:
                     pass
             except Retryable as problem:
                 _log.warning("receipts wait for their anchor", problem=str(problem))
+            except Fatal as problem:
+                # A person has to look; until then nothing more is anchored, and the monitors say so.
+                _log.error("receipts are not anchored", problem=str(problem))
             await asyncio.sleep(self._batch_ms / 1000)
 
     async def advance(self) -> bool:

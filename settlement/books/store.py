@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, insert, select, update
@@ -30,6 +31,27 @@ _ACCOUNTS = select(accounts.c.name, accounts.c.asset_code, accounts.c.asset_scal
 _ADD_ENTRIES = insert(entries)
 _ADD_LINES = insert(lines)
 _MOVE = update(accounts).where(accounts.c.name == bindparam("moved")).values(balance=bindparam("becomes"))
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntry:
+    """An entry as it is stored. Fields: row (of its table); lines."""
+
+    row: Any
+    lines: tuple[Line, ...]
+
+    def posted(self, key: NarrativeKey | None) -> Posted:
+        """The entry.
+
+        Raises:
+            BadInput: what is stored is none: somebody else has changed it.
+            NarrativeDamaged: its narrative does not open with the key.
+        """
+        row, entry_id, sealed = self.row, EntryId(bytes(self.row.entry_id)), bytes(self.row.narrative)
+        payment = None if row.payment_id is None else bytes(row.payment_id)
+        narrative = "" if key is None else key.open(entry_id, sealed)
+        entry = Entry(entry_id, row.event, self.lines, payment, narrative, row.reverses)
+        return Posted(row.number, entry, UnixMs(row.at), bytes(row.digest), bytes(row.link), sealed)
 
 
 class Books(Repository):
@@ -195,7 +217,16 @@ class Books(Repository):
             await self.open_accounts(missing, now)
         return balances | dict.fromkeys(missing, 0)
 
+    async def raw(self, after: int, limit: int = PAGE) -> tuple[RawEntry, ...]:
+        """Entries as they are stored, in order, with numbers above `after`: for checks, which must not trust them."""
+        return await self._stored(
+            select(entries).where(entries.c.number > after).order_by(entries.c.number).limit(limit)
+        )
+
     async def _entries(self, query: Select[Any]) -> tuple[Posted, ...]:
+        return tuple(raw.posted(self._key) for raw in await self._stored(query))
+
+    async def _stored(self, query: Select[Any]) -> tuple[RawEntry, ...]:
         rows = (await self._connection.execute(query)).all()
         of_entry: defaultdict[int, list[Line]] = defaultdict(list)
         columns = (lines.c.number, lines.c.high, lines.c.low, lines.c.account)
@@ -209,14 +240,7 @@ class Books(Repository):
             for number, high, low, name, code, scale in await self._connection.execute(wanted):
                 account = Account(AccountName(name), Asset(code, Scale(scale)))
                 of_entry[number].append(Line(account, high * AMOUNT_BASE + low))
-        return tuple(self._read(row, tuple(of_entry[row.number])) for row in rows)
-
-    def _read(self, row: Any, of_entry: tuple[Line, ...]) -> Posted:
-        entry_id, sealed = EntryId(bytes(row.entry_id)), bytes(row.narrative)
-        payment = None if row.payment_id is None else bytes(row.payment_id)
-        narrative = "" if self._key is None else self._key.open(entry_id, sealed)
-        entry = Entry(entry_id, row.event, of_entry, payment, narrative, row.reverses)
-        return Posted(row.number, entry, UnixMs(row.at), bytes(row.digest), bytes(row.link), sealed)
+        return tuple(RawEntry(row, tuple(of_entry[row.number])) for row in rows)
 
     def _seal(self, entry: Entry) -> bytes:
         assert self._key is not None or not entry.narrative, "a narrative is posted with the key that seals it"
