@@ -31,6 +31,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "token": ("cli.token", "The mapping token: an account's balance, and sending it."),
     "reserves": ("cli.reserves", "Proof of reserves: the vault's coins against the tokens."),
     "gateway": ("cli.gateway", "Make and run a bank's, or a clearing bank's, settlement gateway."),
+    "book": ("cli.book", "A ledger of accounts, holds and payments, for a bank's core or a central bank."),
+    "rules": ("cli.rules", "Check the rules of payments, try them, audit what was decided, and approve."),
+    "connector": ("cli.connector", "Check and run an Interledger connector."),
+    "pay": ("cli.pay", "Pay a payment pointer over Interledger."),
+    "accounts": ("cli.accounts", "A running connector's accounts: balances, limits, what passed."),
+    "routes": ("cli.routes", "A running connector's routes: which account packets go to."),
+    "rates": ("cli.rates", "A running connector's prices, from which its rates follow."),
+    "statement": ("cli.statement", "One account of a running connector: balance and settlements."),
     "deploy": ("cli.deploy", "Deploy the bridge's contracts on a native chain."),
 }
 """Name, module (whose `app` it is) and the line in the overview. Nothing of a module is imported for the overview."""
