@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cli.book_access import Reached, holding, operating
-from cli.book_times import iso, shown
+from cli.book_times import iso, now, shown
 from foundation.files import write_durably
 from foundation.quantities import UnixMs
 from settlement.connect.iso20022.camt053 import Entry, write_statement
 from settlement.connect.iso20022.camt053 import Statement as Message
 from settlement.connect.iso20022.parties import account_from
-from settlement.ledgers.book.service import wall_clock
 from settlement.ledgers.book.statement import Booking
 from settlement.quantities import Asset
 
@@ -97,7 +96,7 @@ def as_camt053(statement: WholeStatement, path: Path) -> None:
     Raises:
         MalformedDocument: the asset is no ISO 4217 currency, or the account's name is too long for the message.
     """
-    now = wall_clock()
+    at = now()
     entries = tuple(
         Entry(
             reference=str(each.number),
@@ -109,11 +108,11 @@ def as_camt053(statement: WholeStatement, path: Path) -> None:
         for each in statement.bookings
     )
     message = Message(
-        message_id=f"{statement.account[:20]}-{now}",
+        message_id=f"{statement.account[:20]}-{at}",
         statement_id=f"{statement.account[:20]}-{statement.bookings[-1].number if statement.bookings else 0}",
-        created_at=now,
-        from_time=statement.since or (statement.bookings[0].at if statement.bookings else now),
-        to_time=UnixMs(min(statement.until, now)),
+        created_at=at,
+        from_time=statement.since or (statement.bookings[0].at if statement.bookings else at),
+        to_time=UnixMs(min(statement.until, at)),
         account=account_from(statement.account),
         asset=statement.asset,
         opening=statement.opening,
