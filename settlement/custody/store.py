@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.database import Repository, chunks
 from foundation.quantities import UnixMs
 from settlement.custody.changes import AnyEffect
+from settlement.custody.sealing import Sealer, What
 from settlement.custody.states import (
     Role,
     State,
@@ -22,7 +24,7 @@ from settlement.custody.states import (
     role_of,
     stage_of,
 )
-from settlement.custody.tables import cursors, history, outbox, payments
+from settlement.custody.tables import cursors, history, outbox, payments, tenure
 from settlement.custody.terms import PaymentId
 
 
@@ -56,7 +58,29 @@ class Moment:
 
 
 class PaymentStore(Repository):
-    """Payments, their outbox, their history and the ledgers' cursors, on the connection of a unit or a view."""
+    """Payments, their outbox, their history and the ledgers' cursors, on the connection of a unit or a view.
+
+    States and effects are sealed: shared secrets and preimages are in them.
+    """
+
+    def __init__(self, connection: AsyncConnection, sealer: Sealer) -> None:
+        super().__init__(connection)
+        self._sealer = sealer
+
+    # --- Who works ----------------------------------------------------------------------------------------------------
+
+    async def take_over(self) -> int:
+        """The number of this start; whoever worked under an earlier one stops at its next transaction."""
+        statement = self._insert(tenure).values(place=1, number=1)
+        following = statement.on_conflict_do_update(index_elements=["place"], set_={"number": tenure.c.number + 1})
+        await self._connection.execute(following)
+        return await self.current_start()
+
+    async def current_start(self) -> int:
+        """The number of the last start; 0 before the first."""
+        return (await self._connection.execute(select(tenure.c.number))).scalar_one_or_none() or 0
+
+    # --- Payments -----------------------------------------------------------------------------------------------------
 
     async def load(self, wanted: Iterable[PaymentId]) -> dict[PaymentId, Stored]:
         """The payments of these ids that are there."""
@@ -66,7 +90,9 @@ class PaymentStore(Repository):
         for chunk in chunks(wanted):
             query = select(*columns, *times).where(payments.c.payment_id.in_(chunk))
             for number, role, state, version, created, updated in await self._connection.execute(query):
-                found[PaymentId(number)] = Stored(decode_state(Role(role), state), version, created, updated)
+                payment = PaymentId(number)
+                opened = self._sealer.open(payment, What.STATE, state)
+                found[payment] = Stored(decode_state(Role(role), opened), version, created, updated)
         return found
 
     async def save(
@@ -75,20 +101,27 @@ class PaymentStore(Repository):
         before: Mapping[PaymentId, Stored],
         trail: Sequence[tuple[PaymentId, State]],
         now: UnixMs,
-    ) -> None:
-        """Store the new states, and the history: a line for each stage that was passed, also within one transaction."""
+    ) -> dict[PaymentId, Stored]:
+        """Store the new states, and the history: a line for each stage that was passed, also within one transaction.
+
+        Returns:
+            The payments as they are stored then.
+        """
         rows: list[dict[str, object]] = []
+        stored: dict[PaymentId, Stored] = {}
         for number, state in changed.items():
             old = before.get(number)
+            version, created = (1, now) if old is None else (old.version + 1, old.created_at)
+            stored[number] = Stored(state, version, created, now)
             rows.append(
                 {
                     "payment_id": number,
-                    "role": role_of(state),
+                    "role": role_of(state).value,
                     "stage": stage_of(state),
-                    "state": encode_state(state),
+                    "state": self._sealer.seal(number, What.STATE, encode_state(state)),
                     "is_open": int(is_open(state)),
-                    "version": 1 if old is None else old.version + 1,
-                    "created_at": now if old is None else old.created_at,
+                    "version": version,
+                    "created_at": created,
                     "updated_at": now,
                 }
             )
@@ -101,24 +134,31 @@ class PaymentStore(Repository):
             for number, state in trail
         ]
         await self._write(insert(history), lines)
+        return stored
 
-    async def add_due(self, effects: Sequence[tuple[PaymentId, str, AnyEffect]], now: UnixMs) -> tuple[Due, ...]:
-        """Put effects into the outbox; as they are to be carried out after the commit."""
-        if not effects:
-            return ()
+    # --- The outbox ---------------------------------------------------------------------------------------------------
+
+    async def add_due(self, due: Sequence[Due], now: UnixMs) -> None:
+        """Put effects into the outbox, under numbers that nobody else gives out."""
         rows = [
-            {"payment_id": number, "destination": to, "effect": encode_effect(effect), "created_at": now}
-            for number, to, effect in effects
+            {
+                "id": one.number,
+                "payment_id": one.payment,
+                "destination": one.destination,
+                "effect": self._sealer.seal(one.payment, What.EFFECT, encode_effect(one.effect)),
+                "created_at": now,
+            }
+            for one in due
         ]
-        statement = insert(outbox).returning(outbox.c.id, sort_by_parameter_order=True)
-        numbers = (await self._connection.execute(statement, rows)).scalars().all()
-        return tuple(Due(id_, *effect) for id_, effect in zip(numbers, effects, strict=True))
+        await self._write(insert(outbox), rows)
 
-    async def due(self) -> tuple[Due, ...]:
-        """All that is still to be carried out, oldest first."""
+    async def due(self, numbers: Sequence[int] | None = None) -> tuple[Due, ...]:
+        """What is still to be carried out, all or of these numbers, oldest first."""
         query = select(outbox.c.id, outbox.c.payment_id, outbox.c.destination, outbox.c.effect).order_by(outbox.c.id)
+        if numbers is not None:
+            query = query.where(outbox.c.id.between(min(numbers), max(numbers)))
         return tuple(
-            Due(number, PaymentId(payment), to, decode_effect(effect))
+            Due(number, PaymentId(payment), to, decode_effect(self._sealer.open(payment, What.EFFECT, effect)))
             for number, payment, to, effect in await self._connection.execute(query)
         )
 
@@ -126,6 +166,8 @@ class PaymentStore(Repository):
         """These effects were carried out."""
         for chunk in chunks(numbers):
             await self._connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
+
+    # --- Reading ------------------------------------------------------------------------------------------------------
 
     async def open_payments(self) -> tuple[PaymentId, ...]:
         """The payments that have not ended."""

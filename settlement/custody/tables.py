@@ -14,7 +14,7 @@ payments = Table(
     Column("payment_id", LargeBinary(32), primary_key=True),
     Column("role", String(8), nullable=False),  # payer, clearer or payee: a party has one in a payment
     Column("stage", String(16), nullable=False),
-    Column("state", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),  # sealed
     Column("is_open", Integer, nullable=False),  # 1 until nothing can happen to it any more
     Column("version", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -26,11 +26,19 @@ payments = Table(
 outbox = Table(
     "custody_outbox",
     METADATA,
-    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # given out by the one process that works
     Column("payment_id", LargeBinary(32), nullable=False),
     Column("destination", String(160), nullable=False),  # ledger:<id>, party:<id>
-    Column("effect", LargeBinary, nullable=False),
+    Column("effect", LargeBinary, nullable=False),  # sealed
     Column("created_at", BigInteger, nullable=False),
+)
+
+# One row: how often the party's gateway was started. Of two processes that work on one database, the later one does.
+tenure = Table(
+    "custody_tenure",
+    METADATA,
+    Column("place", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )
 
 cursors = Table(

@@ -15,7 +15,7 @@ from foundation.quantities import UnixMs
 from settlement.connect.envelope import Form, seal_letter, write_header
 from settlement.cosign.cosignatures import CoSignature, verify
 from settlement.custody import changes as c
-from settlement.custody.engine import News
+from settlement.custody.news import News
 from settlement.custody.terms import PaymentId, check_quote
 from settlement.gateway import messages as m
 from settlement.gateway.keys import Directory, Secrets
@@ -80,7 +80,7 @@ class Enquiries:
 
     def _is_good(self, clearer: PartyId, asked: c.AskQuote, change: Answer) -> bool:
         if isinstance(change, c.QuoteRefused):
-            return True
+            return change.party == clearer
         quote = change.quote
         told = (quote.clearer, quote.payer, quote.payee, quote.source.ledger, quote.target.ledger, quote.target.amount)
         wanted = (

@@ -7,26 +7,31 @@ a transaction that fails makes it read them again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.database import Repository
+from foundation.errors import Fatal
 from foundation.quantities import UnixMs
 from settlement.connect import exchange as machine
 from settlement.connect import exchange_types as x
 from settlement.connect import messages as words
-from settlement.connect.acceptance import Expected, SignedAcceptance, check_acceptance, sign_acceptance
+from settlement.connect.acceptance import Expected, SignedAcceptance, acceptance_statement, sign_acceptance
 from settlement.connect.envelope import Form, SharedSecret, seal_note, write_header
 from settlement.connect.policy import Facts, PersonKind, Policy
 from settlement.connect.screening import Subject
 from settlement.connect.store import Decisions, Exchanges
 from settlement.connect.vault import PersonalRecords, RecordExists, RecordGone, RecordKind
-from settlement.cosign.cosignatures import Partial, assemble
+from settlement.cosign.batches import verify_batch
+from settlement.cosign.cosignatures import CoSignature, Partial, join, verify
+from settlement.cosign.errors import BadBatch
+from settlement.cosign.statements import Statement
 from settlement.custody import changes as c
-from settlement.custody.engine import Acted
+from settlement.custody.news import Acted
 from settlement.custody.terms import PaymentId, Terms, terms_hash
 from settlement.gateway import messages as m
 from settlement.gateway.dossiers import Dossier
@@ -35,6 +40,7 @@ from settlement.gateway.screener import Screener
 from settlement.gateway.tables import instructions
 from settlement.quantities import PartyId, Units
 
+_log = structlog.get_logger(__name__)
 _WHY = {
     x.Reason.SCREENING: c.Why.SCREENING,
     x.Reason.EXPIRED: c.Why.NO_ANSWER,
@@ -66,7 +72,21 @@ class ExchangeDesk:
         self._screener = screener
         self._open: dict[PaymentId, x.Exchange] = {}
         self._dirty: set[PaymentId] = set()
+        self._verified: set[tuple[bytes, bytes]] = set()
         self._records: list[x.Record] = []
+
+    def verify(self, signed: Sequence[tuple[Statement, CoSignature]]) -> None:
+        """Verify signatures that acceptances of this transaction bring, all at once; the bad ones are met later."""
+        bad: tuple[int, ...] = ()
+        try:
+            verify_batch(signed)
+        except BadBatch as problem:
+            bad = tuple(problem.bad)
+        self._verified = {
+            (statement.digest, signature.signature)
+            for place, (statement, signature) in enumerate(signed)
+            if place not in bad
+        }
 
     async def begin(self, connection: AsyncConnection, case: Case, now: UnixMs) -> Acted:
         """This bank wants the terms: begin, or say again what was said."""
@@ -130,11 +150,13 @@ class ExchangeDesk:
             await store.save(self._open[payment])
         if self._records:
             await Decisions(connection, self._party).add(self._records)
-        for payment in self._dirty:
-            if self._open[payment].phase in (x.Phase.ACCEPTED, x.Phase.REFUSED):
-                del self._open[payment]
         self._dirty.clear()
         self._records.clear()
+
+    def drop(self, ended: Sequence[PaymentId]) -> None:
+        """These payments are over: their exchanges are remembered no more."""
+        for payment in ended:
+            self._open.pop(payment, None)
 
     def forget(self) -> None:
         """The transaction did not take effect."""
@@ -182,7 +204,15 @@ class ExchangeDesk:
             self._dirty.add(state.payment_id)
 
     def _check(self, signed: SignedAcceptance, expected: Expected, now: UnixMs) -> None:
-        check_acceptance(signed, expected, self._directory.registry, now)
+        try:
+            statement = acceptance_statement(signed, expected, self._directory.registry, now)
+            if (statement.digest, signed.signature.signature) not in self._verified:
+                verify(statement, signed.signature)
+        except Fatal as problem:
+            _log.warning(
+                "acceptance refused", payment=expected.payment_id.hex(), party=expected.party, why=str(problem)
+            )
+            raise
 
 
 class _Work:
@@ -284,7 +314,13 @@ class _Work:
         if is_payer:
             statement = self._desk._directory.instruction_statement(terms.payment_id, terms.quote, terms_hash(terms))
             theirs = await _Instructions(self._connection).read(self._case.payment)
-            co_signature = assemble(statement, (self._instruction(), decode_part(theirs))).encode()
+            try:
+                # Not verified here: the clearing bank does, and gives the money back if it does not hold.
+                co_signature = join(statement, (self._instruction(), decode_part(theirs))).encode()
+            except Fatal as problem:
+                detail = f"the other bank's part of the instruction is not one: {problem}"
+                self._changes.append((self._case.payment, c.AgreementFailed(c.Why.QUOTE_WRONG, detail)))
+                return
         payer, payee = (effect.own, effect.theirs) if is_payer else (effect.theirs, effect.own)
         agreed = c.Agreed(terms, payer.digest, payee.digest, co_signature)
         self._changes.append((self._case.payment, agreed))

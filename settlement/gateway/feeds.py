@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from foundation.database import Database
 from foundation.errors import BadInput, Retryable
 from settlement.custody import changes as c
-from settlement.custody.engine import News
+from settlement.custody.news import News
 from settlement.custody.packet import decode_memo
-from settlement.custody.store import PaymentStore
 from settlement.custody.terms import PaymentId, source_transfer_id, target_transfer_id
 from settlement.gateway.ledger_courier import Submit, ended
 from settlement.ledgers.protocol import Cursor, HoldState, Ledger, LedgerAccount, LedgerEvent, LedgerId
@@ -21,14 +20,19 @@ _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.2, 5.0
 _log = structlog.get_logger(__name__)
 
 
-async def follow(ledger_id: LedgerId, ledger: Ledger, database: Database, submit: Submit) -> None:
-    """Follow one ledger; until cancelled. A batch that was not committed is read again."""
+async def follow(ledger_id: LedgerId, ledger: Ledger, cursor: Callable[[], Awaitable[str]], submit: Submit) -> None:
+    """Follow one ledger; until cancelled. A batch that was not committed is read again.
+
+    Args:
+        ledger_id: the ledger's name.
+        ledger: where to read.
+        cursor: how far it was read, by the last commit.
+        submit: takes the news.
+    """
     pause = _PAUSE_SECONDS
     while True:
-        async with database.view() as view:
-            cursor = await PaymentStore(view.connection).cursor(ledger_id)
         try:
-            async for events in ledger.events(Cursor(cursor)):
+            async for events in ledger.events(Cursor(await cursor())):
                 changes = tuple(
                     found for event in events if (found := told_by(ledger_id, ledger.own, event)) is not None
                 )
@@ -36,6 +40,8 @@ async def follow(ledger_id: LedgerId, ledger: Ledger, database: Database, submit
                 pause = _PAUSE_SECONDS
         except Retryable as problem:
             _log.warning("ledger's events unavailable", ledger=ledger_id, problem=str(problem))
+        except Exception:  # noqa: BLE001 - money may wait for what comes next: look again, and let the operator know
+            _log.exception("ledger's events not understood", ledger=ledger_id)
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
 

@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from foundation.errors import BadInput
+from settlement.custody.engine import EngineStopped
 from settlement.gateway.keys import Directory
 from settlement.gateway.letter_box import LetterBoxDesk
 from settlement.gateway.peer_courier import PeerUnavailable
@@ -88,4 +89,6 @@ class LetterBoxServer:
             await self._desk.take(await request.read())
         except BadInput as problem:
             return web.Response(status=400, text=str(problem))
+        except EngineStopped:
+            return web.Response(status=503)
         return web.Response(status=204)

@@ -17,7 +17,7 @@ import structlog
 from foundation.errors import Retryable
 from foundation.quantities import UnixMs
 from settlement.custody import changes as c
-from settlement.custody.engine import News
+from settlement.custody.news import News
 from settlement.custody.store import Due
 from settlement.custody.terms import PaymentId
 from settlement.ledgers.protocol import (
@@ -89,10 +89,23 @@ class LedgerCourier:
             except Retryable as problem:
                 _log.warning("ledger unavailable", ledger=self._ledger_id, problem=str(problem))
                 later = batch
+            except Exception:  # noqa: BLE001 - one effect that cannot be understood must not hold up the others
+                _log.exception("a batch failed", ledger=self._ledger_id, size=len(batch))
+                later = await self._each_alone(batch)
             if later:
                 self._waiting = [*later, *self._waiting]
                 await self._rest(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+
+    async def _each_alone(self, batch: Sequence[Due]) -> list[Due]:
+        later: list[Due] = []
+        for due in batch:
+            try:
+                later.extend(await self._carry([due]))
+            except Exception as problem:  # noqa: BLE001 - see `run`
+                _log.error("an effect failed", payment=due.payment.hex(), ledger=self._ledger_id, problem=str(problem))
+                later.append(due)
+        return later
 
     async def _rest(self, seconds: float) -> None:
         """Wait before the next attempt, or less if something new comes. Parties do not come back in step."""

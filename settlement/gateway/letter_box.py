@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -13,16 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundation.database import Database
 from foundation.errors import BadInput, Fatal
 from foundation.quantities import UnixMs
+from settlement.connect import messages as words
+from settlement.connect.acceptance import recorded_statement
 from settlement.connect.envelope import Envelope, Form, SharedSecret, open_letter, open_note
 from settlement.connect.envelope_keys import EnvelopeKeys
 from settlement.connect.handshake import Asked, read_question, receive
 from settlement.custody import changes as c
 from settlement.custody import clearer, payee, payer
-from settlement.custody.engine import Act, Acted, Begin, News
+from settlement.custody.engine import EngineStopped
+from settlement.custody.news import Act, Acted, Begin, News, Signed
+from settlement.custody.sealing import Sealer
 from settlement.custody.states import State
 from settlement.custody.store import PaymentStore
 from settlement.custody.terms import PaymentId
 from settlement.gateway import messages as m
+from settlement.gateway.customers import Customers
 from settlement.gateway.dossiers import Dossier, Dossiers
 from settlement.gateway.keys import Directory, Secrets
 from settlement.gateway.ledger_courier import Submit
@@ -31,7 +36,6 @@ from settlement.quantities import Clock, PartyId
 
 _NO_PAYMENT = bytes(32)
 _OFFER_MS = 120_000
-_KNOWN_MAX = 10_000
 _log = structlog.get_logger(__name__)
 
 
@@ -59,8 +63,11 @@ class LetterBoxDesk:
         office: DeskOffice,
         database: Database,
         submit: Submit,
+        state: Callable[[PaymentId], State | None],
         pricing: Pricing | None,
         receiving: Receiving,
+        customers: Customers,
+        sealer: Sealer,
         address: str,
         questions: dict[PaymentId, Asked],
         clock: Clock,
@@ -70,32 +77,48 @@ class LetterBoxDesk:
         self._office = office
         self._database = database
         self._submit = submit
+        self._state = state
         self._pricing = pricing
         self._receiving = receiving
+        self._customers = customers
+        self._sealer = sealer
         self._address = address
         self._questions = questions
         self._clock = clock
-        self._known: dict[PaymentId, tuple[bytes | None, str]] = {}
 
     async def take(self, body: bytes) -> None:
         """Take a request; returns when all that is good in it is committed. What is not is dropped, and logged.
 
         Raises:
             BadInput: the request is no list of envelopes.
+            EngineStopped: whether it was committed is not known; the sender repeats it.
         """
         now = self._clock()
-        committed: list[asyncio.Task[None]] = []
+        gathered: list[News] = []
         for raw in m.decode_body(body):
             try:
-                news = await self._news(Envelope.decode(raw), now)
+                gathered.append(await self._news(Envelope.decode(raw), now))
             except Fatal as problem:
                 _log.warning("message refused", why=str(problem))
-                continue
-            if news is not None:  # in the order in which they came
-                committed.append(asyncio.create_task(self._submit(news)))
-        await asyncio.gather(*committed)
+        if not gathered:
+            return
+        try:
+            await self._submit(_joined(gathered))
+        except EngineStopped:
+            raise
+        except Exception:  # noqa: BLE001 - a message that we stumble over must not keep the sender's others from us
+            for news in gathered:
+                await self._submit_alone(news)
 
-    async def _news(self, envelope: Envelope, now: UnixMs) -> News | None:
+    async def _submit_alone(self, news: News) -> None:
+        try:
+            await self._submit(news)
+        except EngineStopped:
+            raise
+        except Exception:  # noqa: BLE001 - see `take`
+            _log.exception("message dropped")
+
+    async def _news(self, envelope: Envelope, now: UnixMs) -> News:
         header = envelope.header
         keys = self._directory.keys(header.sender)
         if keys is None:
@@ -110,9 +133,7 @@ class LetterBoxDesk:
 
     # --- Step 1 -----------------------------------------------------------------------------------------------------
 
-    async def _on_handshake(
-        self, envelope: Envelope, keys: EnvelopeKeys, payment: PaymentId, now: UnixMs
-    ) -> News | None:
+    async def _on_handshake(self, envelope: Envelope, keys: EnvelopeKeys, payment: PaymentId, now: UnixMs) -> News:
         asked = self._questions.get(payment)
         if asked is not None:
             issued = receive(self._secrets.letters, keys, asked, envelope, now)
@@ -170,7 +191,7 @@ class LetterBoxDesk:
 
     # --- Notes between payer and payee --------------------------------------------------------------------------------
 
-    async def _on_note(self, envelope: Envelope, payment: PaymentId, now: UnixMs) -> News | None:
+    async def _on_note(self, envelope: Envelope, payment: PaymentId, now: UnixMs) -> News:
         sender = PartyId(envelope.header.sender)
         secret, other = await self._secret(payment)
         if secret is None or other != sender:
@@ -179,36 +200,39 @@ class LetterBoxDesk:
         note = m.decode_note(text)
         if isinstance(note, m.Proposal):
             return News(acts=(self._proposed(payment, note),))
-        return News(acts=(self._hearing(payment, note),))
+        message = words.decode(note.body)
+        signed = None
+        if isinstance(message, words.AcceptanceMessage):
+            statement = recorded_statement(message.signed, self._directory.registry)
+            signed = (statement, message.signed.signature)
+        return News(acts=(self._hearing(payment, note, signed),))
 
     def _proposed(self, payment: PaymentId, note: m.Proposal) -> Act:
         async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
+            if self._customers.find(note.creditor) is None:
+                unknown = c.Unwanted(c.Why.UNKNOWN_CUSTOMER, "no customer of this bank has the account")
+                return Acted(((payment, unknown),))
             await Dossiers(connection, self._secrets.state_key).put(payment, Dossier(own=note.creditor))
             return Acted(((payment, c.Proposed(note.terms)),))
 
         return Act(payment, run)
 
-    def _hearing(self, payment: PaymentId, note: m.Exchanged | m.Accepting) -> Act:
+    def _hearing(self, payment: PaymentId, note: m.Exchanged | m.Accepting, signed: Signed | None) -> Act:
         async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
             return await self._office.hear(connection, payment, state, note, now)
 
-        return Act(payment, run)
+        return Act(payment, run, signed)
 
     async def _secret(self, payment: PaymentId) -> tuple[bytes | None, str]:
         """The secret of a payment, and with whom it is shared."""
-        known = self._known.get(payment)
-        if known is not None:
-            return known
+        state = self._state(payment)
+        if state is not None:
+            return secret_of(state)
         async with self._database.view() as view:
-            stored = (await PaymentStore(view.connection).load([payment])).get(payment)
+            stored = (await PaymentStore(view.connection, self._sealer).load([payment])).get(payment)
         if stored is None:
             return None, ""
-        found = secret_of(stored.state)
-        if found[0] is not None:  # a payment's secret never changes
-            self._known[payment] = found
-            if len(self._known) > _KNOWN_MAX:
-                del self._known[next(iter(self._known))]
-        return found
+        return secret_of(stored.state)
 
 
 def secret_of(state: State) -> tuple[bytes | None, str]:
@@ -222,6 +246,15 @@ def secret_of(state: State) -> tuple[bytes | None, str]:
             return state.deal.secret, state.order.payee
         case _:
             return None, ""
+
+
+def _joined(news: Sequence[News]) -> News:
+    """All that came in one request, in its order."""
+    return News(
+        acts=tuple(act for one in news for act in one.acts),
+        changes=tuple(change for one in news for change in one.changes),
+        begins=tuple(begin for one in news for begin in one.begins),
+    )
 
 
 def _saying(payment: PaymentId, effect: c.AnyEffect) -> Act:

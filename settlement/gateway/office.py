@@ -15,12 +15,12 @@ from foundation.quantities import UnixMs
 from settlement.connect.screening import Subject
 from settlement.connect.vault import PersonalRecords
 from settlement.cosign.batches import verify_batch
-from settlement.cosign.cosignatures import CoSignature, Partial, assemble, part_verifies
+from settlement.cosign.cosignatures import CoSignature, Partial, join, part_verifies
 from settlement.cosign.errors import BadBatch
 from settlement.cosign.statements import Statement
 from settlement.custody import changes as c
 from settlement.custody import clearer, payee, payer
-from settlement.custody.engine import Acted
+from settlement.custody.news import Act, Acted
 from settlement.custody.packet import decode_memo
 from settlement.custody.states import State, is_open
 from settlement.custody.store import Due
@@ -31,11 +31,13 @@ from settlement.gateway.exchange_desk import Case, ExchangeDesk
 from settlement.gateway.keys import Directory, Secrets, decode_part, encode_part
 from settlement.gateway.screener import Screener
 from settlement.gateway.tables import alarms
+from settlement.quantities import Asset, Scale
 from settlement.rules.decision import Decision
 from settlement.rules.errors import ReservationOver, UnknownReservation
 from settlement.rules.model import Verdict
 from settlement.rules.validator import Validator
 
+_PAID = (payer.Paid, payer.Closed, payee.Received, payee.Closed, clearer.Earned, clearer.Closed)
 _log = structlog.get_logger(__name__)
 
 
@@ -70,9 +72,11 @@ class DeskOffice:
         screener: Screener,
         validator: Validator,
         books: Ledgers,
+        assets: Mapping[str, Asset],
         deliver: Callable[[Sequence[Due]], None],
-        clock: Callable[[], UnixMs],
+        ended: Callable[[Sequence[PaymentId]], None],
     ) -> None:
+        """`assets`: of the ledgers on which this party has an account. `ended`: told of payments that are over."""
         self._party = secrets.party
         self._secrets = secrets
         self._directory = directory
@@ -80,20 +84,25 @@ class DeskOffice:
         self._screener = screener
         self._validator = validator
         self._books = books
+        self._assets = assets
         self.deliver = deliver
-        self._clock = clock
+        self._ended = ended
 
     # --- Signatures -------------------------------------------------------------------------------------------------
+
+    def prepare(self, acts: Sequence[Act]) -> None:
+        """See `Office`."""
+        self._desk.verify([act.signed for act in acts if act.signed is not None])
 
     def admit(
         self, changes: Sequence[tuple[PaymentId, c.AnyChange]], states: Mapping[PaymentId, State]
     ) -> list[tuple[PaymentId, c.AnyChange]]:
-        """See `Office`. All signatures of a batch are verified at once; who sent a bad one is named in the log."""
+        """See `Office`. Who sent a bad signature is named in the log."""
         wanted: dict[int, tuple[Statement, CoSignature]] = {}
         bad: set[int] = set()
         for place, (payment, change) in enumerate(changes):
             try:
-                found = self._to_verify(payment, change, states.get(payment))
+                found = self._to_verify(payment, change, states[payment])
             except Fatal as problem:
                 _log.warning("signature refused", payment=payment.hex(), change=type(change).__name__, why=str(problem))
                 bad.add(place)
@@ -107,15 +116,18 @@ class DeskOffice:
             bad.update(places[number] for number in problem.bad)
         admitted: list[tuple[PaymentId, c.AnyChange]] = []
         for place, (payment, change) in enumerate(changes):
-            if place not in bad:
-                admitted.extend(self._receipts_verified(payment, change, states.get(payment)))
-            elif isinstance(change, c.HoldSeen):
-                admitted.append((payment, _not_instructed(change)))
+            if isinstance(change, c.HoldSeen):
+                is_instructed = place in wanted and place not in bad
+                admitted.append((payment, msgspec.structs.replace(change, instructed=is_instructed)))
+            elif place not in bad:
+                admitted.append((payment, change))
+            elif isinstance(change, c.Signed):
+                admitted.extend(self._without_false(payment, change, states[payment]))
+            else:
+                _log.warning("signature refused", payment=payment.hex(), change=type(change).__name__)
         return admitted
 
-    def _to_verify(
-        self, payment: PaymentId, change: c.AnyChange, state: State | None
-    ) -> tuple[Statement, CoSignature] | None:
+    def _to_verify(self, payment: PaymentId, change: c.AnyChange, state: State) -> tuple[Statement, CoSignature] | None:
         """What has to be verified of a change before the machine sees it.
 
         Raises:
@@ -131,33 +143,37 @@ class DeskOffice:
                 memo, quote = decode_memo(change.memo), state.offer.quote
                 statement = self._directory.instruction_statement(payment, quote, memo.terms)
                 return statement, CoSignature.decode(memo.co_signature)
+            case c.Signed(), payer.Paid() | payee.Received() | clearer.Earned():
+                return self._whole_receipt(change, state)
             case _:
                 return None
 
-    def _receipts_verified(
-        self, payment: PaymentId, change: c.AnyChange, state: State | None
-    ) -> list[tuple[PaymentId, c.AnyChange]]:
-        """Parts of a receipt's signature are verified together, when the last one comes; bad ones are taken out."""
-        if not isinstance(change, c.Signed) or not isinstance(state, payer.Paid | payee.Received | clearer.Earned):
-            return [(payment, change)]
-        parts = {one.party: one for one in state.signatures if one.receipt_hash == change.receipt_hash}
-        parts[change.party] = change
-        quote = quote_of(state)
+    def _whole_receipt(
+        self, change: c.Signed, state: payer.Paid | payee.Received | clearer.Earned
+    ) -> tuple[Statement, CoSignature] | None:
+        """Parts of a receipt's signature are verified together, when the last one comes."""
+        parts, quote = _parts(change, state), quote_of(state)
         if set(parts) != {quote.payer, quote.clearer, quote.payee}:
-            return [(payment, change)]
+            return None
         statement = self._directory.receipt_statement(quote, change.receipt_hash)
-        try:
-            assemble(statement, [decode_part(one.signature) for one in parts.values()])
-        except Fatal:
-            false = {party for party, one in parts.items() if not _part_holds(statement, one.signature)}
-            _log.warning("receipt refused", payment=payment.hex(), parties=sorted(false))
-            erased: list[tuple[PaymentId, c.AnyChange]] = [
-                (payment, c.Signed(party, bytes(32), b"")) for party in false - {change.party}
-            ]
-            return erased if change.party in false else [*erased, (payment, change)]
-        return [(payment, change)]
+        return statement, join(statement, [decode_part(one.signature) for one in parts.values()])
+
+    def _without_false(self, payment: PaymentId, change: c.Signed, state: State) -> list[tuple[PaymentId, c.AnyChange]]:
+        """All parts were there, and do not hold together: take out those that are false, and say whose they are."""
+        assert isinstance(state, payer.Paid | payee.Received | clearer.Earned), "receipts are verified there"
+        statement = self._directory.receipt_statement(quote_of(state), change.receipt_hash)
+        parts = _parts(change, state)
+        false = {party for party, one in parts.items() if not _part_holds(statement, party, one.signature)}
+        _log.warning("receipt refused", payment=payment.hex(), parties=sorted(false))
+        erased: list[tuple[PaymentId, c.AnyChange]] = [
+            (payment, c.Signed(party, bytes(32), b"")) for party in sorted(false)
+        ]
+        return erased if change.party in false else [*erased, (payment, change)]
 
     # --- In the transaction -----------------------------------------------------------------------------------------
+
+    async def fetch(self, connection: AsyncConnection, payments: Sequence[PaymentId]) -> None:
+        """See `Office`."""
 
     async def within(
         self, connection: AsyncConnection, payment: PaymentId, effect: c.AnyEffect, state: State, now: UnixMs
@@ -174,7 +190,8 @@ class DeskOffice:
                 await self._books.post(connection, payment, state, effect.event, now)
             case c.Close():
                 statement = self._directory.receipt_statement(quote_of(state), effect.receipt_hash)
-                signature = assemble(statement, [decode_part(part) for _, part in effect.signatures])
+                # Verified when its last part was admitted.
+                signature = join(statement, [decode_part(part) for _, part in effect.signatures])
                 await self._books.close(connection, payment, state, signature, now)
             case c.Alarm():
                 _log.error("alarm", payment=payment.hex(), detail=effect.detail)
@@ -188,13 +205,12 @@ class DeskOffice:
         self, connection: AsyncConnection, payment: PaymentId, before: State | None, after: State, now: UnixMs
     ) -> None:
         """See `Office`: what a payment had taken of the limits, and its retention, follow its end."""
-        is_paid = isinstance(after, payer.Paid | payer.Closed | payee.Received | payee.Closed | clearer.Earned)
-        was_paid = isinstance(before, payer.Paid | payee.Received | clearer.Earned | payee.Closed | payer.Closed)
-        if is_paid and not was_paid:
+        is_paid = isinstance(after, _PAID)
+        if is_paid and not isinstance(before, _PAID):
             await self._reservation(connection, payment, is_settled=True)
         if is_open(after) or (before is not None and not is_open(before)):
             return
-        if not is_paid and not isinstance(after, clearer.Closed | clearer.Lost | payee.Lost | clearer.Lapsed):
+        if not isinstance(after, (*_PAID, clearer.Lost, payee.Lost, clearer.Lapsed)):
             await self._reservation(connection, payment, is_settled=False)
         await PersonalRecords(connection, self._party, self._secrets.vault).end(payment, now)
         await Dossiers(connection, self._secrets.state_key).end(payment, now)
@@ -204,10 +220,19 @@ class DeskOffice:
         await self._desk.flush(connection)
         await self._books.flush(connection, now)
 
+    def committed(self, ended: Sequence[PaymentId]) -> None:
+        """See `Office`."""
+        self._desk.drop(ended)
+        self._ended(ended)
+
     def forget(self) -> None:
         """See `Office`."""
         self._desk.forget()
         self._books.forget()
+
+    def resumed(self, payment: PaymentId, state: State) -> c.Effects:
+        """See `Office`: the key that a secret is to be sealed to is in memory alone, so the payee is asked again."""
+        return (c.AskSecret(),) if isinstance(state, payer.Asking) else ()
 
     def destination(self, payment: PaymentId, effect: c.AnyEffect, state: State | None) -> str:
         """See `Office`."""
@@ -263,6 +288,10 @@ class DeskOffice:
             if decision.verdict is Verdict.REFER:
                 return Acted()  # a person's word comes by `recheck`
         else:
+            own = effect.quote.source if isinstance(state, payer.State) else effect.quote.target
+            if self._assets.get(own.ledger) != Asset(own.asset, Scale(own.scale)):
+                # The rules' limits are by asset: a quote that calls our money something else would pass them by.
+                return Acted(((payment, c.Barred("", f"{own.ledger} does not hold {own.asset} in scale {own.scale}")),))
             case = await self.case(connection, payment, state)
             decision = await self._screener.before_exchange(
                 connection, payment, effect.terms, case.subject, case.dossier, now
@@ -325,12 +354,16 @@ def _word_of(decision: Decision) -> c.AnyChange:
     return c.Cleared(name)
 
 
-def _not_instructed(change: c.HoldSeen) -> c.HoldSeen:
-    return msgspec.structs.replace(change, instructed=False)
+def _parts(change: c.Signed, state: payer.Paid | payee.Received | clearer.Earned) -> dict[str, c.Signed]:
+    """The parts of the signature on one receipt, by party, with the one that has just come."""
+    parts = {one.party: one for one in state.signatures if one.receipt_hash == change.receipt_hash}
+    parts[change.party] = change
+    return parts
 
 
-def _part_holds(statement: Statement, raw: bytes) -> bool:
+def _part_holds(statement: Statement, party: str, raw: bytes) -> bool:
     try:
-        return part_verifies(statement, decode_part(raw))
+        part = decode_part(raw)
+        return part.party == party and part_verifies(statement, part)
     except Fatal:
         return False

@@ -10,13 +10,13 @@ from typing import Protocol
 
 import structlog
 
-from foundation.errors import Retryable
+from foundation.errors import BadInput, Retryable
 from foundation.quantities import UnixMs
 from settlement.connect.envelope import Envelope, Form, SharedSecret, seal_letter, write_header
 from settlement.connect.envelope_keys import EnvelopeKeys, EnvelopeSecrets
 from settlement.connect.handshake import Asked, AskedFor, Issued, ask, issue
 from settlement.custody import changes as c
-from settlement.custody.engine import News
+from settlement.custody.news import News
 from settlement.custody.store import Due
 from settlement.custody.terms import PaymentId
 from settlement.gateway import messages as m
@@ -25,6 +25,9 @@ from settlement.quantities import Clock, PartyId
 
 _BATCH = 256
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.2, 5.0
+_BATCH_BYTES = 2 << 20
+_WORD_BYTES = 2_048
+"""The most that a word takes in a letter, about."""
 _LETTER_MS = 60_000
 _NO_PAYMENT = PaymentId(bytes(32))
 """In a letter's header: its words are of many payments, and each says of which."""
@@ -87,20 +90,31 @@ class PeerCourier:
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            batch = self._next()
             try:
                 await self._box.put(self._party, m.encode(self._envelopes(batch)))
+                await self._submit(News(done=tuple(due.number for due in batch)))
                 pause = _PAUSE_SECONDS
-            except Retryable as problem:
-                _log.warning("party unavailable", party=self._party, problem=str(problem))
+            except Exception as problem:  # noqa: BLE001 - what is for a party goes on for as long as it takes
+                said = _log.warning if isinstance(problem, Retryable) else _log.exception
+                said("party unavailable", party=self._party, problem=str(problem))
                 self._waiting = [*batch, *self._waiting]
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):  # noqa: S311 - no secret
                         await self._wake.wait()
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)
-                continue
-            await self._submit(News(done=tuple(due.number for due in batch)))
+
+    def _next(self) -> list[Due]:
+        """What waits, in its order: no more than one request may hold."""
+        size = number = 0
+        for due in self._waiting[:_BATCH]:
+            size += len(due.effect.envelope) if isinstance(due.effect, c.Send) else _WORD_BYTES
+            if size > _BATCH_BYTES and number:
+                break
+            number += 1
+        batch, self._waiting = self._waiting[:number], self._waiting[number:]
+        return batch
 
     def _envelopes(self, batch: Sequence[Due]) -> tuple[bytes, ...]:
         now = self._clock()
@@ -113,7 +127,10 @@ class PeerCourier:
                     self._questions[due.payment] = asked
                     sealed.append(envelope.encode())
                 case c.GiveSecret():
-                    sealed.append(self._secret(due.payment, due.effect, now).encode())
+                    try:
+                        sealed.append(self._secret(due.payment, due.effect, now).encode())
+                    except BadInput as problem:  # the key that came is none: nobody waits for an answer
+                        _log.warning("no answer", party=self._party, payment=due.payment.hex(), why=str(problem))
                 case c.Send():
                     sealed.append(due.effect.envelope)
                 case _:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+import msgspec
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.database import Database, Schema
+from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from settlement.books import tables as books_tables
 from settlement.connect import tables as connect_tables
@@ -18,8 +21,10 @@ from settlement.connect.policy import Policy
 from settlement.custody import changes as c
 from settlement.custody import payer
 from settlement.custody import tables as custody_tables
-from settlement.custody.engine import Act, Acted, Begin, Engine, News
+from settlement.custody.engine import Engine
 from settlement.custody.margins import Margins, reveal_ms
+from settlement.custody.news import Act, Acted, Begin, News
+from settlement.custody.sealing import Sealer
 from settlement.custody.states import State, Times
 from settlement.custody.store import Due, Moment, PaymentStore, Stored
 from settlement.custody.terms import PaymentId
@@ -41,6 +46,8 @@ from settlement.quantities import Clock, PartyId
 from settlement.rules import tables as rules_tables
 from settlement.rules.model import Rules
 from settlement.rules.validator import Validator
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,13 +84,22 @@ class Gateway:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         secrets, directory = parts.secrets, parts.directory
+        self._sealer = Sealer(secrets.state_key)
         self.validator = Validator(parts.rules, secrets.facts_key)
         screener = Screener(self.validator, parts.customers, secrets.facts_key)
         desk = ExchangeDesk(secrets.party, secrets, directory, parts.policy, screener)
         self._office = DeskOffice(
-            secrets, directory, desk, screener, self.validator, parts.books, self._deliver, parts.clock
+            secrets,
+            directory,
+            desk,
+            screener,
+            self.validator,
+            parts.books,
+            {str(name): facts.asset for name, facts in parts.facts.items()},
+            self._deliver,
+            self._ended,
         )
-        self._engine = Engine(parts.database, self._office, _times(parts), parts.clock)
+        self._engine = Engine(parts.database, self._office, _times(parts), parts.clock, self._sealer)
         self._ledger_couriers = {
             f"ledger:{name}": LedgerCourier(name, ledger, self._engine.submit, parts.clock)
             for name, ledger in parts.ledgers.items()
@@ -97,8 +113,11 @@ class Gateway:
             self._office,
             parts.database,
             self._heard,
+            self._engine.state,
             parts.pricing,
             parts.receiving,
+            parts.customers,
+            self._sealer,
             parts.address,
             parts._questions,
             parts.clock,
@@ -114,23 +133,36 @@ class Gateway:
         runs = [self._engine.run(), *(courier.run() for courier in self._ledger_couriers.values())]
         runs += [courier.run() for courier in self._peer_couriers.values()]
         runs += [
-            follow(name, ledger, self._parts.database, self._engine.submit)
+            follow(name, ledger, partial(self._cursor, name), self._engine.submit)
             for name, ledger in self._parts.ledgers.items()
         ]
         self._tasks = [asyncio.create_task(run) for run in runs]
+        self._tasks[0].add_done_callback(self._engine_ended)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         """Stop; what is under way goes on at the next start."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _engine_ended(self, task: asyncio.Task[None]) -> None:
+        """Without its engine a gateway does nothing: nothing is carried out any more, and nothing is taken."""
+        if not task.cancelled():
+            _log.critical("the gateway has stopped", problem=str(task.exception()))
+        for other in self._tasks:
+            other.cancel()
 
     async def pay(self, order: payer.Order, dossier: Dossier) -> None:
-        """Begin a payment; returns when it is committed. The same id again changes nothing."""
+        """Begin a payment; returns when it is committed. The same id again changes nothing.
+
+        Raises:
+            BadInput: a party, a ledger or the customer's account is not known here.
+        """
+        self._check(order, dossier)
         payment = PaymentId(order.payment_id)
+        longest = min(order.hold_ms_max, self._parts.margins.hold_ms_max)
+        order = msgspec.structs.replace(order, hold_ms_max=longest)
 
         async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
             await Dossiers(connection, self._parts.secrets.state_key).put(payment, dossier)
@@ -158,12 +190,12 @@ class Gateway:
     async def stored(self, payments: Sequence[PaymentId]) -> dict[PaymentId, Stored]:
         """Payments as they are stored: where each stands, and since when; those that are there."""
         async with self._parts.database.view() as view:
-            return await PaymentStore(view.connection).load(payments)
+            return await PaymentStore(view.connection, self._sealer).load(payments)
 
     async def history(self, payment: PaymentId) -> tuple[Moment, ...]:
         """What happened to a payment, in order."""
         async with self._parts.database.view() as view:
-            return await PaymentStore(view.connection).history(payment)
+            return await PaymentStore(view.connection, self._sealer).history(payment)
 
     async def ask_quote(self, clearer: PartyId, asked: c.AskQuote, timeout_seconds: float = 10.0) -> Answer:
         """What a payment would cost now; nothing is held for it. See `Enquiries.ask`."""
@@ -174,9 +206,22 @@ class Gateway:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    async def _cursor(self, ledger: LedgerId) -> str:
+        async with self._parts.database.view() as view:
+            return await PaymentStore(view.connection, self._sealer).cursor(ledger)
+
     async def _heard(self, news: News) -> None:
         self._enquiries.heard(news)
         await self._engine.submit(news)
+
+    def _check(self, order: payer.Order, dossier: Dossier) -> None:
+        for name, party in (("payee", order.payee), ("clearer", order.clearer)):
+            if f"party:{party}" not in self._peer_couriers:
+                raise BadInput(name, f"{party} is no party that we know", "exchange cards first")
+        if f"ledger:{order.source_ledger}" not in self._ledger_couriers:
+            raise BadInput("source_ledger", f"we have no account on {order.source_ledger}", "name one of our ledgers")
+        if self._parts.customers.find(dossier.own) is None:
+            raise BadInput("account", "no customer of ours has it", "name the account that pays")
 
     def _deliver(self, due: Sequence[Due]) -> None:
         for listener in self._listeners:
@@ -187,8 +232,14 @@ class Gateway:
         for destination, batch in by_destination.items():
             if destination in self._ledger_couriers:
                 self._ledger_couriers[destination].add(batch, recovered=self._recovering)
-            else:
+            elif destination in self._peer_couriers:
                 self._peer_couriers[destination].add(batch)
+            else:  # it stays in the outbox, for a configuration that knows it again
+                _log.error("nobody carries effects out", destination=destination, effects=len(batch))
+
+    def _ended(self, payments: Sequence[PaymentId]) -> None:
+        for payment in payments:
+            self._parts._questions.pop(payment, None)
 
     def _peer_courier(self, party: PartyId) -> PeerCourier:
         parts = self._parts
