@@ -71,12 +71,16 @@ class Screen:
         self.console.print(Text(text, style=style), soft_wrap=True)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Step]:
-        """A step: its line is printed when the block ends, marked where it failed."""
-        self._number += 1
+    def step(self, title: str, number: str | None = None) -> Iterator[Step]:
+        """A step: its line is printed when the block ends, marked where it failed. `number`: in place of the next
+        one.
+        """
+        if number is None:
+            self._number += 1
+        shown = f"{self._number}" if number is None else number
         began = time.monotonic()
         progress = self._progress() if self.live else None
-        step = self._step = Step(progress, f"{self._number:>2}  {title}")
+        step = self._step = Step(progress, f"{shown:>2}  {title}")
         try:
             if progress is None:
                 yield step
@@ -84,9 +88,9 @@ class Screen:
                 with progress:
                     yield step
         except BaseException:
-            self._print(step, title, time.monotonic() - began, ok=False)
+            self._print(step, shown, title, time.monotonic() - began, ok=False)
             raise
-        self._print(step, title, time.monotonic() - began, ok=True)
+        self._print(step, shown, title, time.monotonic() - began, ok=True)
 
     def table(self, title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table; the second column holds amounts. Only the last column is cut where it is too wide."""
@@ -110,9 +114,9 @@ class Screen:
         )
         return Progress(*columns, console=self.console, transient=True)
 
-    def _print(self, step: Step, title: str, seconds: float, *, ok: bool) -> None:
+    def _print(self, step: Step, number: str, title: str, seconds: float, *, ok: bool) -> None:
         line = Text()
-        line.append(f"{self._number:>2} ", "dim")
+        line.append(f"{number:>2} ", "dim")
         line.append("✓" if ok else "✗", "bold green" if ok else "bold red")
         line.append(f"{seconds:6.1f} s   ", "dim")
         line.append(f"{cut(title, _TITLE):<{_TITLE}}  ")

@@ -87,9 +87,9 @@ class Watcher:
 async def perform(screen: Screen, town: Town) -> bool:
     """The whole demo; whether every ledger sums to zero and the auditor is content."""
     async with AsyncExitStack() as stack:
-        with screen.step("Two ledgers, three banks, each a process") as step:
+        with screen.step("Two ledgers, three banks, each a process", "") as step:
             await stack.enter_async_context(town)
-            step.done("a book on PostgreSQL, an EVM chain, 3 gateways")
+            step.done("a book, a chain, three gateways")
             step.also("the digital euro: its central bank's double-entry book, over REST")
             step.also("the digital yuan: a token on the native EVM chain, held in the contract Escrow")
         banks = {name: Bank(name, await stack.enter_async_context(_client(town, name))) for name in town.apis}
@@ -110,7 +110,7 @@ def _client(town: Town, bank: str) -> httpx.AsyncClient:
 
 
 async def _quote(screen: Screen, bank: Bank) -> Shown:
-    with screen.step("Bank A asks what it would cost (POST /v1/quotes)") as step:
+    with screen.step("Bank A asks the price: POST /v1/quotes", "") as step:
         target = {"ledger": CHAIN, "amount": AMOUNT, "currency": YUAN.code, "scale": int(YUAN.scale)}
         asked = {"payee": PAYEE, "clearing": CLEARER, "source_ledger": BOOK, "target": target}
         quote: Shown = await bank.post("/v1/quotes", asked, "demo-quote-1")
@@ -132,8 +132,8 @@ def _payment(quote: Shown) -> Shown:
 
 async def _thirteen_steps(screen: Screen, watcher: Watcher) -> None:
     """Each step is shown when the party that takes it says that it has."""
-    for title, bank, stages, say in _STEPS:
-        with screen.step(title) as step:
+    for number, title, bank, stages, say in _STEPS:
+        with screen.step(title, number) as step:
             shown = await watcher.until(bank, *stages)
             say(step, shown, watcher.shown)
 
@@ -143,7 +143,7 @@ Say = Callable[[Step, Shown, Mapping[str, Shown]], None]
 
 def _secret(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
     step.done("only A and B know it")
-    step.also("sealed by HPKE to a key made for this answer; B names an Interledger address and an account with it")
+    step.also("sealed by HPKE to a key made for this answer, with an address and an account")
 
 
 def _quoted(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
@@ -154,17 +154,17 @@ def _quoted(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
 
 def _accepted(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
     step.done("both rules pass, both banks sign")
-    step.also("each sent what the other requires by its policy, screened both persons, and accepted these terms only")
+    step.also("each sent what the other requires, screened both persons, and signed these terms")
 
 
 def _packet(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
     step.done("an Interledger packet for B")
-    step.also("the condition is a hash of terms and both acceptances, under the secret: for this payment alone")
+    step.also("the condition commits to the terms and both acceptances, under the secret")
 
 
 def _held_a(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
-    step.done(f"{_money(shown['source'])} held for the clearing bank")
-    step.also(f"until {_time(shown['source'])}, or the preimage")
+    step.done(f"{_money(shown['source'])} held")
+    step.also(f"for the clearing bank, until {_time(shown['source'])} or the preimage")
 
 
 def _seen(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
@@ -172,13 +172,13 @@ def _seen(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
 
 
 def _parsed(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
-    step.done("as quoted, and both banks signed it")
-    step.also("amounts, time-outs, condition and the banks' BLS signature hold; its own rules pass")
+    step.done("as quoted, signed by both banks")
+    step.also("amounts, time-outs, condition and the BLS signature are right; its own rules pass")
 
 
 def _held_b(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
     step.done(f"{_money(shown['target'])} held for Bank B")
-    step.also(f"until {_time(shown['target'])}: earlier than the other hold, so it cannot be left in the middle")
+    step.also(f"until {_time(shown['target'])}: earlier than the other, so it is never left in the middle")
 
 
 def _told_b(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
@@ -194,29 +194,33 @@ def _fulfilled(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
     step.done(f"{_money(shown['target'])} are Bank B's")
 
 
+def _told_c(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
+    step.done("a proved log of the chain told it")
+
+
 def _learnt(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
-    step.done("read from the chain")
+    step.done("from that log")
 
 
 def _claimed(step: Step, shown: Shown, others: Mapping[str, Shown]) -> None:
-    step.done(f"{_money(shown['source'])} are the clearing bank's")
+    step.done(f"{_money(shown['source'])} are its own")
 
 
-_STEPS: Final[tuple[tuple[str, str, tuple[str, ...], Say], ...]] = (
-    (" 1. A gets a shared secret from B", PAYER, ("pricing", "clearing"), _secret),
-    (" 2. The clearing bank quotes", PAYER, ("clearing", "agreeing"), _quoted),
-    ("    KYC and AML data, and both acceptances", PAYER, ("holding",), _accepted),
-    (" 3. A makes the packet and the condition", PAYER, ("holding",), _packet),
-    (" 4. A has the money held on the euro's ledger", PAYER, ("held",), _held_a),
-    (" 5. The clearing bank sees the hold", CLEARER, ("clearing",), _seen),
-    (" 6. It reads the packet and checks it", CLEARER, ("forwarding",), _parsed),
-    (" 7. It holds yuan for B, with a shorter time-out", CLEARER, ("waiting",), _held_b),
-    (" 8. B sees the hold", PAYEE, ("fulfilling",), _told_b),
-    (" 9. B checks it", PAYEE, ("fulfilling",), _checked_b),
-    ("10. B fulfils with the preimage", PAYEE, ("received",), _fulfilled),
-    ("11. The clearing bank sees the fulfilment", CLEARER, ("claiming",), _learnt),
-    ("12. It learns the preimage", CLEARER, ("claiming",), _learnt),
-    ("13. It fulfils on the euro's ledger", CLEARER, ("earned",), _claimed),
+_STEPS: Final[tuple[tuple[str, str, str, tuple[str, ...], Say], ...]] = (
+    ("1", "A gets a shared secret from B", PAYER, ("pricing", "clearing"), _secret),
+    ("2", "The clearing bank quotes", PAYER, ("clearing", "agreeing"), _quoted),
+    ("", "KYC and AML data, and both acceptances", PAYER, ("holding",), _accepted),
+    ("3", "A makes the packet and the condition", PAYER, ("holding",), _packet),
+    ("4", "A has the money held on the euro's ledger", PAYER, ("held",), _held_a),
+    ("5", "The clearing bank sees the hold", CLEARER, ("clearing",), _seen),
+    ("6", "It reads the packet and checks it", CLEARER, ("forwarding",), _parsed),
+    ("7", "It holds yuan for B, for a shorter time", CLEARER, ("waiting",), _held_b),
+    ("8", "B sees the hold", PAYEE, ("fulfilling",), _told_b),
+    ("9", "B checks it", PAYEE, ("fulfilling",), _checked_b),
+    ("10", "B fulfils with the preimage", PAYEE, ("received",), _fulfilled),
+    ("11", "The clearing bank sees the fulfilment", CLEARER, ("claiming",), _told_c),
+    ("12", "It learns the preimage", CLEARER, ("claiming",), _learnt),
+    ("13", "It fulfils on the euro's ledger", CLEARER, ("earned",), _claimed),
 )
 
 

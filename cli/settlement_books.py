@@ -7,7 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from adapters.evm.abi import function
 from adapters.evm.endpoints import Endpoints
+from adapters.evm.rpc import EvmRpc
+from adapters.evm.types import Call
 from cli.demo_screen import Screen
 from cli.exits import TimedOut
 from cli.settlement_town import CLEARER, PAYEE, PAYER, Town
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from cli.demo_settlement_job import Bank
 
 NAMES: Final = {PAYER: "Bank A", CLEARER: "the clearing bank", PAYEE: "Bank B"}
+_BALANCE = function("ERC20", "balanceOf", "address", "uint256")
+_SUPPLY = function("ERC20", "totalSupply", "", "uint256")
 _WAIT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.2
 
@@ -38,11 +43,11 @@ _LOOK_SECONDS: Final = 0.2
 async def show_books(screen: Screen, town: Town, bank: Bank, payment: str) -> bool:
     """Show the books; whether all is as it has to be."""
     screen.say()
-    with screen.step("All three sign the receipt, and anchor it") as step:
+    with screen.step("All three sign the receipt, A anchors it", "") as step:
         file = await _receipt(town, bytes.fromhex(payment))
         assert file.proof is not None, "waited for"
         assert file.proof.anchored is not None, "waited for"
-        step.done("one BLS signature by the three of them")
+        step.done("one BLS signature of three banks")
         step.also("the third entry: chained by hashes, in a Merkle batch, its root on the native chain")
     fine = True
     for name in (PAYER, CLEARER, PAYEE):
@@ -115,6 +120,8 @@ async def _sums(screen: Screen, town: Town) -> bool:
     verdict = await town.operator.verify()
     rows = [("the digital euro's book", "zero" if verdict.ok else "NOT ZERO", "all accounts, holds and totals")]
     fine = verdict.ok
+    rows.append(await _supply(town))
+    fine = fine and rows[-1][1] == "zero"
     for name in (PAYER, CLEARER, PAYEE):
         sums = await _totals(town, name)
         is_zero = not any(sums.values())
@@ -122,6 +129,19 @@ async def _sums(screen: Screen, town: Town) -> bool:
         rows.append((f"the books of {NAMES[name]}", "zero" if is_zero else "NOT ZERO", ", ".join(sorted(sums))))
     screen.table("\nThe sum of everything", ("what", "sums to", "over"), rows)
     return fine
+
+
+async def _supply(town: Town) -> tuple[str, str, str]:
+    """The token's supply less what everybody has; and nothing may be left in the Escrow."""
+    assert town.contracts is not None, "the town is open"
+    token, escrow = town.contracts.token, town.contracts.escrow
+    holders = [*(bytes.fromhex(town.account(bank).removeprefix("0x")) for bank in (CLEARER, PAYEE)), town.issuer]
+    async with EvmRpc(town.chain.url) as rpc:
+        calls = [Call(token, _BALANCE.encode(holder), _BALANCE.label) for holder in (escrow, *holders)]
+        held, *owned = [int(_BALANCE.decode(answer)[0]) for answer in await rpc.calls(calls)]
+        supply = int(_SUPPLY.decode(await rpc.call(Call(token, _SUPPLY.encode(), _SUPPLY.label)))[0])
+    is_zero = held == 0 and supply == sum(owned)
+    return "the digital yuan's supply", "zero" if is_zero else "NOT ZERO", "less all accounts; nothing in the Escrow"
 
 
 async def _totals(town: Town, name: str) -> Mapping[str, int]:

@@ -148,6 +148,7 @@ class Town:
             EvmRpc(self.chain.url) as rpc,
             TxSender(rpc, VolatileJournal(), issuer, self.chain.chain_id, _POLICY) as sender,
         ):
+            self.issuer = sender.account
             holder = to_checksum_address(sender.account)
             arguments = encode(
                 ["string", "string", "uint8", "address", "uint256"], ["Digital Yuan", "CNY", 2, holder, 10**15]
@@ -344,7 +345,9 @@ _BUYER: Final = {
                 }
             ]
         },
-        "geographicAddress": [{"addressType": "HOME", "townName": "Aachen", "country": "DE", "streetName": "Markt"}],
+        "geographicAddress": [
+            {"addressType": "HOME", "townName": "Aachen", "country": "DE", "addressLine": ["Markt 1"]}
+        ],
         "countryOfResidence": "DE",
     }
 }
@@ -354,7 +357,7 @@ _SELLER: Final = {
             "nameIdentifier": [{"legalPersonName": "Pearl River Laptops Ltd", "legalPersonNameIdentifierType": "LEGL"}]
         },
         "geographicAddress": [
-            {"addressType": "BIZZ", "townName": "Guangzhou", "country": "CN", "streetName": "Binjiang Lu"}
+            {"addressType": "BIZZ", "townName": "Guangzhou", "country": "CN", "addressLine": ["Binjiang Lu 8"]}
         ],
         "countryOfRegistration": "CN",
     }
