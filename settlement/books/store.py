@@ -161,6 +161,11 @@ class Books(Repository):
         """The entries of a payment, in order."""
         return await self._entries(select(entries).where(entries.c.payment_id == payment_id).order_by(entries.c.number))
 
+    async def page(self, after: int, limit: int = PAGE) -> tuple[Posted, ...]:
+        """Entries in order, with numbers above `after`."""
+        query = select(entries).where(entries.c.number > after).order_by(entries.c.number)
+        return await self._entries(query.limit(limit))
+
     async def journal(
         self, after: int = 0, since: UnixMs | None = None, until: UnixMs | None = None
     ) -> AsyncIterator[Posted]:

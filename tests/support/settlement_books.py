@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -63,12 +64,14 @@ def quote(source: int = 1_001_00, target: int = 2_000_00, fee: int = 1_00, payme
     )
 
 
+@cache
 def registry() -> KeyRegistry:
     """The three parties' keys."""
     return KeyRegistry([signer.possession(UnixMs(NOW - 1_000)) for signer in SIGNERS.values()])
 
 
-def receipt(label: object = 0, signers: Sequence[PartyId] = (A, B, C)) -> Receipt:
+@cache
+def receipt(label: object = 0, signers: tuple[PartyId, ...] = (A, B, C)) -> Receipt:
     """A receipt, signed."""
     payment, deal = id_of(("payment", label)), quote(payment=label)
     terms, agreement, preimage = (id_of((name, label)) for name in ("terms", "agreement", "preimage"))
