@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database import CommitHook, Database
+from foundation.database import CommitHook, Database, Schema
 from foundation.quantities import UnixMs
 from settlement.connect.policy import decode_policy
 from settlement.connector.conversion import Rate
 from settlement.cosign.cosignatures import CoSignature
+from settlement.custody import changes as c
 from settlement.custody import payer
+from settlement.custody.engine import EngineStopped
 from settlement.custody.margins import Margins
+from settlement.custody.sealing import Sealer
 from settlement.custody.states import State, is_open, stage_of
+from settlement.custody.store import Due, PaymentStore
 from settlement.custody.terms import Particulars, PaymentId
 from settlement.gateway.customers import Customer
 from settlement.gateway.dossiers import Dossier
@@ -30,10 +37,15 @@ from settlement.ledgers.book.client import BookAccess, BookClient
 from settlement.ledgers.book.operator import BookOperator
 from settlement.ledgers.book.service import BookService, wall_clock
 from settlement.ledgers.book.types import AccountKind, Payment
-from settlement.ledgers.protocol import LedgerAccount, LedgerFacts, LedgerId
+from settlement.ledgers.protocol import (
+    LedgerAccount,
+    LedgerFacts,
+    LedgerId,
+)
 from settlement.quantities import Asset, Clock, PartyId, Scale, Units
 from settlement.rules.parse import parse_rules
-from tests.support.settlement_book import BOOK_SCHEMA, ISSUER, OPERATOR_KEY, book_config, transfer_id
+from tests.support.fragile_ledger import Fragile
+from tests.support.settlement_book import BOOK_SCHEMA, ISSUER, OPERATOR_KEY, Time, book_config, transfer_id
 from tests.support.settlement_connect import MARIA, SHOP
 
 EURO: Final = Asset("EUR", Scale(2))
@@ -97,8 +109,18 @@ class Account:
         return self._place
 
 
+_METADATA = MetaData()
+_posts = Table(
+    "test_posts",
+    _METADATA,
+    Column("payment_id", LargeBinary(32), nullable=False),
+    Column("event", String(32), nullable=False),
+)
+TOWN_SCHEMA: Final = Schema((*SCHEMA.metadata, _METADATA))
+
+
 class NoBooks:
-    """Books that only remember what was posted."""
+    """Books that only remember what was posted: in memory what was tried, in the database what took effect."""
 
     def __init__(self) -> None:
         self.posted: list[tuple[PaymentId, str]] = []
@@ -108,11 +130,13 @@ class NoBooks:
         self, connection: AsyncConnection, payment: PaymentId, state: State, event: str, now: UnixMs
     ) -> None:
         self.posted.append((payment, event))
+        await connection.execute(_posts.insert().values(payment_id=payment, event=event))
 
     async def close(
         self, connection: AsyncConnection, payment: PaymentId, state: State, signature: CoSignature, now: UnixMs
     ) -> None:
         self.closed[payment] = signature
+        await connection.execute(_posts.insert().values(payment_id=payment, event="closed"))
 
     async def flush(self, connection: AsyncConnection, now: UnixMs) -> None:
         """Nothing is written."""
@@ -122,18 +146,27 @@ class NoBooks:
 
 
 class Post:
-    """Letter boxes by party; a party that is not there does not answer."""
+    """Letter boxes by party; a party that is not there does not answer.
+
+    Fields: seen (all that was sent, with its recipient); change (what becomes of a request on its way).
+    """
 
     def __init__(self) -> None:
         self.boxes: dict[PartyId, Gateway] = {}
         self.requests = 0
+        self.seen: list[tuple[PartyId, bytes]] = []
+        self.change: Callable[[PartyId, bytes], bytes] = lambda party, body: body
 
     async def put(self, party: PartyId, body: bytes) -> None:
         self.requests += 1
         gateway = self.boxes.get(party)
         if gateway is None:
             raise PeerUnavailable(party, "nobody is there")
-        await gateway.letter_box.take(body)
+        self.seen.append((party, body))
+        try:
+            await gateway.letter_box.take(self.change(party, body))
+        except EngineStopped as stopped:
+            raise PeerUnavailable(party, str(stopped)) from stopped
 
 
 class Town:
@@ -152,6 +185,9 @@ class Town:
         self.gateways: dict[PartyId, Gateway] = {}
         self.services: dict[LedgerId, BookService] = {}
         self.operators: dict[LedgerId, BookOperator] = {}
+        self.ledgers: dict[tuple[PartyId, LedgerId], Fragile] = {}
+        self.databases: dict[PartyId, Database] = {}
+        self.hooks: dict[PartyId, CommitHook] = {}
         self._keys: dict[tuple[LedgerId, str], str] = {}
         self._urls = urls
         self._stack = AsyncExitStack()
@@ -185,19 +221,23 @@ class Town:
             self._keys[ledger, holder] = await operator.make_key(f"{holder}-key", holder)
             await operator.pay([Payment(transfer_id(), ISSUER, LedgerAccount(holder), Units(FUNDS))])
 
-    async def start(self, party: PartyId, commit_hook: CommitHook | None = None) -> Gateway:
-        """Start a bank's gateway, anew or again."""
+    async def start(self, party: PartyId) -> Gateway:
+        """Start a bank's gateway, anew or again; `hooks` may hold its commit hook."""
         stack = self._stacks[party] = AsyncExitStack()
-        database = await stack.enter_async_context(
-            await Database.open(self.url(str(party)), SCHEMA, commit_hook=commit_hook)
+        database = self.databases[party] = await stack.enter_async_context(
+            await Database.open(self.url(str(party)), TOWN_SCHEMA, commit_hook=self.hooks.get(party))
         )
-        ledgers: dict[LedgerId, BookClient] = {}
+        ledgers: dict[LedgerId, Fragile] = {}
         facts: dict[LedgerId, LedgerFacts] = {}
         for ledger, asset in ((EURO_LEDGER, EURO), (YUAN_LEDGER, YUAN)):
             key = self._keys.get((ledger, party))
             if key is not None:
                 access = BookAccess(ledger, asset, self.services[ledger].url, LedgerAccount(party), key)
-                ledgers[ledger] = await stack.enter_async_context(BookClient(access))
+                known = self.ledgers.get((party, ledger))
+                made = Fragile(await stack.enter_async_context(BookClient(access)))
+                if known is not None:
+                    made.silent, made.deaf, made.calls = known.silent, known.deaf, known.calls
+                ledgers[ledger] = self.ledgers[party, ledger] = made
                 facts[ledger] = await ledgers[ledger].facts()
         cards = {name: secret.card(f"memory:{name}", self._born) for name, secret in self.secrets.items()}
         directory = Directory(cards, self.clock())
@@ -252,11 +292,54 @@ class Town:
             answer_by=self.clock() + self.margins.answer_ms,
         )
         dossier = Dossier(own=BUYER.account, other=changes.get("creditor", SELLER.account))
-        await self.gateways[A].pay(order, dossier)
-        return payment
+        async with asyncio.timeout(30):
+            while True:  # as a client does that does not know whether it was heard
+                try:
+                    await self.gateways[A].pay(order, dossier)
+                    return payment
+                except EngineStopped:
+                    await asyncio.sleep(0.01)
+
+    async def outbox(self, party: PartyId) -> list[Due]:
+        """What a bank has still to carry out."""
+        async with self.databases[party].view() as view:
+            return list(await PaymentStore(view.connection, Sealer(self.secrets[party].state_key)).due())
+
+    async def posts(self, party: PartyId) -> list[tuple[PaymentId, str]]:
+        """What took effect in a bank's books, in order."""
+        async with self.databases[party].view() as view:
+            rows = await view.connection.execute(select(_posts.c.payment_id, _posts.c.event))
+            return [(PaymentId(payment), event) for payment, event in rows]
+
+    async def stage(self, party: PartyId, payment: PaymentId, *stages: str) -> State:
+        """Wait until a payment has come to one of these stages at a party."""
+        async with asyncio.timeout(30):
+            while True:
+                state = await self.state(party, payment)
+                if state is not None and stage_of(state) in stages:
+                    return state
+                await asyncio.sleep(0.01)
+
+    async def pass_time(self, ms: int) -> None:
+        """Time passes, and whoever has set an alarm clock hears it; for towns with a clock of their own."""
+        assert isinstance(self.clock, Time), "the clock is the machine's"
+        self.clock.now += ms
+        for gateway in self.gateways.values():
+            with contextlib.suppress(EngineStopped):
+                await gateway.change(PaymentId(bytes(32)), c.Tick())
+
+    async def nothing_moved(self) -> None:
+        """All money is where it was, and nothing is held."""
+        for ledger, holders in ((EURO_LEDGER, (A, C)), (YUAN_LEDGER, (C, B))):
+            for holder in holders:
+                view = await self.operators[ledger].account(holder)
+                assert (view.balance, view.held, view.incoming) == (FUNDS, 0, 0), f"{holder} on {ledger}"
 
     async def state(self, party: PartyId, payment: PaymentId) -> State | None:
-        return await self.gateways[party].state(payment)
+        async with self.databases[party].view() as view:
+            store = PaymentStore(view.connection, Sealer(self.secrets[party].state_key))
+            found = (await store.load([payment])).get(payment)
+        return None if found is None else found.state
 
     async def ended(self, payment: PaymentId, *parties: PartyId) -> dict[PartyId, State]:
         """The states at the end, of these parties."""
