@@ -16,6 +16,7 @@ from sqlalchemy import Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.database import Repository, chunks
+from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from settlement.books.accounts import Account, AccountName, Chart
 from settlement.books.errors import AccountConflict, EntryConflict, UnknownAccount, UnknownEntry
@@ -102,6 +103,7 @@ class Books(Repository):
             EntryConflict: another entry was posted under one of the ids.
             UnknownAccount: an account is neither open nor in the chart.
             AccountConflict: an account is open with another asset.
+            BadInput: there is a narrative, and no key to seal it with.
             Nothing was written then.
         """
         if not posted:
@@ -248,8 +250,11 @@ class Books(Repository):
         return tuple(RawEntry(row, tuple(of_entry[row.number])) for row in rows)
 
     def _seal(self, entry: Entry) -> bytes:
-        assert self._key is not None or not entry.narrative, "a narrative is posted with the key that seals it"
-        return b"" if self._key is None else self._key.seal(entry.entry_id, entry.narrative)
+        if self._key is not None:
+            return self._key.seal(entry.entry_id, entry.narrative)
+        if entry.narrative:
+            raise BadInput("entry.narrative", "these books have no key to seal it with", "open them with the key")
+        return b""
 
 
 def _entry_row(posted: Posted) -> dict[str, object]:

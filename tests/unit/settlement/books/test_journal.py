@@ -121,6 +121,9 @@ async def test_narratives_are_sealed(tmp_path: Path) -> None:
             books = Books(unit.connection, KEY)
             assert await books.post_many([told, told], NOW, CHART) == (1, 1)
             await unit.commit()
+        async with database.unit() as unit:
+            with pytest.raises(BadInput):
+                await Books(unit.connection).post(told, NOW)
         async with database.view() as view:
             assert (await Books(view.connection, KEY).entry(1)).entry == told
             blind = await Books(view.connection).entry(1)
