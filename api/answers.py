@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,6 +32,7 @@ _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"', re
 _PLAIN: Final = re.compile(r"[\x21\x23-\x7e]+", re.ASCII)
 _SWEEP_MS: Final = 600_000
 _SERVER_ERROR: Final = 500
+_NONCE_BYTES: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Answers:
         """`secret`: 32 bytes, so that what is kept of a request confirms no guess of it."""
         self._database = database
         self._secret = secret
+        self._cipher = AESGCM(tagged_hash("api/answers", secret))
         self._clock = clock
         self._in_flight: set[tuple[str, str, str]] = set()
         self._swept_at = UnixMs(0)
@@ -117,7 +121,8 @@ class Answers:
                 raise Problem("key-reused", "this key came with another request before", "Idempotency-Key", "a new key")
             if row.status is not None:
                 headers = msgspec.json.decode(row.headers, type=dict[str, str])
-                return Answer(row.status, bytes(row.body), {**headers, "Idempotency-Replayed": "true"})
+                body = self._opened(asked, bytes(row.body))
+                return Answer(row.status, body, {**headers, "Idempotency-Replayed": "true"})
         if is_busy:
             raise Problem("in-flight", "its answer is not there yet", "Idempotency-Key", "ask again in a moment")
         return None
@@ -125,12 +130,20 @@ class Answers:
     async def _end(self, asked: Asked, answer: Answer) -> None:
         """Keep the answer; but not one that something failed for now: who asks again then tries again."""
         headers = msgspec.json.encode(answer.headers).decode()
-        kept = {"status": answer.status, "headers": headers, "body": answer.body}
+        kept = {"status": answer.status, "headers": headers, "body": self._sealed(asked, answer.body)}
         async with self._database.unit() as unit:
             if answer.status < _SERVER_ERROR:
                 await unit.connection.execute(update(answers).where(_place(asked)).values(**kept))
             await note_act(unit.connection, asked.principal, asked.method, asked.path, answer, self._clock())
             await unit.commit()
+
+    def _sealed(self, asked: Asked, body: bytes) -> bytes:
+        # A webhook's secret is in the answer that makes it.
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, body, asked.work_id)
+
+    def _opened(self, asked: Asked, sealed: bytes) -> bytes:
+        return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], asked.work_id)
 
     async def _sweep(self, connection: AsyncConnection, now: UnixMs) -> None:
         if now - self._swept_at < _SWEEP_MS:

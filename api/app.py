@@ -13,12 +13,16 @@ from api.desk import Desk
 from api.guards import Guards
 from api.ports import GatewayPort
 from api.principals import Doorkeeper
-from api.routes import looking, payments, quotes, system
+from api.routes import events, iso20022, looking, payments, quotes, statements, system, webhooks
+from api.settings import ApiSettings
 from api.views import ProblemOut
+from api.webhooks.signing import Signing
 from foundation.database import Database
 
 VERSION: Final = "1.0.0"
 BODY_BYTES_MAX: Final = 262_144
+_ROUTES: Final = (quotes, payments, looking, statements, iso20022, webhooks, events, system)
+_USUAL: Final = ApiSettings()
 _ABOUT: Final = """\
 Pay through a clearing bank, look at accounts, and be told what happens.
 
@@ -28,13 +32,14 @@ of it with examples.
 """
 
 
-def make_app(gateway: GatewayPort, database: Database, secret: bytes) -> FastAPI:
+def make_app(gateway: GatewayPort, database: Database, secret: bytes, settings: ApiSettings = _USUAL) -> FastAPI:
     """The application over a gateway.
 
     Args:
         gateway: what it acts on.
         database: where its own tables are (`api.tables.SCHEMA`).
-        secret: 32 bytes of this party's, for what is kept of requests.
+        secret: 32 bytes of this party's, for what is kept of requests, and for webhooks' secrets.
+        settings: the operator's.
     """
     app = FastAPI(
         title="Causeway settlement gateway",
@@ -44,11 +49,19 @@ def make_app(gateway: GatewayPort, database: Database, secret: bytes) -> FastAPI
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.state.desk = Desk(gateway, database, Doorkeeper(database, gateway.now), Answers(database, secret, gateway.now))
-    for router in (quotes.router, payments.router, looking.router, system.router):
+    desk = app.state.desk = Desk(
+        gateway,
+        database,
+        Doorkeeper(database, gateway.now),
+        Answers(database, secret, gateway.now),
+        Signing(secret),
+        settings.deliveries,
+        settings.agents,
+    )
+    for router in (each.router for each in _ROUTES):
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Guards, body_bytes_max=BODY_BYTES_MAX)
+    app.add_middleware(Guards, body_bytes_max=BODY_BYTES_MAX, metrics=desk.metrics)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 

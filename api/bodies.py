@@ -131,3 +131,25 @@ class ApprovalIn(Model):
         StringConstraints(strict=True, pattern=r"^[0-9a-f]{128}$"),
         Field(description="Ed25519 over the approval's digest, hex; needed of persons for whom the rules name a key"),
     ] = None
+
+
+EventType = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^payment\.[a-z_]{1,32}$"), Field(examples=["payment.closed"])
+]
+
+
+class WebhookIn(Model):
+    """Where to tell what happens. `events`: types that are wanted; empty: all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"url": "https://shop.example/causeway", "events": ["payment.closed", "payment.failed"]}]
+        }
+    )
+
+    url: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=2_000)]
+    events: Annotated[tuple[EventType, ...], Field(max_length=32)] = ()
+
+
+class NothingIn(Model):
+    """Nothing: `{}`."""

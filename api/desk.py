@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Header, Request, Response, Security
@@ -11,10 +12,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
 from api.answers import Answer, Answers, Asked, note_act, parse_key
+from api.metrics import Metrics
 from api.ports import GatewayPort
 from api.principals import Doorkeeper, Principal, Scope
 from api.problems import Problem
 from api.views import ProblemOut
+from api.webhooks.deliverer import DeliveryRules
+from api.webhooks.signing import Signing
 from foundation.database import Database
 
 _BEARER: Final = HTTPBearer(
@@ -24,14 +28,21 @@ CERTIFICATE: Final = "client_certificate"
 """Where the server puts the SHA-256 of the client's certificate: in the request's state."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Desk:
-    """See the module."""
+    """See the module. Fields: woken (webhooks have changed); closing (the server ends); streams (that are open)."""
 
     gateway: GatewayPort
     database: Database
     doors: Doorkeeper
     answers: Answers
+    signing: Signing
+    deliveries: DeliveryRules
+    agents: Mapping[str, str]
+    metrics: Metrics = field(default_factory=Metrics)
+    woken: Callable[[], None] = lambda: None
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    streams: int = 0
 
     async def note(self, principal: Principal, request: Request, status: int, payment_id: bytes | None = None) -> None:
         """Record an act that is no POST."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 
 AMOUNT = r"^(0|[1-9][0-9]{0,77})(\.[0-9]{1,255})?$"
@@ -45,3 +46,21 @@ class Model(BaseModel):
 def time_text(at: UnixMs) -> str:
     """RFC 3339 in UTC, with milliseconds."""
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str, field: str) -> UnixMs:
+    """A time of RFC 3339, with its zone.
+
+    Raises:
+        BadInput: it is none, or lies before 1970.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError
+        milliseconds = round(found.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise BadInput(field, "it is no time with a zone", "RFC 3339, such as 2026-11-21T15:00:00Z") from None
+    if milliseconds < 0:
+        raise BadInput(field, "it is before 1970", "a later time")
+    return UnixMs(milliseconds)

@@ -28,6 +28,8 @@ from api.reading import Reading
 from foundation.database import Database
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
+from settlement.books.errors import UnknownReceipt
+from settlement.books.receipt_file import encode_file, receipt_file
 from settlement.custody import changes as c
 from settlement.custody import payer
 from settlement.custody.states import State, is_open
@@ -236,10 +238,15 @@ class RunningGateway:
 
     async def receipt(self, payment_id: bytes) -> bytes:
         """See `GatewayPort`."""
-        state = await self._gateway.state(PaymentId(payment_id))
-        if state is None:
+        if await self._gateway.state(PaymentId(payment_id)) is None:
             raise Unknown("payment")
-        return showing.receipt(state)
+        try:
+            async with self._parts.database.view() as view:
+                registry = self._parts.directory.registry
+                file = await receipt_file(view, payment_id, PartyId(self.party), registry)
+        except UnknownReceipt:
+            raise NotPossible("there is no receipt before all three parties have signed") from None
+        return encode_file(file)
 
     def rates(self) -> tuple[RateShown, ...]:
         """See `GatewayPort`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import MutableMapping
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.metrics import Metrics
 from api.problems import Problem, problem_of
 
 _HEADERS: Final = (
@@ -19,21 +21,22 @@ _HEADERS: Final = (
 class Guards:
     """ASGI middleware; see the module. `body_bytes_max`: of one request."""
 
-    def __init__(self, app: ASGIApp, body_bytes_max: int) -> None:
+    def __init__(self, app: ASGIApp, body_bytes_max: int, metrics: Metrics) -> None:
         self._app = app
         self._body_bytes_max = body_bytes_max
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_started = False
+        status, began = 0, time.monotonic()
 
         async def sending(message: Message) -> None:
-            nonlocal is_started
+            nonlocal status
             if message["type"] == "http.response.start":
-                is_started = True
+                status = message["status"]
                 present = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(one for one in _HEADERS if one[0] not in present)]
             await send(message)
@@ -43,9 +46,12 @@ class Guards:
             await self._app(scope, _bounded(receive, self._body_bytes_max), sending)
         except Exception as error:  # noqa: BLE001 - told to the log with all details, and to the caller without any
             found = problem_of(error)
-            if is_started:
+            if status:
                 raise
             await found.response()(scope, receive, sending)
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.seen(scope["method"] if path != "other" else "other", path, status, time.monotonic() - began)
 
 
 def _check_length(scope: MutableMapping[str, Any], most: int) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import socket
-import ssl
 from collections.abc import AsyncIterator, Coroutine, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,15 +16,18 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import make_app
-from api.desk import CERTIFICATE
+from api.desk import CERTIFICATE, Desk
 from api.gateway_port import RunningGateway
+from api.settings import ApiSettings
 from api.tables import SCHEMA
+from api.webhooks.deliverer import Deliverer
 from foundation.database import Database
 from foundation.errors import BadInput
 from settlement.gateway.process import Running
 
 _SHUTDOWN_SECONDS: Final = 3
 _BACKLOG: Final = 1_024
+_USUAL: Final = ApiSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,52 +38,28 @@ class Serving:
     gateway: RunningGateway
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Fields: certificate, key (PEM files); client_ca (PEM; empty: no certificates are asked of clients)."""
-
-    certificate: str
-    key: str
-    client_ca: str = ""
-
-    def context(self) -> ssl.SSLContext:
-        """For a server; TLS 1.2 at least.
-
-        Raises:
-            BadInput: a file cannot be used.
-        """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(self.certificate, self.key)
-            if self.client_ca:
-                context.load_verify_locations(self.client_ca)
-                context.verify_mode = ssl.CERT_OPTIONAL
-        except (OSError, ssl.SSLError) as error:
-            raise BadInput(
-                "api.tls", f"cannot be used: {error}", "name PEM files of a certificate and its key"
-            ) from error
-        return context
-
-
 @asynccontextmanager
-async def serve_api(running: Running, host: str, port: int, tls: Tls | None = None) -> AsyncIterator[Serving]:
+async def serve_api(running: Running, host: str, port: int, settings: ApiSettings = _USUAL) -> AsyncIterator[Serving]:
     """Serve until the block ends.
 
     Args:
         running: the gateway.
         host, port: where to listen; port 0 takes a free one. Without TLS, loopback alone.
-        tls: None: none.
+        settings: the operator's.
 
     Raises:
         BadInput: it cannot listen there, or not without TLS.
     """
     gateway = RunningGateway(running.gateway, running.parts)
     await make_tables(gateway.database)
-    app = make_app(gateway, gateway.database, running.parts.secrets.api_key)
-    context = None if tls is None else tls.context()
+    app = make_app(gateway, gateway.database, running.parts.secrets.api_key, settings)
+    desk: Desk = app.state.desk
+    context = None if settings.tls is None else settings.tls.context()
     if context is None and not _is_loopback(host):
         raise BadInput("gateway.api", f"{host} can be reached from elsewhere", "configure TLS, or listen on 127.0.0.1")
+    deliverer = Deliverer(gateway, gateway.database, desk.signing, settings.deliveries)
+    desk.woken = deliverer.wake
+    desk.metrics.count_deliveries(deliverer.counts)
     with _listening(host, port) as listener:
         config = uvicorn.Config(
             app,
@@ -96,15 +74,22 @@ async def serve_api(running: Running, host: str, port: int, tls: Tls | None = No
             ssl_context_factory=None if context is None else lambda *_: context,
         )
         server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            await _first(serving, server.ready.wait())
-            name, number = listener.getsockname()[:2]
-            shown = f"[{name}]" if ":" in name else name
+        name, number = listener.getsockname()[:2]
+        shown = f"[{name}]" if ":" in name else name
+        async with deliverer, _served(server, listener, desk.closing):
             yield Serving(f"{'http' if context is None else 'https'}://{shown}:{number}", gateway)
-        finally:
-            server.should_exit = True
-            await serving
+
+
+@asynccontextmanager
+async def _served(server: _Server, listener: socket.socket, closing: asyncio.Event) -> AsyncIterator[None]:
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await _first(serving, server.ready.wait())
+        yield
+    finally:
+        closing.set()  # streams end, so that the server need not wait for them
+        server.should_exit = True
+        await serving
 
 
 async def make_tables(database: Database) -> None:

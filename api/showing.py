@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
-from api.ports import AccountShown, LegShown, MomentShown, Money, NotPossible, PaymentShown, RateShown
+from api.ports import AccountShown, LegShown, MomentShown, Money, PaymentShown, RateShown
 from foundation.quantities import UnixMs
 from settlement.connector.conversion import NEVER
 from settlement.custody import clearer, payee, payer
 from settlement.custody.states import Role, State, note_of, role_of, stage_of
 from settlement.custody.store import Stored
-from settlement.custody.terms import Leg, Quote, terms_hash
+from settlement.custody.terms import Leg, Quote
 from settlement.gateway.letter_box import Pricing
 from settlement.gateway.pricing import CorridorPricing
 from settlement.ledgers.protocol import AccountView, LedgerFacts, LedgerId
@@ -104,28 +102,6 @@ def account(ledger: str, view: AccountView) -> AccountShown:
     return AccountShown(
         ledger, view.account, money(view.balance), money(view.held), money(view.incoming), money(view.available)
     )
-
-
-def receipt(state: State) -> bytes:
-    """What this party can show of a payment that is over for all three, as JSON.
-
-    Raises:
-        NotPossible: not all three have signed yet.
-    """
-    if not isinstance(state, payer.Closed):
-        raise NotPossible("there is no receipt before all three parties have signed, and the payer has it")
-    terms = state.deal.terms
-    found = {
-        "format": "causeway-receipt-parts/1",
-        "payment_id": terms.payment_id.hex(),
-        "quote": terms.quote,
-        "terms_hash": terms_hash(terms).hex(),
-        "agreement_hash": state.deal.agreement.hex(),
-        "preimage": state.preimage.hex(),
-        "receipt_hash": state.signatures[0].receipt_hash.hex(),
-        "signatures": {one.party: one.signature.hex() for one in state.signatures},
-    }
-    return msgspec.json.format(msgspec.json.encode(found), indent=2)
 
 
 def rates(pricing: Pricing | None, facts: Mapping[LedgerId, LedgerFacts], now: UnixMs) -> tuple[RateShown, ...]:

@@ -69,13 +69,12 @@ webhooks = Table(
     Column("webhook_id", String(32), primary_key=True),
     Column("principal", String(64), nullable=False),
     Column("url", Text, nullable=False),
-    Column("stages", Text, nullable=False),  # JSON: events that are wanted; empty: all
-    Column("sealed", LargeBinary, nullable=False),  # the signing secret
-    Column("sealed_before", LargeBinary, nullable=True),  # the one before, until `before_until`
-    Column("before_until", BigInteger, nullable=True),
+    Column("events", Text, nullable=False),  # JSON: types that are wanted; empty: all
+    Column("generation", Integer, nullable=False),  # of the signing secret, which is derived from it
+    Column("rotated_at", BigInteger, nullable=True),
     Column("state", String(12), nullable=False),  # active, disabled
     Column("made_at", BigInteger, nullable=False),
-    Column("from_event", BigInteger, nullable=False),  # events after this number are for it
+    Column("cursor", BigInteger, nullable=False),  # events after this number are still to be queued for it
 )
 
 deliveries = Table(
@@ -94,13 +93,6 @@ deliveries = Table(
     Column("ended_at", BigInteger, nullable=True),
     Index("api_deliveries_due", "state", "next_at"),
     Index("api_deliveries_webhook", "webhook_id", "id"),
-)
-
-cursors = Table(
-    "api_cursors",
-    METADATA,
-    Column("name", String(32), primary_key=True),
-    Column("number", BigInteger, nullable=False),
 )
 
 SCHEMA: Final = Schema((METADATA,), version_table="api_revision")

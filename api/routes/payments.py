@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -12,7 +11,7 @@ from api.amounts import check_limit, own_money, target_money
 from api.answers import Answer, Asked
 from api.bodies import ApprovalIn, CancelIn, PaymentIn
 from api.desk import POSTED, Desk, KeyHeader, allowed, desk_of, json_answer, once, problems
-from api.forms import HexId
+from api.forms import HexId, moment
 from api.ports import ApprovalWanted, Creditor, Money, PaymentShown, PaymentWanted, QuoteWanted, Unknown
 from api.principals import Principal, Scope
 from api.problems import Problem
@@ -163,21 +162,8 @@ async def _terms(desk: Desk, principal: Principal, body: PaymentIn) -> tuple[Quo
 
 
 def _approval(body: ApprovalIn, principal: Principal, now: UnixMs) -> ApprovalWanted:
-    at = now if body.at is None else _moment(body.at)
+    at = now if body.at is None else moment(body.at, "at")
     if body.signature is not None and body.at is None:
         raise BadInput("at", "it is needed with a signature, which is over it", "the time that was signed, RFC 3339")
     signature = None if body.signature is None else bytes.fromhex(body.signature)
     return ApprovalWanted(body.person or principal.name, body.clears, at, signature)
-
-
-def _moment(text: str) -> UnixMs:
-    try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            raise ValueError
-        milliseconds = round(found.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise BadInput("at", "it is no time with a zone", "RFC 3339, such as 2026-11-21T15:00:00Z") from None
-    if not 0 <= milliseconds < 2**53:
-        raise BadInput("at", "it is out of range", "a time since 1970")
-    return UnixMs(milliseconds)

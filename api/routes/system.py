@@ -1,13 +1,17 @@
-"""Whether the gateway is well."""
+"""Whether the gateway is well, and its documentation."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.desk import desk_of, problems
+from api.desk import allowed, desk_of, problems
 from api.forms import Model
+from api.pages import page
+from api.principals import Principal, Scope
 
 router = APIRouter(tags=["system"])
 
@@ -25,3 +29,20 @@ async def health(request: Request) -> HealthOut:
     gateway = desk_of(request).gateway
     await gateway.last_event()
     return HealthOut(status="ok", party=gateway.party)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"description": "Prometheus' text", "content": {"text/plain": {}}}, **problems()},
+)
+async def metrics(request: Request, principal: Annotated[Principal, Depends(allowed(Scope.METRICS))]) -> Response:
+    """For monitoring."""
+    return Response(generate_latest(desk_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    """This interface, for people."""
+    headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return HTMLResponse(page(request.app.openapi()), headers=headers)

@@ -12,7 +12,8 @@ from typing import Any, Final, cast
 import httpx
 
 from api.principals import KeyStore, Limits, Scope, new_key
-from api.server import Serving, Tls, serve_api
+from api.server import Serving, serve_api
+from api.settings import ApiSettings
 from settlement.gateway.process import Running
 from tests.support.settlement_gateway import BUYER, SELLER, A, Town
 
@@ -68,9 +69,12 @@ async def make_key(town: Town, name: str, *scopes: Scope, limits: Limits | None 
 
 
 @asynccontextmanager
-async def api_town(folder: Path, tls: Tls | None = None, **options: Any) -> AsyncIterator[ApiTown]:
+async def api_town(folder: Path, settings: ApiSettings | None = None, **options: Any) -> AsyncIterator[ApiTown]:
     """The town, and bank A's interface on a free port."""
-    async with Town(folder, **options) as town, serve_api(running(town), "127.0.0.1", 0, tls) as serving:
+    async with (
+        Town(folder, **options) as town,
+        serve_api(running(town), "127.0.0.1", 0, settings or ApiSettings()) as serving,
+    ):
         key = await make_key(town, "shop")
         async with httpx.AsyncClient(
             base_url=serving.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
