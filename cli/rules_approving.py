@@ -53,14 +53,16 @@ class SignedApproval(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Who approves, and what. Fields: person; key_file; clears (rules whose referral the person lifts)."""
+    """Who approves, and what. Fields: person; key_file (None: no key); clears (rules whose referral is lifted)."""
 
     person: str
-    key_file: Path
+    key_file: Path | None
     clears: tuple[str, ...]
 
     def key(self, password_file: Path | None) -> Ed25519PrivateKey:
         """The person's key. Raises `BadInput`, `WrongPassword`, `KeystoreDamaged`."""
+        if self.key_file is None:
+            raise BadInput("--person-key", "is missing", "the file that `causeway rules new-key` made")
         person = party_id(self.person, "--person")
         password = keystore_password(password_file, what=f"key of {person}")
         try:

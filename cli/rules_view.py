@@ -35,7 +35,7 @@ def decision_text(row: Mapping[str, Any]) -> str:
     lines = [f"verdict: {row['verdict']}"]
     for reason in row["reasons"]:
         lines.append(f"  {reason['rule']}: {reason['verdict']}: {reason['text']}")
-        lines += [f"    {name}: {value}" for name, value in reason["compared"].items()]
+        lines += [f"    {name}: {value}" for name, value in reason.get("compared", {}).items()]
     return "\n".join(lines)
 
 
