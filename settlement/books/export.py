@@ -48,6 +48,11 @@ class Period:
         if self.last < self.first:
             raise BadInput("period", f"{self.last} is before {self.first}", "name the first day, then the last")
 
+    @classmethod
+    def of(cls, at: UnixMs) -> Period:
+        """The day of a moment."""
+        return cls(_day(at), _day(at))
+
     @property
     def since(self) -> UnixMs:
         """The first day's first moment."""
