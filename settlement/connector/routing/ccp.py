@@ -136,6 +136,16 @@ def asked(state: Learning, now: UnixMs) -> Learning:
     return replace(state, asked_at=now)
 
 
+def heard(state: Learning, timing: Timing, now: UnixMs) -> Learning:
+    """The peer asks for routes, so it speaks CCP now: where it did not take our own request, because it was not ready
+    when the link came up, that is made again after a pause.
+    """
+    if not state.gap or state.asked_at == _LONG_AGO:
+        return state
+    soon = now + timing.pause_ms - timing.control_ms
+    return replace(state, asked_at=UnixMs(max(1, min(state.asked_at, soon))))
+
+
 def accepted(state: Learning, timing: Timing, now: UnixMs) -> Learning:
     """The request was acknowledged, so updates follow. If none does within our own hold-down, it is made again."""
     return replace(state, gap=False, expires_at=UnixMs(max(state.expires_at, now + timing.hold_down_ms)))

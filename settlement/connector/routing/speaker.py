@@ -38,6 +38,8 @@ from settlement.quantities import Clock
 _LIFE_MS = 30_000
 """How long our messages are valid."""
 _REST_MS_MAX = 60_000
+_LINK_MS = 1_000
+"""How soon a link that is down is looked at again: not every transport tells when it is up."""
 _log = structlog.get_logger(__name__)
 
 
@@ -145,6 +147,7 @@ class RouteSpeaker:
                 dues.append(peer.learning.expires_at)
             link = self._links.get(name)
             if link is None or not link.is_up:
+                dues.append(UnixMs(now + _LINK_MS))
                 continue
             dues += [due for due in (self._ask(name, peer, link, now), self._tell(name, peer, link, now)) if due]
         return min(dues)
@@ -162,6 +165,7 @@ class RouteSpeaker:
                 raise BadRequest("no routes are announced to this account")
             control, ours = decode_control(prepare.data), self.book.announcements
             peer.telling = ccp.take_control(peer.telling, control, ours.table_id, ours.epoch)
+            peer.learning = ccp.heard(peer.learning, self._config.timing, self._clock())
         elif prepare.destination == UPDATE_ADDRESS:
             if not peer.rules.receives:
                 raise BadRequest("no routes are taken from this account")

@@ -111,7 +111,7 @@ class HttpLink:
 
     @property
     def is_up(self) -> bool:
-        """Whether there is somewhere to send to, and the last connection that was tried could be made."""
+        """Whether there is somewhere to send to, and no connection to it failed a moment ago."""
         return self._pool is not None and self._pool.is_up
 
     def send(self, prepare: bytes, reply: Reply) -> None:

@@ -63,8 +63,12 @@ class Pool:
 
     @property
     def is_up(self) -> bool:
-        """Whether the last connection that was tried could be made (or none was tried yet)."""
-        return self._failed_at is None and not self._closed
+        """Whether a connection is likely to be made: none failed a moment ago. Who never tries again would never know
+        that the server is back.
+        """
+        if self._closed:
+            return False
+        return self._failed_at is None or self._time() - self._failed_at >= _RETRY_SECONDS
 
     @property
     def takes_more(self) -> bool:

@@ -51,6 +51,19 @@ def test_a_gap_is_not_jumped():
     assert state.request() == RouteControl(Mode.SYNC, TABLE, 2)
 
 
+def test_a_request_is_repeated_soon_when_the_peer_begins_to_speak():
+    """A peer that refused our request because it was starting is asked again a pause after it asks us; else not."""
+    waiting = ccp.asked(ccp.Learning(), NOW)
+    later = UnixMs(NOW + 1_000)
+    assert ccp.control_due(ccp.heard(waiting, TIMING, later), TIMING) == later + TIMING.pause_ms
+    assert ccp.control_due(waiting, TIMING) == NOW + TIMING.control_ms
+    old = ccp.asked(ccp.Learning(), UnixMs(NOW - TIMING.control_ms))
+    assert ccp.heard(old, TIMING, later) == old, "it is due already"
+    answered = ccp.accepted(waiting, TIMING, NOW)
+    assert ccp.heard(answered, TIMING, later) == answered
+    assert ccp.heard(ccp.Learning(), TIMING, later) == ccp.Learning()
+
+
 def test_a_new_table_replaces_the_old_one_when_it_is_complete():
     """Routes of a peer's earlier table stay in use while the new one is learnt, and go if not repeated."""
     state, _ = take(ccp.Learning(), update(0, 2, "g.a", "g.b"))

@@ -112,6 +112,16 @@ def test_a_link_that_breaks_takes_its_routes_along(line: Network):
     assert line.hop("a", "g.d.x") == "b"
 
 
+def test_a_link_that_does_not_tell_when_it_is_up_is_found_to_be(line: Network):
+    """A speaker comes back within a second to a link that was down, so that routes over HTTP need no other traffic."""
+    line.links["d"]["c"].is_up = False
+    line.speakers["d"].tick()
+    assert line.speakers["d"].tick() <= line.now + 1_000
+    line.links["d"]["c"].is_up = True
+    line.run(2_000)
+    assert line.hop("c", "g.d.x") == "d"
+
+
 def test_a_peer_that_falls_silent_is_forgotten_and_found_again(line: Network):
     """Without a sign of life routes expire after the hold-down; when the peer speaks again they return."""
     line.run(5_000)
