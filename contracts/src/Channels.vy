@@ -117,6 +117,8 @@ event Closing:
     sheet: Sheet
     signature_a: Bytes[65]
     signature_b: Bytes[65]
+    # The other bank's acknowledgement, as far as it was shown: with it the events tell all that decides.
+    held: Bytes[65]
     ends_at: uint256
 
 
@@ -229,7 +231,13 @@ def close(terms: Terms, sheet: Sheet, signature_a: Bytes[65], signature_b: Bytes
     self.case[channel].ends_at = ends_at
     self.case[channel].submitted[side] = sheet.sequence + 1
     log Closing(
-        channel=channel, by=msg.sender, sheet=sheet, signature_a=signature_a, signature_b=signature_b, ends_at=ends_at
+        channel=channel,
+        by=msg.sender,
+        sheet=sheet,
+        signature_a=signature_a,
+        signature_b=signature_b,
+        held=b"",
+        ends_at=ends_at,
     )
 
 
@@ -268,7 +276,13 @@ def challenge(terms: Terms, sheet: Sheet, signature_a: Bytes[65], signature_b: B
     self.case[channel].submitted[side] = sheet.sequence + 1
     self.case[channel].answered[side] = True
     log Closing(
-        channel=channel, by=msg.sender, sheet=sheet, signature_a=signature_a, signature_b=signature_b, ends_at=ends_at
+        channel=channel,
+        by=msg.sender,
+        sheet=sheet,
+        signature_a=signature_a,
+        signature_b=signature_b,
+        held=held,
+        ends_at=ends_at,
     )
 
 

@@ -183,7 +183,7 @@ def _challenge(case: Case, by: Account, signed: SignedSheet, held: bytes, now: U
     if held:
         _signed_by(case, side.other, held_digest(case.terms.ledger, case.channel, signed.sheet.sequence), held)
     submitted = _put(case.submitted, side, signed.sheet.sequence)
-    cheated = (_cheated(case, Side.A, signed, held, side), _cheated(case, Side.B, signed, held, side))
+    cheated = (is_caught(case, Side.A, signed, held, side), is_caught(case, Side.B, signed, held, side))
     return replace(
         case,
         sheet=signed,
@@ -194,7 +194,7 @@ def _challenge(case: Case, by: Account, signed: SignedSheet, held: bytes, now: U
     )
 
 
-def _cheated(case: Case, who: Side, signed: SignedSheet, held: bytes, by: Side) -> bool:
+def is_caught(case: Case, who: Side, signed: SignedSheet, held: bytes, by: Side) -> bool:
     """Whether it is now proven that `who` submitted an older sheet than it held at that time or before."""
     if case.cheated[who]:
         return True

@@ -61,5 +61,34 @@ payouts = Table(
     Column("paid", Integer, nullable=False),
 )
 
+# How far a bank has read a Channels contract. `domain`: the contract's on its chain, 32 bytes.
+chain_cursors = Table(
+    "channels_chain_cursors",
+    METADATA,
+    Column("domain", LargeBinary, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+# A bank's channels as final blocks have them.
+chain_cases = Table(
+    "channels_chain_cases",
+    METADATA,
+    Column("domain", LargeBinary, primary_key=True),
+    Column("channel", LargeBinary, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+# Preimages that the contract was shown, with the block's time.
+chain_reveals = Table(
+    "channels_chain_reveals",
+    METADATA,
+    Column("domain", LargeBinary, primary_key=True),
+    Column("condition", LargeBinary, primary_key=True),
+    Column("preimage", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 SCHEMA: Final = Schema((METADATA,))
 """For tests of this package by itself."""
