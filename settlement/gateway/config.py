@@ -14,6 +14,7 @@ from foundation.errors import BadInput
 from foundation.quantities import BlockHeight
 from registry.caip import ChainId
 from registry.chains import OWN_FINALITY, Chain
+from settlement.connect.vault import Retention
 from settlement.connector.config import RatesConfig, read_rates
 from settlement.connector.toml import Section, read_toml
 from settlement.custody.margins import Margins
@@ -85,8 +86,9 @@ class GatewayConfig:
     """The whole file.
 
     Fields: party; address (ILP); database (URL); listen and api (host and port of the letter box, and of the REST
-    interface); url (under which the others reach the letter box); key_file; rules, policy; customers, cards (folders);
-    ledgers; receiving (ledger and account where this bank is paid; None: it is not); margins; clearing; anchoring.
+    interface); url (under which the others reach the letter box); key_file; rules, policy; customers, cards
+    (folders); ledgers; retention (of personal data); receiving (ledger and account where this bank is paid; None: it
+    is not); margins; clearing; anchoring.
     """
 
     folder: Path
@@ -106,6 +108,7 @@ class GatewayConfig:
     margins: Margins
     clearing: ClearingConfig | None
     anchoring: AnchoringConfig | None
+    retention: Retention
 
 
 def load_config(path: Path) -> GatewayConfig:
@@ -137,6 +140,7 @@ def load_config(path: Path) -> GatewayConfig:
         margins=_margins(top.section("margins")),
         clearing=_clearing(top.optional_section("clearing"), ledgers, folder),
         anchoring=_anchoring(top.optional_section("anchoring"), folder),
+        retention=_retention(top.section("retention")),
     )
     own.end()
     top.end()
@@ -259,6 +263,12 @@ def _margins(section: Section) -> Margins:
     longest = section.number("hold_seconds_max", usual.hold_ms_max // _SECONDS) * _SECONDS
     section.end()
     return Margins(**values, hold_ms_max=longest)
+
+
+def _retention(section: Section) -> Retention:
+    made = Retention(section.number("days", 3_650), section.number("days_unended", 3_650))
+    section.end()
+    return made
 
 
 def _clearing(section: Section | None, ledgers: tuple[LedgerConfig, ...], folder: Path) -> ClearingConfig | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -16,10 +17,11 @@ from adapters.evm.endpoints import Endpoints
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
 from foundation.database import Database
-from foundation.errors import BadInput
+from foundation.errors import BadInput, Fatal
 from foundation.quantities import UnixMs
 from settlement.books.anchoring import Anchoring
-from settlement.books.evm_anchors import EvmAnchors
+from settlement.books.evm_anchors import EvmAnchors, EvmRoots
+from settlement.books.monitors import Monitors, WatchedLedger
 from settlement.connect.policy import decode_policy
 from settlement.connector.wiring import make_rates
 from settlement.custody.margins import Margins
@@ -27,6 +29,7 @@ from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.gateway.cards import read_cards
 from settlement.gateway.config import AnchoringConfig, BookLedgerConfig, GatewayConfig, LedgerConfig
 from settlement.gateway.customers import CustomerFolder
+from settlement.gateway.housekeeping import keep_forgetting
 from settlement.gateway.http import HttpLetterBoxes, LetterBoxServer
 from settlement.gateway.keys import Directory, Secrets
 from settlement.gateway.letter_box import Pricing
@@ -93,6 +96,7 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
         ledgers = {each.ledger_id: await _ledger(each, database, clock, stack) for each in config.ledgers}
         facts = {name: await ledger.facts() for name, ledger in ledgers.items()}
         boxes = await stack.enter_async_context(HttpLetterBoxes(directory))
+        books = GatewayBooks(config.party, {str(name): each.asset for name, each in facts.items()}, secrets.books_key)
         parts = Parts(
             secrets=secrets,
             directory=directory,
@@ -103,9 +107,7 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
             policy=lambda: policy,
             margins=config.margins,
             customers=CustomerFolder(config.customers),
-            books=GatewayBooks(
-                config.party, {str(name): each.asset for name, each in facts.items()}, secrets.books_key
-            ),
+            books=books,
             receiving=Receiving(config.receiving),
             pricing=await _pricing(config, secrets, directory, ledgers, facts, clock, stack),
             box=boxes,
@@ -115,10 +117,16 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
         )
         gateway = await stack.enter_async_context(Gateway(parts))
         server = await stack.enter_async_context(LetterBoxServer(gateway.letter_box, *config.listen))
-        stack.push_async_callback(_ended, asyncio.create_task(_watch(rules)))
+        roots: EvmRoots | None = None
+        beside = {"rules": _watch(rules), "retention": keep_forgetting(database, secrets, config.retention, clock)}
         if config.anchoring is not None:
-            anchoring = await _anchoring(config.anchoring, database, secrets, clock, stack)
-            stack.push_async_callback(_ended, asyncio.create_task(anchoring.run()))
+            anchoring, roots = await _anchoring(config.anchoring, database, secrets, clock, stack)
+            beside["anchoring"] = anchoring.run()
+        watched = {str(name): WatchedLedger(ledger, books.accounts[str(name)]) for name, ledger in ledgers.items()}
+        monitors = Monitors(database, config.party, watched, directory.registry, roots, clock)
+        beside["monitors"] = monitors.run()
+        for name, work in beside.items():
+            stack.push_async_callback(_ended, asyncio.create_task(_guarded(name, work)))
         yield Running(gateway, parts, server.url, rules)
 
 
@@ -126,9 +134,8 @@ def _directory(config: GatewayConfig, secrets: Secrets, now: UnixMs) -> Director
     cards = read_cards(config.cards)
     own = cards.get(config.party)
     if own is None:
-        raise BadInput(
-            "gateway.cards", f"no card of {config.party} itself is there", "make it: causeway gateway card --config …"
-        )
+        cure = "keep the one that `causeway gateway init` made"
+        raise BadInput("gateway.cards", f"no card of {config.party} itself is there", cure)
     if own.possession.key != secrets.signer.member.key:
         raise BadInput("gateway.cards", f"the card of {config.party} is of another key", "make a new card")
     return Directory(cards, now)
@@ -164,14 +171,25 @@ async def _pricing(
 
 async def _anchoring(
     config: AnchoringConfig, database: Database, secrets: Secrets, clock: Clock, stack: AsyncExitStack
-) -> Anchoring:
+) -> tuple[Anchoring, EvmRoots]:
     endpoints = await stack.enter_async_context(Endpoints.at(config.urls, config.chain))
     rpc = await stack.enter_async_context(EvmRpc(config.urls[0]))
     journal = DatabaseJournal(database, config.chain.caip2)
     number = int(config.chain.chain_id.reference)
     sender = await stack.enter_async_context(TxSender(rpc, journal, config.secret, number))
     anchors = EvmAnchors(endpoints, rpc, sender, config.contract, start=config.start_block)
-    return Anchoring(database, anchors, secrets.signer, clock, config.batch_ms)
+    return Anchoring(database, anchors, secrets.signer, clock, config.batch_ms), EvmRoots(endpoints)
+
+
+async def _guarded(name: str, work: Coroutine[Any, Any, None]) -> None:
+    """Work beside the payments: what ends it is told, and the payments go on."""
+    try:
+        await work
+    except Fatal as problem:
+        _log.error("stopped for good: a person has to look", work=name, problem=str(problem))
+    except Exception:
+        _log.exception("stopped by a bug", work=name)
+        raise
 
 
 async def _watch(rules: RulesFile) -> None:
