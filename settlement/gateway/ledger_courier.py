@@ -117,7 +117,10 @@ class LedgerCourier:
     async def _carry(self, batch: Sequence[Due]) -> list[Due]:
         """Carry a batch out; what is to be tried again is returned."""
         now = self._clock()
-        holds, fulfils, backs, late = [], [], [], []
+        holds: list[tuple[Due, c.MakeHold]] = []
+        fulfils: list[tuple[Due, c.Fulfil]] = []
+        backs: list[tuple[Due, c.GiveBack]] = []
+        late: list[tuple[Due, c.AnyChange | None]] = []
         for due in batch:
             match due.effect:
                 case c.MakeHold():
@@ -130,10 +133,17 @@ class LedgerCourier:
                     backs.append((due, due.effect))
                 case _:
                     raise AssertionError(f"no effect for a ledger: {due.effect}")
-        results: list[tuple[Due, c.AnyChange | None]] = list(late)
+        results = late
         later: list[Due] = []
-        for group in (self._hold(holds), self._fulfil(fulfils), self._give_back(backs)):
-            for due, answer in await group:
+        asking = (self._hold(holds), self._fulfil(fulfils), self._give_back(backs))
+        groups: list[list[_Answer] | BaseException] = list(await asyncio.gather(*asking, return_exceptions=True))
+        problems = [group for group in groups if isinstance(group, BaseException)]
+        dues = ([due for due, _ in holds], [due for due, _ in fulfils], [due for due, _ in backs])
+        for group, asked in zip(groups, dues, strict=True):
+            if isinstance(group, BaseException):
+                later.extend(asked)
+                continue
+            for due, answer in group:
                 if isinstance(answer, _Later):
                     later.append(due)
                 else:
@@ -141,6 +151,10 @@ class LedgerCourier:
         if results:
             changes = tuple((due.payment, change) for due, change in results if change is not None)
             await self._submit(News(changes=changes, done=tuple(due.number for due, _ in results)))
+        for problem in problems:
+            if not isinstance(problem, Retryable):
+                raise problem
+            _log.warning("ledger unavailable", ledger=self._ledger_id, problem=str(problem))
         return later
 
     def _is_late(self, effect: c.Fulfil, now: UnixMs) -> bool:

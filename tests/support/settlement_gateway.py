@@ -43,6 +43,9 @@ from settlement.ledgers.protocol import (
     LedgerId,
 )
 from settlement.quantities import Asset, Clock, PartyId, Scale, Units
+from settlement.rules.approvals import LoggedIn
+from settlement.rules.facts import Approval
+from settlement.rules.model import Verdict
 from settlement.rules.parse import parse_rules
 from tests.support.fragile_ledger import Fragile
 from tests.support.settlement_book import BOOK_SCHEMA, ISSUER, OPERATOR_KEY, Time, book_config, transfer_id
@@ -264,6 +267,10 @@ class Town:
         self.post.boxes[party] = gateway
         return gateway
 
+    def leave_running(self, party: PartyId) -> AsyncExitStack:
+        """Forget a bank's gateway, which goes on; close what this returns to stop it."""
+        return self._stacks.pop(party)
+
     async def stop(self, party: PartyId) -> None:
         """Stop a bank's gateway; its database stays."""
         self.post.boxes.pop(party, None)
@@ -319,6 +326,24 @@ class Town:
                 if state is not None and stage_of(state) in stages:
                     return state
                 await asyncio.sleep(0.01)
+
+    async def referred(self, party: PartyId, payment: PaymentId) -> bytes:
+        """Wait until a bank's rules want a person; the digest of what the person has to look at."""
+        async with asyncio.timeout(30):
+            while True:
+                async with self.databases[party].view() as view:
+                    entry = await self.gateways[party].validator.store(view.connection).latest(payment)
+                if entry is not None and entry.decision.verdict is Verdict.REFER:
+                    return entry.decision.facts_digest
+                await asyncio.sleep(0.01)
+
+    async def approve(self, party: PartyId, payment: PaymentId, person: str) -> None:
+        """A person of the bank approves a payment that waits."""
+        now = self.clock()
+        approval = Approval(await self.referred(party, payment), person, (), now)
+        async with self.databases[party].unit() as unit:
+            await self.gateways[party].validator.approve(unit.connection, approval, LoggedIn(person), now)
+            await unit.commit()
 
     async def pass_time(self, ms: int) -> None:
         """Time passes, and whoever has set an alarm clock hears it; for towns with a clock of their own."""

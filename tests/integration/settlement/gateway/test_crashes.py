@@ -56,4 +56,3 @@ async def _outboxes_empty(town: Town) -> None:
     async with asyncio.timeout(10):
         while any([await town.outbox(party) for party in (A, B, C)]):
             await asyncio.sleep(0.02)
-
