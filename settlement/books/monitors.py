@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from foundation.database import Database
-from foundation.errors import Fatal, Retryable
+from foundation.errors import BadInput, Fatal, Retryable
 from settlement.books.alerts import AlertStore
 from settlement.books.batches import Batch, BatchText
 from settlement.books.postings import LedgerAccounts
@@ -112,8 +112,7 @@ class Monitors:
             except Retryable as problem:
                 _log.warning("the books were not checked", problem=str(problem))
             except Fatal as problem:
-                # What is stored is not even of the form that it was written in.
-                _log.error("the books cannot be read", problem=str(problem))
+                _log.error("the books cannot be checked", problem=str(problem))
             await asyncio.sleep(every_seconds)
 
     async def check(self, *, full: bool = False) -> tuple[Finding, ...]:
@@ -124,7 +123,11 @@ class Monitors:
         """
         if full:
             self._journal, self._receipts, self._batches = JournalMark(), ReceiptMark(), BatchMark()
-        found = await self._inside(full)
+        try:
+            found = await self._inside(full)
+        except BadInput as problem:
+            # What is stored is not even of the form that it was written in.
+            found = {Monitor.JOURNAL: [Finding(Monitor.JOURNAL, "what is stored", str(problem))]}
         found |= await self._ledger_findings()
         async with self._database.unit() as unit:
             store = AlertStore(unit.connection)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
-from foundation.database import Repository, chunks
+from foundation.database import Repository
 from foundation.quantities import UnixMs
 from settlement.books.errors import ReceiptConflict
 from settlement.books.journal import FIRST_LINK
 from settlement.books.receipts import KeptReceipt, Receipt, decode_receipt, encode_receipt, receipt_link
+from settlement.books.store import padded
 from settlement.books.tables import receipts
 
 _PAGE: Final = 500
 _HEAD = select(receipts.c.sequence, receipts.c.link).order_by(receipts.c.sequence.desc()).limit(1)
+_KEPT = select(receipts.c.payment_id, receipts.c.digest).where(
+    receipts.c.payment_id.in_(bindparam("ids", expanding=True))
+)
 _COLUMNS = (receipts.c.sequence, receipts.c.receipt, receipts.c.at, receipts.c.digest, receipts.c.link)
 
 
@@ -91,9 +95,8 @@ class ReceiptStore(Repository):
 
     async def _digests(self, payments: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
-        for chunk in chunks(payments):
-            query = select(receipts.c.payment_id, receipts.c.digest).where(receipts.c.payment_id.in_(chunk))
-            for payment, digest in await self._connection.execute(query):
+        for part in padded(payments):
+            for payment, digest in await self._connection.execute(_KEPT, {"ids": part}):
                 found[bytes(payment)] = bytes(digest)
         return found
 

@@ -8,9 +8,9 @@ caller's unit of work keeps other writers out (foundation.database), so numbers 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,9 +26,15 @@ from settlement.books.tables import AMOUNT_BASE, accounts, entries, lines
 from settlement.quantities import Asset, Scale
 
 PAGE: Final = 500
+_LIST_MAX: Final = 512
+Item = TypeVar("Item")
 
 _HEAD = select(entries.c.number, entries.c.link).order_by(entries.c.number.desc()).limit(1)
 _ACCOUNTS = select(accounts.c.name, accounts.c.asset_code, accounts.c.asset_scale, accounts.c.balance)
+_NAMED = _ACCOUNTS.where(accounts.c.name.in_(bindparam("names", expanding=True)))
+_POSTED = select(entries.c.entry_id, entries.c.number, entries.c.digest).where(
+    entries.c.entry_id.in_(bindparam("ids", expanding=True))
+)
 _ADD_ENTRIES = insert(entries)
 _ADD_LINES = insert(lines)
 _MOVE = update(accounts).where(accounts.c.name == bindparam("moved")).values(balance=bindparam("becomes"))
@@ -131,14 +137,10 @@ class Books(Repository):
 
     async def balances(self, names: Collection[str] | None = None) -> dict[Account, int]:
         """The balances of all accounts, or of those that are open among `names`; base units, debits positive."""
-        queries = (
-            [_ACCOUNTS]
-            if names is None
-            else [_ACCOUNTS.where(accounts.c.name.in_(chunk)) for chunk in chunks(sorted(names))]
-        )
         found: dict[Account, int] = {}
-        for query in queries:
-            for name, code, scale, balance in await self._connection.execute(query):
+        asked = [(_ACCOUNTS, {})] if names is None else [(_NAMED, {"names": part}) for part in padded(sorted(names))]
+        for query, values in asked:
+            for name, code, scale, balance in await self._connection.execute(query, values):
                 found[Account(AccountName(name), Asset(code, Scale(scale)))] = int(balance)
         return found
 
@@ -187,9 +189,8 @@ class Books(Repository):
 
     async def _posted(self, wanted: Sequence[Entry]) -> dict[bytes, tuple[int, bytes]]:
         found: dict[bytes, tuple[int, bytes]] = {}
-        for chunk in chunks({entry.entry_id for entry in wanted}):
-            query = select(entries.c.entry_id, entries.c.number, entries.c.digest).where(entries.c.entry_id.in_(chunk))
-            for entry_id, number, digest in await self._connection.execute(query):
+        for part in padded(sorted({entry.entry_id for entry in wanted})):
+            for entry_id, number, digest in await self._connection.execute(_POSTED, {"ids": part}):
                 found[bytes(entry_id)] = (int(number), bytes(digest))
         return found
 
@@ -255,6 +256,15 @@ class Books(Repository):
         if entry.narrative:
             raise BadInput("entry.narrative", "these books have no key to seal it with", "open them with the key")
         return b""
+
+
+def padded(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """`items` in lists whose lengths are powers of two, filled up with the last item.
+
+    A list of each length is a statement of its own for the engine, which plans it anew and keeps a hundred of them.
+    """
+    for part in chunks(items, _LIST_MAX):
+        yield part + part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
 
 
 def _entry_row(posted: Posted) -> dict[str, object]:

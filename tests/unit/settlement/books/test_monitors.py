@@ -161,6 +161,8 @@ def _line(change: int, number: int = 1, place: int = 0) -> Executable:
         ([insert(lines).values(number=2, place=9, account=EURO.held.name, high=0, low=1)], {Monitor.JOURNAL}),
         ([insert(lines).values(number=9, place=0, account=EURO.nostro.name, high=0, low=1)], {Monitor.JOURNAL}),
         ([update(receipts).where(receipts.c.sequence == 2).values(digest=bytes(32))], {Monitor.RECEIPTS}),
+        ([update(receipts).where(receipts.c.sequence == 2).values(receipt=b"x")], {Monitor.JOURNAL}),
+        ([update(accounts).where(accounts.c.name == EURO.nostro.name).values(name="x")], {Monitor.JOURNAL}),
         ([delete(receipts).where(receipts.c.sequence == 2)], {Monitor.RECEIPTS, Monitor.ANCHORS}),
         (
             [update(receipts).where(receipts.c.sequence == 4).values(link=bytes(32))],
