@@ -6,10 +6,14 @@ import time
 from collections.abc import MutableMapping
 from typing import Any, Final
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
 from api.problems import Problem, problem_of
+
+_OPENED_MAX: Final = 500
+"""Brackets in a body: Python's reader of JSON recurses for each, and a stack that overflows ends the process."""
 
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -61,14 +65,19 @@ def _check_length(scope: MutableMapping[str, Any], most: int) -> None:
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
-    taken = 0
+    taken = opened = 0
 
     async def receiving() -> Message:
-        nonlocal taken
+        nonlocal taken, opened
         message = await receive()
-        taken += len(message.get("body", b""))
+        body = message.get("body", b"")
+        taken += len(body)
+        opened += body.count(b"[") + body.count(b"{")
+        # Whoever reads the body lets this kind of error pass.
         if taken > most:
-            raise _too_large(most)
+            raise HTTPException(413, f"a request has at most {most} bytes")
+        if opened > _OPENED_MAX:
+            raise HTTPException(400, "the body is nested too deeply, or has too many lists")
         return message
 
     return receiving

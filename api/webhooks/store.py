@@ -127,7 +127,8 @@ class WebhookStore(Repository):
     async def next_due(self) -> UnixMs | None:
         """When the next one is to be sent."""
         query = select(func.min(deliveries.c.next_at)).where(deliveries.c.state == WAITING)
-        return await self._connection.scalar(query)
+        moment: int | None = await self._connection.scalar(query)
+        return None if moment is None else UnixMs(moment)
 
     async def tried(self, number: int, **columns: object) -> None:
         """What has become of an attempt."""

@@ -1,0 +1,146 @@
+"""The same key and body get the same answer, also after a crash at any commit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import func, select, update
+
+from api.answers import KEPT_MS, parse_key
+from api.principals import KeyStore, Limits, Scope, new_key
+from api.problems import Problem
+from api.tables import answers
+from foundation.database import DatabaseUnavailable, Moment
+from foundation.quantities import UnixMs
+from tests.support.api_gateway import NOW, PAYMENT, QUOTE, Api, FakeGateway, changed, open_api, problem
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with open_api(tmp_path) as made:
+        yield made
+
+
+class Crashing:
+    """A commit hook that fails once: before the commit of a number, or after it."""
+
+    def __init__(self, at: int, moment: Moment) -> None:
+        self.at = at
+        self.moment = moment
+        self.seen = 0
+        self.has_crashed = False
+
+    async def __call__(self, moment: Moment) -> None:
+        if moment is not self.moment or self.has_crashed:
+            return
+        self.seen += 1
+        if self.seen == self.at:
+            self.has_crashed = True
+            raise DatabaseUnavailable("the process was killed here")
+
+
+@pytest.mark.parametrize("moment", list(Moment))
+@pytest.mark.parametrize("at", [1, 2])
+async def test_a_crash_at_any_commit_leaves_one_payment(tmp_path: Path, at: int, moment: Moment) -> None:
+    """Wherever the process dies, asking again after the restart gets the answer, and there is one payment."""
+    gateway = FakeGateway()
+    async with open_api(tmp_path, gateway) as api:
+        api.database._commit_hook = Crashing(at, moment)
+        await api.post("/v1/payments", PAYMENT)
+    async with open_api(tmp_path, gateway) as again:
+        again.client.headers.update(await shop_key(again))
+        answer = await again.post("/v1/payments", PAYMENT)
+        assert answer.status_code == 202, answer.text
+        assert (await again.post("/v1/payments", PAYMENT)).content == answer.content
+    assert len(gateway.begun) == 1
+
+
+async def shop_key(api: Api) -> dict[str, str]:
+    """A second key of the same principal: the answers are the principal's, not the key's."""
+    text, row = new_key("shop-2", "shop", frozenset(Scope), Limits(), api.gateway.now())
+    async with api.database.unit() as unit:
+        await KeyStore(unit.connection).add(row)
+        await unit.commit()
+    return {"Authorization": f"Bearer {text}"}
+
+
+async def test_an_answer_is_bound_to_principal_path_and_key(api: Api) -> None:
+    """The same key of another principal, or on another path, is another request."""
+    await api.post("/v1/payments", PAYMENT, "same")
+    assert (await api.post("/v1/quotes", QUOTE, "same")).status_code == 201
+    other = await api.key("other")
+    assert (await api.post("/v1/payments", PAYMENT, "same", **other)).status_code == 202
+    assert len(api.gateway.begun) == 2
+
+
+async def test_an_error_is_told_again_as_it_was(api: Api) -> None:
+    """A refusal under a key stays one, also when the reason has gone; a fresh key is looked at anew."""
+    body = changed("debtor.account", "nobody")
+    first = await api.post("/v1/payments", body)
+    again = await api.post("/v1/payments", body)
+    assert (again.status_code, again.content) == (422, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["content-type"] == "application/problem+json"
+
+
+async def test_another_body_under_a_key_is_refused(api: Api) -> None:
+    """The key of one request never does for another, whichever byte differs."""
+    assert (await api.post("/v1/payments", PAYMENT)).status_code == 202
+    problem(await api.post("/v1/payments", changed("target.amount", "2000.01")), 422, "key-reused")
+    assert len(api.gateway.begun) == 1
+
+
+async def test_a_key_is_forgotten_after_a_day(api: Api) -> None:
+    """Answers are kept for 24 hours, and swept out afterwards."""
+    await api.post("/v1/quotes", QUOTE)
+    api.gateway.clock = UnixMs(NOW + KEPT_MS + 600_001)
+    await api.post("/v1/quotes", QUOTE, "new")
+    async with api.database.view() as view:
+        assert await view.connection.scalar(select(func.count()).select_from(answers)) == 1
+
+
+async def test_what_is_kept_shows_neither_request_nor_answer(api: Api) -> None:
+    """Neither what was sent nor what was answered can be read in the database, a webhook's secret least of all."""
+    made = (await api.post("/v1/webhooks", {"url": "https://shop.example/hook"})).json()
+    async with api.database.view() as view:
+        row = (await view.connection.execute(select(answers))).one()
+    assert made["secret"].encode() not in bytes(row.body)
+    assert b"shop.example" not in bytes(row.body) + bytes(row.fingerprint)
+
+
+async def test_an_answer_that_was_swapped_is_not_told(api: Api) -> None:
+    """An answer that somebody moved to another request in the database does not open."""
+    await api.post("/v1/payments", PAYMENT, "one")
+    await api.post("/v1/payments", PAYMENT, "two")
+    async with api.database.unit() as unit:
+        one = await unit.connection.scalar(select(answers.c.body).where(answers.c.key == "one"))
+        await unit.connection.execute(update(answers).where(answers.c.key == "two").values(body=one))
+        await unit.commit()
+    problem(await api.post("/v1/payments", PAYMENT, "two"), 500, "internal")
+
+
+async def test_a_post_without_a_key_is_refused(api: Api) -> None:
+    """Each POST needs a key, and without one nothing begins."""
+    answer: httpx.Response = await api.client.post("/v1/payments", json=PAYMENT)
+    problem(answer, 400, "key-missing")
+    assert not api.gateway.begun
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [('"8e03978e"', "8e03978e"), ("8e03978e", "8e03978e"), (r'"a\"b\\"', 'a"b\\'), ('"a b"', "a b")],
+)
+def test_a_key_is_a_string_with_or_without_quotes(text: str, key: str) -> None:
+    """A key is read as RFC 8941 writes strings, and also without the quotes, as many clients send it."""
+    assert parse_key(text) == key
+
+
+@pytest.mark.parametrize("text", ['""', "a b", '"a', '"a"b"', r'"a\b"', "x" * 256, "é", "a\tb"])
+def test_what_is_no_key_is_refused(text: str) -> None:
+    """A key that is empty, too long or malformed is named as such."""
+    with pytest.raises(Problem) as refused:
+        parse_key(text)
+    assert refused.value.name == "key-malformed"
