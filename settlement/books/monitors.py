@@ -124,11 +124,10 @@ class Monitors:
         if full:
             self._journal, self._receipts, self._batches = JournalMark(), ReceiptMark(), BatchMark()
         try:
-            found = await self._inside(full)
+            found = await self._inside(full) | await self._ledger_findings()
         except BadInput as problem:
             # What is stored is not even of the form that it was written in.
             found = {Monitor.JOURNAL: [Finding(Monitor.JOURNAL, "what is stored", str(problem))]}
-        found |= await self._ledger_findings()
         async with self._database.unit() as unit:
             store = AlertStore(unit.connection)
             for monitor, findings in found.items():
