@@ -19,6 +19,7 @@ from settlement.books.alerts import AlertStore
 from settlement.books.batches import Batch, BatchText
 from settlement.books.postings import LedgerAccounts
 from settlement.books.receipt_check import ChainPort
+from settlement.books.sealing import NarrativeKey
 from settlement.books.store import Books
 from settlement.books.tree import tree
 from settlement.books.verify import (
@@ -31,6 +32,7 @@ from settlement.books.verify import (
     verify_journal,
     verify_receipts,
 )
+from settlement.books.verify_acts import verify_acts
 from settlement.cosign.registry import KeyRegistry
 from settlement.ledgers.protocol import AccountView
 from settlement.quantities import Asset, Clock, PartyId
@@ -79,6 +81,7 @@ class Monitors:
         keys: KeyRegistry,
         chain: ChainPort | None,
         clock: Clock,
+        key: NarrativeKey | None = None,
     ) -> None:
         """Describe them.
 
@@ -89,7 +92,9 @@ class Monitors:
             keys: of all parties, this one's too.
             chain: where roots are anchored; None: they are not compared.
             clock: tells the time.
+            key: opens narratives; None: what people did with entries is not checked.
         """
+        self._key = key
         self._database = database
         self._entity = entity
         self._ledgers = ledgers
@@ -142,6 +147,7 @@ class Monitors:
             journal, faults = await verify_journal(view.connection, self._entity, self._journal)
             receipts, broken = await verify_receipts(view.connection, self._receipts)
             batches, seen, wrong = await verify_batches(view.connection, self._entity, self._keys, self._batches)
+            acts = () if self._key is None else await verify_acts(view.connection, self._key)
         unanchored = await self._chain_findings(seen)
         self._journal, self._receipts = journal, receipts
         waiting = [batch.text for batch in seen if batch.anchored is None]
@@ -154,6 +160,8 @@ class Monitors:
             Monitor.JOURNAL: self._with_old(Monitor.JOURNAL, entries, full),
             Monitor.RECEIPTS: self._with_old(Monitor.RECEIPTS, broken, full),
         }
+        if self._key is not None:
+            found[Monitor.ACTS] = acts
         anchors = self._with_old(Monitor.ANCHORS, [*wrong, *(unanchored or ())], full)
         found[Monitor.ANCHORS] = (*anchors, *self._late(waiting))
         return found

@@ -39,6 +39,7 @@ class Monitor(StrEnum):
     EQUATION = "equation"  # assets = liabilities + equity, and balances = sums of lines, at each level
     LEDGER = "ledger"  # balances = what the ledger says
     RECEIPTS = "receipts"  # the chain of receipts
+    ACTS = "acts"  # what people did with entries, and the states that came of it
     ANCHORS = "anchors"  # batches, their roots and signatures, and what the chain has
 
 

@@ -18,8 +18,10 @@ from settlement.books.batches import Anchored, BatchText, Place
 from settlement.books.monitors import ANCHOR_MS_MAX, PERSISTENT, Monitors, WatchedLedger
 from settlement.books.postings import chart_of, funding_entry
 from settlement.books.receipt_store import ReceiptStore
+from settlement.books.reviews import Reviews
+from settlement.books.roles import Act, Action, Role
 from settlement.books.store import Books
-from settlement.books.tables import accounts, batches, entries, lines, receipts
+from settlement.books.tables import accounts, acts, batches, entries, lines, receipts, reviews
 from settlement.books.tree import equations, tree
 from settlement.books.verify import Finding, Monitor
 from settlement.ledgers.protocol import AccountView, LedgerAccount, LedgerId, LedgerUnavailable
@@ -27,6 +29,7 @@ from settlement.quantities import Units
 from tests.support.settlement_books import (
     EUR,
     EURO,
+    KEY,
     LEDGERS,
     NOW,
     SIGNERS,
@@ -116,7 +119,7 @@ async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
             await anchoring.advance()
         made = Yard(database, ledger, chain, None)  # type: ignore[arg-type]
         watched = {"digital-euro": WatchedLedger(ledger, EURO)}
-        made.monitors = Monitors(database, A, watched, registry(), chain, lambda: UnixMs(made.now))
+        made.monitors = Monitors(database, A, watched, registry(), chain, lambda: UnixMs(made.now), KEY)
         yield made
 
 
@@ -283,3 +286,40 @@ async def test_alerts_are_kept_for_people(yard: Yard) -> None:
         for number in (alert.id, 999):
             with pytest.raises(UnknownAlert):
                 await store.acknowledge(number, "ada")
+
+
+REVIEWS = [
+    (1, Act(Action.CONFIRM, Role.ACCOUNTANT, "bob", "all is there")),
+    (2, Act(Action.SUSPEND, Role.AUDITOR, "ada", "no invoice")),
+    (2, Act(Action.CANCEL, Role.CFO, "cy", "indeed")),
+]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        update(acts).where(acts.c.sequence == 2).values(actor="eve"),
+        update(acts).where(acts.c.sequence == 2).values(at=NOW + 1),
+        update(acts).where(acts.c.sequence == 2).values(evidence=b"x"),
+        update(acts).where(acts.c.sequence == 2).values(why=b"x" * 30),
+        update(acts).where(acts.c.sequence == 2).values(role="cfo"),
+        update(acts).where(acts.c.sequence == 2).values(number=1),
+        update(acts).where(acts.c.sequence == 2).values(number=99),
+        delete(acts).where(acts.c.sequence == 1),
+        delete(acts).where(acts.c.sequence == 2),
+        update(reviews).where(reviews.c.number == 1).values(state="suspended"),
+        update(reviews).where(reviews.c.number == 2).values(state="confirmed"),
+        delete(reviews).where(reviews.c.number == 1),
+        insert(reviews).values(number=3, state="suspended", suspended_by="eve"),
+    ],
+)
+async def test_changed_record_of_acts_is_found(yard: Yard, statement: Executable) -> None:
+    """Whoever changes what people did with entries, or what came of it, is found out."""
+    async with yard.database.unit() as unit:
+        for number, act in REVIEWS:
+            await Reviews(unit.connection, KEY).act(number, act, NOW)
+        await unit.commit()
+    yard.ledger.balance = 1_100
+    assert await yard.monitors_of() == set()
+    await yard.tamper(statement)
+    assert await yard.monitors_of() == {Monitor.ACTS}
