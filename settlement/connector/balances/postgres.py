@@ -33,6 +33,7 @@ from settlement.connector.balances.model import (
 )
 from settlement.connector.balances.room import RoomQueue, has_room
 from settlement.connector.balances.shares import Bounds, free_room, narrowed, reach, widened
+from settlement.connector.balances.uncut import Uncut
 from settlement.connector.ports import BalancesUnavailable, NotOwed
 from settlement.quantities import Clock, Units
 
@@ -72,6 +73,7 @@ class PostgresBalances:
         self._written: dict[str, int] = {}
         self._writer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Future[None]] = set()
+        self._settling = Uncut()
         self._room = RoomQueue(self._try_for_room, self._start)
         self._is_closing = False
 
@@ -95,6 +97,7 @@ class PostgresBalances:
 
     async def close(self) -> None:
         """Write what is left, give all room back and end in order."""
+        await self._settling.wait()
         self._is_closing = True
         if self._writer is not None:
             await self._writer
@@ -111,15 +114,15 @@ class PostgresBalances:
 
     async def settle_out(self, account: str, amount: Units, key: str, keep: int = 0) -> bool:
         """See `SettlementBalances`."""
-        return await self._settle(Settlement(key, account, amount, Direction.OUT, keep))
+        return await self._settling.run(self._settle(Settlement(key, account, amount, Direction.OUT, keep)))
 
     async def settle_in(self, account: str, amount: Units, key: str) -> bool:
         """See `SettlementBalances`."""
-        return await self._settle(Settlement(key, account, amount, Direction.IN))
+        return await self._settling.run(self._settle(Settlement(key, account, amount, Direction.IN)))
 
     async def settle_back(self, account: str, amount: Units, key: str) -> bool:
         """See `SettlementBalances`."""
-        return await self._settle(Settlement(key, account, amount, Direction.OUT, is_undoing=True))
+        return await self._settling.run(self._settle(Settlement(key, account, amount, Direction.OUT, is_undoing=True)))
 
     async def balance(self, account: str) -> int:
         """See `SettlementBalances`."""
@@ -320,7 +323,7 @@ class PostgresBalances:
                 position.debits += held
                 try:
                     return await self._put_settlement(connection, position, settlement)
-                except _NoRoom:
+                except rows.NoRoom:
                     if round_ == _ROUNDS - 1:
                         break
                 finally:
@@ -330,7 +333,7 @@ class PostgresBalances:
         raise BalancesUnavailable(f"other processes hold the room of {settlement.account}")
 
     async def _put_settlement(self, connection: Any, position: Position, settlement: Settlement) -> bool:
-        """Settle in one transaction. Raises `_NoRoom` where other processes hold what it needs. The lock is held."""
+        """Settle in one transaction. Raises `NoRoom` where other processes hold what it needs. The lock is held."""
         name, ledger = settlement.account, ledger_account(position.terms.asset).id
         changes = rows.change_of(settlement, ledger)
         async with connection.transaction():
@@ -346,7 +349,7 @@ class PostgresBalances:
                 wanted = reach(position, self._written.get(name, 0))
                 bounds = widened(bounds, wanted, free_room(position.terms, base, shares), len(shares))
                 if bounds.lowest > wanted.lowest:
-                    raise _NoRoom
+                    raise rows.NoRoom
                 await rows.set_bounds(connection, name, self._process, bounds)
             await rows.move(connection, self._process, changes)
         for account, change in changes:
@@ -394,7 +397,3 @@ class PostgresBalances:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _NoRoom(Exception):
-    """The transaction is undone: others hold the room."""

@@ -263,3 +263,34 @@ async def test_connector_ends_although_the_database_is_gone(postgres_url: str) -
     await killer.execute("ALTER TABLE elsewhere RENAME TO connector_shares")
     await killer.close()
     assert (await sums(postgres_url))["alice"] == 0
+
+
+async def test_settlements_that_are_cut_off_are_not_lost(start: Start, postgres_url: str) -> None:
+    """Whoever asked for a settlement may be cancelled amid its commit: what was committed stays, and is not undone."""
+    core = await start(replace(ALICE, floor=None), BOB)
+    for number in range(60):
+        asked = asyncio.ensure_future(core.balances.settle_in("alice", Units(10), f"in-{number}"))
+        for _ in range(number % 20):
+            await asyncio.sleep(0.0001)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        replies = pay(core, 1, number)
+        await replied(replies)
+    for number in range(60):
+        await core.balances.settle_in("alice", Units(10), f"in-{number}")
+    replies = pay(core, 1, 60)
+    await replied(replies)
+    found = await sums(postgres_url)
+    assert (found["alice"], found["bob"], found["ledger:EUR.2"]) == (600 - 61, 61, -600)
+
+
+async def test_end_waits_for_settlements_that_have_begun(start: Start, postgres_url: str) -> None:
+    """A process that ends amid a settlement finishes it first, and its last write does not undo it."""
+    core = await start(replace(ALICE, floor=None), BOB)
+    asked = asyncio.ensure_future(core.balances.settle_in("alice", Units(10), "in"))
+    await asyncio.sleep(0)
+    asked.cancel()
+    pay(core, 1, 1)
+    await core.balances.close()
+    found = await sums(postgres_url)
+    assert (found["alice"], found["bob"], found["ledger:EUR.2"]) == (10 - 1, 1, -10)
