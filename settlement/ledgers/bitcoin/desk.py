@@ -142,8 +142,8 @@ class Desk:
         incoming = [entry for entry in await self._all([one.transfer_id]) if entry.terms.payee == self.till.own]
         opened = [entry for entry in incoming if fulfils(one.preimage, Condition(entry.terms.condition))]
         (named,) = await self.named([one.transfer_id])
-        due = [entry for entry in opened if entry.state is HoldState.HELD and self._refused(one, entry) is None]
-        entry = next(iter((*due, *opened, *incoming)), named)
+        due, missed = self._due(one, opened)
+        entry = missed or next(iter((*due, *opened, *incoming)), named)
         refused = self._refused(one, entry)
         if refused is not None:
             return refused
@@ -155,6 +155,22 @@ class Desk:
         if entry.state is HoldState.FULFILLED:
             return _done(entry)
         return _refused(one.transfer_id, Refusal.ALREADY_RETURNED, "it went back to its payer", entry)
+
+    def _due(self, one: Fulfilment, opened: Sequence[Entry]) -> tuple[list[Entry], Entry | None]:
+        """The holds to be claimed, large ones first; or none, and the hold because of which.
+
+        A preimage that nobody has seen yet is not shown for less than a hold that can no longer be claimed in time: who
+        copied its id and condition into a small one that lives longer would have it, and what hangs on it elsewhere. A
+        hold that never lived long enough to be relied on is no such reason.
+        """
+        due = [entry for entry in opened if entry.state is HoldState.HELD and self._refused(one, entry) is None]
+        if not due or any(entry.preimage is not None for entry in opened):
+            return due, None
+        least = self.config.reveal_ms
+        final = ((entry, entry.held_at) for entry in opened if entry.held_at is not None)
+        real = (entry for entry, held_at in final if entry.terms.expires_at * MS - held_at > least)
+        largest = max(real, key=lambda entry: entry.terms.amount, default=due[0])
+        return (due, None) if largest in due or largest.terms.amount <= due[0].terms.amount else ([], largest)
 
     def _refused(self, one: Fulfilment, entry: Entry | None) -> Outcome | None:
         """Why the preimage is not to be shown for a hold; None where it is, or was."""

@@ -22,7 +22,7 @@ from foundation.database.database import Database
 from foundation.errors import BadInput, Fatal, Retryable
 from settlement.ledgers.bitcoin.desk import Desk
 from settlement.ledgers.bitcoin.feed import BitcoinFeed
-from settlement.ledgers.bitcoin.notices import MAX_UNPAID, Notices, TooManyNotices, decode_notice
+from settlement.ledgers.bitcoin.notices import HOLD_S_MAX, MAX_UNPAID, Notices, TooManyNotices, decode_notice
 from settlement.ledgers.bitcoin.pulse import Pulse
 from settlement.ledgers.bitcoin.till import Till
 from settlement.ledgers.bitcoin.types import MS, BitcoinLedgerConfig, Entry, account_text
@@ -107,13 +107,16 @@ class BitcoinLedger:
         """Keep a payer's notice of a hold for us, and look for its output. The same notice again changes nothing.
 
         Raises:
-            BadInput: malformed, for somebody else, or another than the one that is known under its id.
+            BadInput: malformed, for somebody else, too long, or another than the one that is known under its id.
             TooManyNotices: too many wait for their outputs.
             DatabaseUnavailable: nothing was kept.
         """
         terms, birthday = decode_notice(notice)
         if terms.payee != self._till.own:
             raise BadInput("notice.payee", "is somebody else")
+        if terms.expires_at > self._clock() // MS + HOLD_S_MAX:
+            # What nobody pays is dropped once it has expired: it would take the place of others' holds until then.
+            raise BadInput("notice.expires_at", f"is more than {HOLD_S_MAX} seconds away", "hold for a shorter time")
         async with self._database.unit() as unit:
             store = self._till.store(unit.connection)
             known = await store.entry(terms.key)

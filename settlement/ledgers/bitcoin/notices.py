@@ -18,6 +18,9 @@ from settlement.ledgers.protocol import MEMO_BYTES_MAX, LedgerAccount
 MAX_UNPAID: Final = 1_000
 """Announced holds that wait for their outputs: each costs the payer nothing, and us some work with each block."""
 
+HOLD_S_MAX: Final = 31 * 86_400
+"""The longest hold that is listened to, in seconds from now."""
+
 _BYTES_MAX: Final = MEMO_BYTES_MAX + 1_024
 
 

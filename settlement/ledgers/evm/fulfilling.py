@@ -25,8 +25,8 @@ async def fulfil_all(desk: Desk, fulfilments: Sequence[Fulfilment]) -> tuple[Out
     claims: dict[LockKey, Lock] = {}
     for place, (one, lock) in enumerate(zip(fulfilments, named, strict=True)):
         opened = [lock for lock in incoming[one.transfer_id] if fulfils(one.preimage, Condition(lock.terms.condition))]
-        due = [each for each in opened if each.state is HoldState.HELD and _is_in_time(desk, each)]
-        lock = next(iter((*due, *opened, *incoming[one.transfer_id])), lock)
+        due, missed = _due(desk, opened)
+        lock = missed or next(iter((*due, *opened, *incoming[one.transfer_id])), lock)
         outcome = _settled(desk, one, lock)
         if outcome is None:
             claims |= {each.key: replace(each, preimage=one.preimage) for each in due}
@@ -39,6 +39,21 @@ async def fulfil_all(desk: Desk, fulfilments: Sequence[Fulfilment]) -> tuple[Out
     for place, lock in awaited.items():
         outcomes[place] = await _awaited(desk, lock)
     return tuple(outcomes[place] for place in range(len(fulfilments)))
+
+
+def _due(desk: Desk, opened: Sequence[Lock]) -> tuple[list[Lock], Lock | None]:
+    """The locks to be claimed, large ones first; or none, and the lock because of which.
+
+    A preimage that nobody has seen yet is not shown for less than a lock that can no longer be claimed in time: who
+    copied its id and condition into a small one that lives longer would have it, and what hangs on it elsewhere. A lock
+    that never lived long enough to be relied on is no such reason.
+    """
+    due = [each for each in opened if each.state is HoldState.HELD and _is_in_time(desk, each)]
+    if not due or any(each.preimage is not None for each in opened):
+        return due, None
+    real = (each for each in opened if each.terms.expires_at * MS - each.held_at > desk.config.reveal_ms)
+    largest = max(real, key=lambda each: each.terms.amount, default=due[0])
+    return (due, None) if largest in due or largest.terms.amount <= due[0].terms.amount else ([], largest)
 
 
 def _settled(desk: Desk, one: Fulfilment, lock: Lock | None) -> Outcome | None:

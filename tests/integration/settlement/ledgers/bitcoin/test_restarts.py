@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from foundation.database.database import Moment
+from foundation.errors import BadInput
+from foundation.quantities import UnixMs
 from infra.bitcoind import Bitcoind
 from settlement.ledgers.bitcoin import ledger as module
 from settlement.ledgers.bitcoin.notices import TooManyNotices, encode_notice
 from settlement.ledgers.bitcoin.types import terms_of
-from settlement.ledgers.protocol import Done, Fulfilment, HoldState, LedgerMismatch, LedgerUnavailable
-from tests.support.bitcoin_holds import bitcoin_world, id_of, own_of, preimage_of, seen
+from settlement.ledgers.protocol import Done, Fulfilment, HoldState, LedgerMismatch, LedgerUnavailable, Refusal
+from tests.support.bitcoin_holds import bitcoin_world, id_of, own_of, preimage_of, refusal, seen
 
 pytestmark = pytest.mark.integration
 
@@ -109,6 +111,40 @@ async def test_copycat_cannot_have_the_preimage_shown_for_less(bitcoind: Bitcoin
         async with asyncio.timeout(20):
             while (await payee.account()).balance < 115_000:
                 await asyncio.sleep(0.05)
+
+
+async def test_smaller_copy_that_lives_longer_does_not_buy_the_preimage(bitcoind: Bitcoind, tmp_path: Path) -> None:
+    """Once it is too late to be paid the real hold for sure, the preimage is not shown for a copy that pays less."""
+    world = await bitcoin_world(bitcoind)
+    keys = await world.person(FUNDS), await world.person(), await world.person(FUNDS)
+    urls = [f"sqlite+aiosqlite:///{tmp_path / name}.db" for name in ("payer", "payee", "thief")]
+    async with (
+        world.ledger(keys[0], urls[0]) as payer,
+        world.ledger(keys[1], urls[1]) as payee,
+        world.ledger(keys[2], urls[2]) as thief,
+    ):
+        real = world.hold(payer.own, payee.own, "one")
+        later = UnixMs(real.expires_at + 7_200_000)
+        for one, hold in ((payer, real), (thief, world.hold(thief.own, payee.own, "one", 20_000, expires_at=later))):
+            (made,) = await world.run(one.hold([hold]))
+            assert isinstance(made, Done)
+        async with asyncio.timeout(20):
+            while (await payee.account()).incoming < 120_000:
+                await asyncio.sleep(0.05)
+        world.now_s = (real.expires_at - world.config.reveal_ms) // 1_000
+        (refused,) = await world.run(payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))]))
+        assert refusal(refused) is Refusal.EXPIRED
+        assert await payer.early_preimage(id_of("one")) is None
+
+
+async def test_notice_of_a_hold_without_an_end_is_refused(bitcoind: Bitcoind, tmp_path: Path) -> None:
+    """Announced holds that nobody pays make room when they expire, so none may expire in years only."""
+    world = await bitcoin_world(bitcoind)
+    payer = await world.person()
+    async with world.ledger(await world.person(), f"sqlite+aiosqlite:///{tmp_path / 'payee.db'}") as payee:
+        endless = world.hold(own_of(payer), payee.own, "one", expires_at=UnixMs((world.now_s + 90 * 86_400) * 1_000))
+        with pytest.raises(BadInput, match="expires_at"):
+            await payee.accept(encode_notice(terms_of(endless, 1), world.config.start_height))
 
 
 async def test_flood_of_notices_is_held_off(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from foundation.quantities import UnixMs
 from infra.anvil import Anvil
 from settlement.ledgers.evm.ledger import EvmLedger
 from settlement.ledgers.protocol import (
@@ -280,6 +281,25 @@ async def test_copycat_cannot_have_the_preimage_shown_for_less(pair: Pair, tmp_p
         assert isinstance(paid, Done)
         assert paid.view.hold.payer == pair.payer.own
         assert (await pair.payee.account()).balance == 501
+
+
+async def test_smaller_copy_that_lives_longer_does_not_buy_the_preimage(pair: Pair, tmp_path: Path) -> None:
+    """Once it is too late to be paid the real hold for sure, the preimage is not shown for a copy that pays less."""
+    world = pair.world
+    thief = await world.person(1_000)
+    async with world.ledger(thief, f"sqlite+aiosqlite:///{tmp_path / 'thief.db'}") as copier:
+        await pair.held("one")
+        (shown,) = await pair.payee.transfers([id_of("one")])
+        assert shown is not None
+        later = UnixMs(shown.hold.expires_at + 3_600_000)
+        await copier.hold([await world.hold(copier.own, pair.payee.own, "one", 1, expires_at=later)])
+        async with asyncio.timeout(20):
+            while (await pair.payee.account()).incoming < 501:
+                await asyncio.sleep(0.05)
+        world.now_ms = shown.hold.expires_at - world.config.reveal_ms
+        (refused,) = await pair.payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))])
+        assert refusal(refused) is Refusal.EXPIRED
+        assert (await pair.payee.account()).incoming == 501
 
 
 async def test_copies_that_were_taken_back_stand_in_nobodys_way(pair: Pair, tmp_path: Path) -> None:
