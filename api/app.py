@@ -41,14 +41,7 @@ def make_app(gateway: GatewayPort, database: Database, secret: bytes, settings: 
         secret: 32 bytes of this party's, for what is kept of requests, and for webhooks' secrets.
         settings: the operator's.
     """
-    app = FastAPI(
-        title="Causeway settlement gateway",
-        version=VERSION,
-        description=_ABOUT,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url="/openapi.json",
-    )
+    app = _bare()
     desk = app.state.desk = Desk(
         gateway,
         database,
@@ -58,10 +51,28 @@ def make_app(gateway: GatewayPort, database: Database, secret: bytes, settings: 
         settings.deliveries,
         settings.agents,
     )
+    app.add_middleware(Guards, body_bytes_max=BODY_BYTES_MAX, metrics=desk.metrics)
+    return app
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return _document(_bare())
+
+
+def _bare() -> FastAPI:
+    """All paths and their errors, with nothing behind them."""
+    app = FastAPI(
+        title="Causeway settlement gateway",
+        version=VERSION,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
     for router in (each.router for each in _ROUTES):
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Guards, body_bytes_max=BODY_BYTES_MAX, metrics=desk.metrics)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 
