@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,6 +25,9 @@ from settlement.rules.facts import Approval, Facts, Rate, decode_facts, encode_f
 from settlement.rules.history import CountQuestion, SumQuestion, Usage, Use, Used, Ways
 
 _NO_ENTRY: Final = bytes(32)
+Cell: TypeAlias = tuple[str, str, str, str, str, str, int]
+"""Day, payer, payee, origin, destination, asset's code and scale: what limits tell apart."""
+
 _NONCE_BYTES: Final = 12
 
 
@@ -76,10 +78,14 @@ class RulesStore(Repository):
 
     async def reserve(self, use: Use) -> None:
         """The payment counts from now on. Once for each payment."""
+        await self._connection.execute(insert(tables.uses).values(**self.use_row(use)))
+        await self._add(cell_row(cell_of(use)), use.facts.amount, 1)
+
+    def use_row(self, use: Use) -> dict[str, object]:
+        """The row of a payment that has just passed."""
         facts = use.facts
-        row = {**_cell(facts, use.day), "payment_id": facts.payment_id, "state": UseState.RESERVED, "at": use.at}
-        await self._connection.execute(insert(tables.uses).values(**row, amount=str(facts.amount)))
-        await self._add(_cell(facts, use.day), facts.amount, 1)
+        row = {**cell_row(cell_of(use)), "payment_id": facts.payment_id, "state": UseState.RESERVED.value, "at": use.at}
+        return {**row, "amount": str(facts.amount)}
 
     async def settle(self, payment_id: bytes) -> None:
         """The payment was made. Again changes nothing.
@@ -168,20 +174,31 @@ class RulesStore(Repository):
         self, decision: Decision, facts: Facts, rates: tuple[KnownRate, ...], approvals: tuple[Approval, ...]
     ) -> Entry:
         """Keep a decision, chained to the one before, and the facts behind it, sealed."""
+        sequence, previous = await self.head()
+        entry = Entry(sequence + 1, previous, decision, rates, approvals)
+        await self._connection.execute(insert(tables.decisions).values(**self.entry_row(entry)))
+        await self._write(self._insert(tables.facts).on_conflict_do_nothing(), [self.facts_row(decision, facts)])
+        return entry
+
+    async def head(self) -> tuple[int, bytes]:
+        """Number and hash (32 bytes) of the last decision; zero before the first."""
         c = tables.decisions.c
-        last = (
-            await self._connection.execute(select(c.sequence, c.entry_hash).order_by(c.sequence.desc()).limit(1))
-        ).one_or_none()
-        sequence, previous = (1, _NO_ENTRY) if last is None else (last.sequence + 1, last.entry_hash)
-        entry = Entry(sequence, previous, decision, rates, approvals)
+        query = select(c.sequence, c.entry_hash).order_by(c.sequence.desc()).limit(1)
+        last = (await self._connection.execute(query)).one_or_none()
+        return (0, _NO_ENTRY) if last is None else (last.sequence, last.entry_hash)
+
+    def entry_row(self, entry: Entry) -> dict[str, object]:
+        """The row of a decision."""
         raw = msgspec.json.encode(entry, order="deterministic")
-        row = {"sequence": sequence, "payment_id": decision.payment_id, "at": decision.at, "entry": raw}
-        await self._connection.execute(insert(tables.decisions).values(**row, entry_hash=_entry_hash(raw)))
+        decision = entry.decision
+        row = {"sequence": entry.sequence, "payment_id": decision.payment_id, "at": decision.at, "entry": raw}
+        return {**row, "entry_hash": _entry_hash(raw)}
+
+    def facts_row(self, decision: Decision, facts: Facts) -> dict[str, object]:
+        """The row of the facts behind a decision, sealed."""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, encode_facts(facts), decision.facts_digest)
-        keep = self._insert(tables.facts).on_conflict_do_nothing()
-        await self._write(keep, [{"digest": decision.facts_digest, "at": decision.at, "sealed": sealed}])
-        return entry
+        return {"digest": decision.facts_digest, "at": decision.at, "sealed": sealed}
 
     async def latest(self, payment_id: bytes) -> Entry | None:
         """The last decision on a payment."""
@@ -246,16 +263,16 @@ class RulesStore(Repository):
         )
 
 
-def _cell(facts: Facts, day: date) -> dict[str, object]:
-    return {
-        "day": day.isoformat(),
-        "payer": facts.payer,
-        "payee": facts.payee,
-        "origin": facts.origin,
-        "destination": facts.destination,
-        "code": facts.source.code,
-        "scale": facts.source.scale,
-    }
+def cell_of(use: Use) -> Cell:
+    """Where a payment's use is added up."""
+    facts = use.facts
+    places = (facts.payer, facts.payee, facts.origin, facts.destination)
+    return (use.day.isoformat(), *places, facts.source.code, facts.source.scale)
+
+
+def cell_row(cell: Cell) -> dict[str, object]:
+    """The columns of a cell."""
+    return dict(zip(("day", "payer", "payee", "origin", "destination", "code", "scale"), cell, strict=True))
 
 
 def _conditions(table: Table, ways: Ways) -> list[ColumnElement[bool]]:

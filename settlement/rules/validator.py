@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.quantities import UnixMs
 from settlement.rules.approvals import LoggedIn, Proof, Signed, authenticate
+from settlement.rules.buffer import RulesBuffer
 from settlement.rules.decision import Decision
 from settlement.rules.errors import DecisionConflict, ReservationOver
 from settlement.rules.evaluate import Context, evaluate
@@ -27,10 +28,13 @@ _NO_RATES: Final[Rates] = MappingProxyType({})
 class Validator:
     """Evaluates the rules in force, keeps each decision, and reserves what passes."""
 
-    def __init__(self, rules: Callable[[], Rules], facts_key: bytes) -> None:
-        """`rules`: those in force (`RulesFile.current`). `facts_key`: 32 bytes that seal stored facts."""
+    def __init__(self, rules: Callable[[], Rules], facts_key: bytes, buffer: RulesBuffer | None = None) -> None:
+        """`rules`: those in force (`RulesFile.current`). `facts_key`: 32 bytes that seal stored facts. `buffer`:
+        gathers what is written, for a process that alone decides; it has to be flushed.
+        """
         self._rules = rules
         self._facts_key = facts_key
+        self._buffer = buffer
 
     async def decide(
         self, connection: AsyncConnection, facts: Facts, now: UnixMs, rates: Rates = _NO_RATES
@@ -44,7 +48,7 @@ class Validator:
             DecisionConflict: the payment's id was decided with other facts.
             ReservationOver: the payment passed, and failed since; a new attempt has a new id.
         """
-        store = self.store(connection)
+        store = self._work(connection)
         before = await store.latest(facts.payment_id)
         if before is not None and before.decision.facts_digest != facts.digest:
             raise DecisionConflict(facts.payment_id, before.decision.facts_digest, facts.digest)
@@ -69,7 +73,7 @@ class Validator:
     ) -> Decision:
         """What the rules say of a payment that is only thought of. Nothing is reserved; a block alone is stored."""
         rules = self._rules()
-        store = self.store(connection)
+        store = self._work(connection)
         usage = await store.answer(*questions(rules, facts, now))
         decision = evaluate(rules, facts, Context(usage, rates, ()), now)
         if decision.verdict is Verdict.BLOCK and await store.latest(facts.payment_id) is None:
@@ -93,11 +97,14 @@ class Validator:
 
     async def settle(self, connection: AsyncConnection, payment_id: bytes) -> None:
         """The payment was made. Raises `UnknownReservation`, `ReservationOver`."""
-        await self.store(connection).settle(payment_id)
+        await self._work(connection).settle(payment_id)
 
     async def release(self, connection: AsyncConnection, payment_id: bytes) -> None:
         """The payment failed: its share of the limits is free again. Raises `UnknownReservation`, `ReservationOver`."""
-        await self.store(connection).release(payment_id)
+        await self._work(connection).release(payment_id)
+
+    def _work(self, connection: AsyncConnection) -> RulesStore:
+        return self.store(connection) if self._buffer is None else self._buffer.on(connection)
 
     def store(self, connection: AsyncConnection) -> RulesStore:
         """The validator's tables on this connection, for auditors and retention."""
