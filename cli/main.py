@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "gateway": ("cli.gateway", "Make and run a bank's, or a clearing bank's, settlement gateway."),
     "book": ("cli.book", "A ledger of accounts, holds and payments, for a bank's core or a central bank."),
     "payment": ("cli.payment", "Pay through a gateway, and look at payments."),
+    "books": ("cli.books", "A gateway's books: balances, journal, export, monitors, reconciliation."),
     "receipt": ("cli.receipt", "Export a payment's receipt, and verify one offline."),
     "iso": ("cli.iso", "Check ISO 20022 messages, and turn them from XML into JSON and back."),
     "rules": ("cli.rules", "Check the rules of payments, try them, audit what was decided, and approve."),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
+
+import pytest
 
 from cli.gateway_folder import NewGateway, make_folder
 from foundation.database import Database, UnitOfWork
 from foundation.quantities import UnixMs
-from settlement.cosign.keyfile import open_key_file
+from mpc.keystore import ScryptCost
+from settlement.cosign.keyfile import create_key_file, open_key_file
 from settlement.gateway.config import GatewayConfig, load_config
 from settlement.gateway.keys import Secrets
 from settlement.gateway.runtime import SCHEMA
@@ -20,6 +24,7 @@ from settlement.rules.facts import Facts
 from settlement.rules.reload import load_rules
 from settlement.rules.validator import Validator
 
+QUICK: Final = ScryptCost(1, 8, 1)
 PASSWORD: Final = "open sesame"
 PARTY: Final = PartyId("bank-a")
 _LEDGER = """
@@ -71,7 +76,9 @@ def new_gateway_folder(folder: Path, rules: str = "") -> GatewayFolder:
     """Make one in an empty folder. `rules` come behind the usual head of the file."""
     url = "http://127.0.0.1:8500"
     new = NewGateway(PARTY, "g.bank-a", "127.0.0.1:8500", "127.0.0.1:8501", url, "sqlite:///gateway.db")
-    config = make_folder(folder, new, PASSWORD).config
+    with pytest.MonkeyPatch.context() as patch:  # the password is tried at each command
+        patch.setattr("cli.gateway_folder.create_key_file", partial(create_key_file, cost=QUICK))
+        config = make_folder(folder, new, PASSWORD).config
     config.write_text(config.read_text() + _LEDGER)
     (folder / "digital-euro.api-key").write_text("bank-a.secret\n")
     (folder / "password").write_text(PASSWORD + "\n")
