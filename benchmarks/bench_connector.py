@@ -62,7 +62,7 @@ async def ours(folder: Path, **connector: Any) -> AsyncIterator[Sides]:
     """Our connector with two endpoints over BTP and two over HTTP."""
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(http_receiver("from-hub"))
-        accounts = [
+        accounts: list[dict[str, Any]] = [
             {"id": "a", "btp": {"token": "token-a"}},
             {"id": "b", "btp": {"token": "token-b"}},
             {"id": "c", "http": {"token": "token-c"}},
