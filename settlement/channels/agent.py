@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.database import Database
-from foundation.errors import Retryable
+from foundation.errors import CausewayError, Retryable
 from settlement.channels.errors import Overruled
 from settlement.channels.judge import Challenge, Close, Command, Settle
 from settlement.channels.machine import step
 from settlement.channels.messages import decode
-from settlement.channels.port import Adjudicator, Gateway, Notice, PeerLink
+from settlement.channels.port import Courts, Gateway, Notice, PeerLink
 from settlement.channels.signing import SheetSigner
 from settlement.channels.state import (
     Change,
@@ -57,14 +59,14 @@ class ChannelAgent:
         self,
         database: Database,
         signer: SheetSigner,
-        adjudicator: Adjudicator,
+        courts: Courts,
         link: PeerLink,
         gateway: Gateway,
         clock: Clock,
     ) -> None:
         self._database = database
         self._signer = signer
-        self._adjudicator = adjudicator
+        self._courts = courts
         self._link = link
         self._gateway = gateway
         self._clock = clock
@@ -130,6 +132,9 @@ class ChannelAgent:
                 await self._look(channel)
             except Retryable as error:
                 _log.warning("channel_ledger_unavailable", channel=channel.hex(), problem=str(error))
+            except CausewayError as error:
+                # A ledger that is not what it should be stops none of the channels on others.
+                _log.error("channel_ledger_unusable", channel=channel.hex(), problem=str(error))
             await self.change(channel, Tick())
         await self._tell()
 
@@ -137,7 +142,7 @@ class ChannelAgent:
         async with self._database.view() as view:
             state = await ChannelStore(view.connection).get(channel)
         conditions = tuple(lock.condition for lock in state.sheet.locks)
-        standing = await self._adjudicator.standing(channel, conditions)
+        standing = await self._courts(channel).standing(channel, conditions)
         if standing is None:
             return
         for entry in standing.reveals:
@@ -152,17 +157,29 @@ class ChannelAgent:
             if not waiting:
                 return
             for number, channel, notice in waiting:
-                await self._follow(number, await self._gateway.tell(channel, number, notice))
+                changes = await self._gateway.tell(channel, number, notice)
+                # In the transaction that forgets the notice: an offer is never passed on twice.
+                await self.follow(_telling(number), changes)
 
-    async def _follow(self, number: int, changes: tuple[tuple[ChannelId, Change], ...]) -> None:
-        """What follows from a notice, in the transaction that forgets it: an offer is never passed on twice."""
+    async def follow(
+        self, forget: Callable[[AsyncConnection], Awaitable[bool]], changes: tuple[tuple[ChannelId, Change], ...]
+    ) -> None:
+        """What follows from something that is stored, in the transaction that forgets it, so that it is made once.
+
+        Args:
+            forget: removes it; False where that was done before, and then nothing is changed.
+            changes: what follows.
+
+        Raises:
+            UnknownChannel: one is not ours; nothing is forgotten.
+        """
         steps: list[Step] = []
         async with contextlib.AsyncExitStack() as stack:
             for channel in sorted({channel for channel, _ in changes}):
                 await stack.enter_async_context(self._turns[channel])
             async with self._database.unit() as unit:
                 store = ChannelStore(unit.connection)
-                if not await store.told(number):
+                if not await forget(unit.connection):
                     return
                 for channel, change in changes:
                     state, effects, _ = await self._stored(store, channel, change)
@@ -187,7 +204,7 @@ class ChannelAgent:
                 await self._submit(state.channel, Settle())
             case SubmitReveal(preimage=preimage):
                 try:
-                    await self._adjudicator.reveal(preimage)
+                    await self._courts(state.channel).reveal(preimage)
                 except Retryable as error:
                     _log.warning("channel_reveal_unavailable", channel=state.channel.hex(), problem=str(error))
             case Offered() | Paid() | LockEnded() | NotDone() | PreimageSeen():
@@ -196,8 +213,12 @@ class ChannelAgent:
     async def _submit(self, channel: ChannelId, command: Command) -> None:
         """What is not followed is looked at on the next tick: the ledger's standing decides what is asked then."""
         try:
-            await self._adjudicator.submit(channel, command)
+            await self._courts(channel).submit(channel, command)
         except Overruled as error:
             _log.info("channel_overruled", channel=channel.hex(), ruling=error.ruling.value, problem=error.problem)
         except Retryable as error:
             _log.warning("channel_ledger_unavailable", channel=channel.hex(), problem=str(error))
+
+
+def _telling(number: int) -> Callable[[AsyncConnection], Awaitable[bool]]:
+    return lambda connection: ChannelStore(connection).told(number)

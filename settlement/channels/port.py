@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from settlement.channels.judge import Case, Command
 from settlement.channels.messages import Message
@@ -39,6 +40,10 @@ class Adjudicator(Protocol):
 
     async def standing(self, channel: ChannelId, conditions: tuple[bytes, ...]) -> Standing | None:
         """How the channel stands, None where it is unknown. Raises Retryable."""
+
+
+Courts: TypeAlias = Callable[[ChannelId], Adjudicator]
+"""Which adjudicator a channel of ours is at. Raises `UnknownChannel` (store) for one that is at none."""
 
 
 class PeerLink(Protocol):

@@ -14,6 +14,7 @@ from eth_utils.crypto import keccak
 
 from adapters.native.eip712 import BadSignature, Domain, account_of_secret, recover, sign_digest
 from foundation.errors import BadInput
+from foundation.quantities import UnixMs
 from settlement.channels.errors import ForgedSheet
 from settlement.channels.terms import Account, ChannelId, Lock, Sheet, Side, SignedSheet, Terms
 from settlement.quantities import tagged_hash
@@ -28,6 +29,7 @@ _SHEET: Final = keccak(
 )
 _HELD: Final = keccak(text="Held(bytes32 channel,uint256 sequence)")
 _CLOSE: Final = keccak(text="Close(bytes32 channel,uint256 sequence,uint256 balance_a,uint256 balance_b)")
+_REQUEST: Final = keccak(text="Request(string method,string path,uint256 at,bytes32 body)")
 _BOOK_DOMAIN: Final = keccak(text="EIP712Domain(string name,string version,bytes32 salt)")
 
 
@@ -75,6 +77,10 @@ class KeySigner:
     def sign_close(self, ledger: bytes, sheet: Sheet) -> bytes:
         """Agree to end with this sheet. Raises `BadInput` if it has conditional payments."""
         return sign_digest(self._key.secret, close_digest(ledger, sheet))
+
+    def sign_request(self, ledger: bytes, method: str, path: str, body: bytes, at: UnixMs) -> bytes:
+        """Sign a request to an adjudicator's service. Fields as `request_digest`."""
+        return sign_digest(self._key.secret, request_digest(ledger, method, path, body, at))
 
 
 def book_domain(ledger_id: str) -> bytes:
@@ -138,6 +144,20 @@ def close_digest(ledger: bytes, sheet: Sheet) -> bytes:
         raise BadInput("sheet.locks", "are open", "end them first, or close without the other bank")
     words = _uint(sheet.sequence) + _uint(sheet.balance_a) + _uint(sheet.balance_b)
     return keccak(b"\x19\x01" + ledger + keccak(_CLOSE + sheet.channel + words))
+
+
+def request_digest(ledger: bytes, method: str, path: str, body: bytes, at: UnixMs) -> bytes:
+    """What a bank signs to show an adjudicator's service that a request is its own, 32 bytes.
+
+    Args:
+        ledger: the adjudicator's domain, 32 bytes.
+        method: of HTTP, in capitals.
+        path: with the query.
+        body: as it is sent.
+        at: when, Unix milliseconds.
+    """
+    struct = keccak(_REQUEST + keccak(text=method) + keccak(text=path) + _uint(at) + keccak(body))
+    return keccak(b"\x19\x01" + ledger + struct)
 
 
 def check_signature(account: Account, digest: bytes, signature: bytes, what: str) -> None:

@@ -153,7 +153,12 @@ class Town:
             await bank.database.close()
         bank.database = await Database.open(f"sqlite:///{bank.path}", tables.SCHEMA, commit_hook=hook)
         bank.agent = ChannelAgent(
-            bank.database, bank.signer, self.court, _Link(self, name), bank.gateway or bank.listener, self.clock
+            bank.database,
+            bank.signer,
+            lambda _: self.court,
+            _Link(self, name),
+            bank.gateway or bank.listener,
+            self.clock,
         )
 
     async def channel(self, a: str, b: str, deposit_a: int = 1_000, deposit_b: int = 1_000) -> ChannelId:

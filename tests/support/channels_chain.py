@@ -115,7 +115,9 @@ class ChainTown:
         )
         opened = open_evm_adjudicator(self.config, [self.node.url], bank.secret, bank.database, SENDING)
         bank.court = await bank.stack.enter_async_context(opened)
-        bank.agent = ChannelAgent(bank.database, bank.signer, bank.court, _Link(self, side), bank.listener, self.clock)
+        court = bank.court
+        link = _Link(self, side)
+        bank.agent = ChannelAgent(bank.database, bank.signer, lambda _: court, link, bank.listener, self.clock)
         return bank
 
     def terms(self, deposit_a: int = COIN, deposit_b: int = COIN, asset: bytes = bytes(20)) -> Terms:
