@@ -25,10 +25,24 @@ class Exchanges(Repository):
 
     async def save(self, state: Exchange) -> None:
         """Keep the state, in place of the payment's earlier one."""
-        assert state.me == self._party, "another party's view"
-        row = {"phase": state.phase.value, "state": msgspec.msgpack.encode(state), "expires_at_ms": state.expires_at}
-        insert = self._insert(exchanges).values(payment_id=state.payment_id, party=self._party, **row)
-        await self._connection.execute(insert.on_conflict_do_update(index_elements=["payment_id", "party"], set_=row))
+        await self.save_many([state])
+
+    async def save_many(self, states: Sequence[Exchange]) -> None:
+        """Keep these states, in place of their payments' earlier ones."""
+        assert all(state.me == self._party for state in states), "another party's view"
+        rows = [
+            {
+                "payment_id": state.payment_id,
+                "party": self._party,
+                "phase": state.phase.value,
+                "state": msgspec.msgpack.encode(state),
+                "expires_at_ms": state.expires_at,
+            }
+            for state in states
+        ]
+        insert = self._insert(exchanges)
+        kept = {name: insert.excluded[name] for name in ("phase", "state", "expires_at_ms")}
+        await self._write(insert.on_conflict_do_update(index_elements=["payment_id", "party"], set_=kept), rows)
 
     async def get(self, payment: PaymentId) -> Exchange | None:
         """The state of a payment's exchange, if it has begun."""

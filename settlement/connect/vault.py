@@ -8,6 +8,7 @@ wrapped key and its text are erased; of copies that live on in backups, those ma
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.database.repository import Repository
@@ -139,19 +140,29 @@ class PersonalRecords(Repository):
             if row[0] is not None or await self.read(payment, kind) != text:
                 raise RecordExists(payment, kind)
             return
-        key = os.urandom(KEY_BYTES)
-        sealed = AESGCM(key).encrypt(_NONCE, text, self._bound(payment, kind))
-        await self._connection.execute(
-            personal.insert().values(
-                payment_id=payment,
-                party=self._party,
-                kind=kind.value,
-                wrapped_key=self._key.wrap(key),
-                sealed=sealed,
-                stored_at_ms=now,
-                is_held=False,
-            )
-        )
+        await self.store_many([(payment, kind, text)], now)
+
+    async def store_many(self, records: Sequence[tuple[PaymentId, RecordKind, bytes]], now: UnixMs) -> None:
+        """Keep records of which it is known that there are none like them yet."""
+        rows = []
+        for payment, kind, text in records:
+            key = os.urandom(KEY_BYTES)
+            row = {"payment_id": payment, "party": self._party, "kind": kind.value, "stored_at_ms": now}
+            sealed = AESGCM(key).encrypt(_NONCE, text, self._bound(payment, kind))
+            rows.append({**row, "is_held": False, "wrapped_key": self._key.wrap(key), "sealed": sealed})
+        await self._write(personal.insert(), rows)
+
+    async def read_if_there(self, payment: PaymentId, kind: RecordKind) -> bytes | None:
+        """The text, or None where there never was one.
+
+        Raises:
+            RecordGone: it is forgotten.
+            RecordDamaged: it does not open.
+        """
+        query = select(personal.c.kind).where(self._place(payment, kind))
+        if (await self._connection.execute(query)).one_or_none() is None:
+            return None
+        return await self.read(payment, kind)
 
     async def read(self, payment: PaymentId, kind: RecordKind) -> bytes:
         """The text.
@@ -171,8 +182,13 @@ class PersonalRecords(Repository):
 
     async def end(self, payment: PaymentId, at: UnixMs) -> None:
         """The payment has ended; retention counts from the first time that this was told."""
-        ended = update(personal).where(self._payment(payment), personal.c.ended_at_ms.is_(None))
-        await self._connection.execute(ended.values(ended_at_ms=at))
+        await self.end_many([payment], at)
+
+    async def end_many(self, payments: Sequence[PaymentId], at: UnixMs) -> None:
+        """These payments have ended, as `end` says."""
+        ended = update(personal).where(personal.c.payment_id == bindparam("of"), personal.c.party == self._party)
+        ended = ended.where(personal.c.ended_at_ms.is_(None)).values(ended_at_ms=at)
+        await self._write(ended, [{"of": payment} for payment in payments])
 
     async def hold(self, payment: PaymentId, is_held: bool) -> None:
         """Put the payment's records under legal hold, or lift it: under hold nothing is forgotten."""

@@ -86,8 +86,8 @@ class Office(Protocol):
         Each payment has one change at most, and `states` are those that the changes meet.
         """
 
-    async def fetch(self, connection: AsyncConnection, payments: Sequence[PaymentId]) -> None:
-        """These payments are to be worked on: read at once what will be asked for of them."""
+    def begun(self, payments: Sequence[PaymentId]) -> None:
+        """These payments are about to begin: nothing is stored of them yet."""
 
     async def within(
         self, connection: AsyncConnection, payment: PaymentId, effect: c.AnyEffect, state: State, now: UnixMs

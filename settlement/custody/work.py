@@ -58,7 +58,7 @@ class Work:
         acts = [act for one in news for act in one.acts]
         wanted = {begin.payment for begin in begins} | {act.payment for act in acts}
         await self._load(store, wanted | {payment for payment, _ in changes})
-        await self._office.fetch(self._connection, tuple(self._states.keys() | wanted))
+        self._office.begun([begin.payment for begin in begins if begin.payment not in self._states])
         self._office.prepare(acts)
         for begin in begins:
             await self._begin(begin)

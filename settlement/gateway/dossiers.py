@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundation.database import Repository
@@ -41,10 +42,16 @@ class Dossiers(Repository):
 
     async def put(self, payment: PaymentId, dossier: Dossier) -> None:
         """Keep a payment's dossier; the first one stays."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(dossier), payment)
-        statement = self._insert(dossiers).values(payment_id=payment, sealed=sealed)
-        await self._connection.execute(statement.on_conflict_do_nothing(index_elements=["payment_id"]))
+        await self.put_many([(payment, dossier)])
+
+    async def put_many(self, given: Sequence[tuple[PaymentId, Dossier]]) -> None:
+        """Keep dossiers, as `put` does."""
+        rows = []
+        for payment, dossier in given:
+            nonce = os.urandom(_NONCE_BYTES)
+            sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(dossier), payment)
+            rows.append({"payment_id": payment, "sealed": sealed})
+        await self._write(self._insert(dossiers).on_conflict_do_nothing(index_elements=["payment_id"]), rows)
 
     async def get(self, payment: PaymentId) -> Dossier | None:
         """The dossier; None where there is none, or it was forgotten."""
@@ -57,9 +64,12 @@ class Dossiers(Repository):
 
     async def end(self, payment: PaymentId, now: UnixMs) -> None:
         """The payment has ended: retention counts from now."""
-        await self._connection.execute(
-            update(dossiers).where(dossiers.c.payment_id == payment, dossiers.c.ended_at.is_(None)).values(ended_at=now)
-        )
+        await self.end_many([payment], now)
+
+    async def end_many(self, payments: Sequence[PaymentId], now: UnixMs) -> None:
+        """These payments have ended, as `end` says."""
+        statement = update(dossiers).where(dossiers.c.payment_id == bindparam("of"), dossiers.c.ended_at.is_(None))
+        await self._write(statement.values(ended_at=now), [{"of": payment} for payment in payments])
 
     async def purge(self, before: UnixMs) -> None:
         """Forget the dossiers of payments that ended before a moment."""

@@ -1,7 +1,6 @@
-"""One party's side of the exchanges of data: `connect`'s machine with its memory, its mail and its validator.
+"""One party's side of the exchanges of data: `connect`'s machine with its files, its mail and its validator.
 
-It works inside the engine's transactions. Exchanges that are open are kept in memory and written once a transaction;
-a transaction that fails makes it read them again.
+It works inside the engine's transactions.
 """
 
 from __future__ import annotations
@@ -11,10 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database import Repository
 from foundation.errors import Fatal
 from foundation.quantities import UnixMs
 from settlement.connect import exchange as machine
@@ -24,8 +21,7 @@ from settlement.connect.acceptance import Expected, SignedAcceptance, acceptance
 from settlement.connect.envelope import Form, SharedSecret, seal_note, write_header
 from settlement.connect.policy import Facts, PersonKind, Policy
 from settlement.connect.screening import Subject
-from settlement.connect.store import Decisions, Exchanges
-from settlement.connect.vault import PersonalRecords, RecordExists, RecordGone, RecordKind
+from settlement.connect.vault import RecordExists, RecordGone, RecordKind
 from settlement.cosign.batches import verify_batch
 from settlement.cosign.cosignatures import CoSignature, Partial, join, verify
 from settlement.cosign.errors import BadBatch
@@ -35,9 +31,9 @@ from settlement.custody.news import Acted
 from settlement.custody.terms import PaymentId, Terms, terms_hash
 from settlement.gateway import messages as m
 from settlement.gateway.dossiers import Dossier
+from settlement.gateway.files import Files
 from settlement.gateway.keys import Directory, Secrets, decode_part, encode_part
 from settlement.gateway.screener import Screener
-from settlement.gateway.tables import instructions
 from settlement.quantities import PartyId, Units
 
 _log = structlog.get_logger(__name__)
@@ -63,17 +59,21 @@ class ExchangeDesk:
     """See the module. `policy`: the one in force."""
 
     def __init__(
-        self, party: PartyId, secrets: Secrets, directory: Directory, policy: Callable[[], Policy], screener: Screener
+        self,
+        party: PartyId,
+        secrets: Secrets,
+        directory: Directory,
+        policy: Callable[[], Policy],
+        screener: Screener,
+        files: Files,
     ) -> None:
         self._party = party
         self._secrets = secrets
         self._directory = directory
         self._policy = policy
         self._screener = screener
-        self._open: dict[PaymentId, x.Exchange] = {}
-        self._dirty: set[PaymentId] = set()
+        self._files = files
         self._verified: set[tuple[bytes, bytes]] = set()
-        self._records: list[x.Record] = []
 
     def verify(self, signed: Sequence[tuple[Statement, CoSignature]]) -> None:
         """Verify signatures that acceptances of this transaction bring, all at once; the bad ones are met later."""
@@ -90,7 +90,7 @@ class ExchangeDesk:
 
     async def begin(self, connection: AsyncConnection, case: Case, now: UnixMs) -> Acted:
         """This bank wants the terms: begin, or say again what was said."""
-        state = await self._load(connection, case.payment)
+        state = (await self._files.of(connection, case.payment)).exchange
         if state is None:
             quote = case.terms.quote
             other = quote.payee if case.subject is Subject.ORIGINATOR else quote.payer
@@ -104,10 +104,10 @@ class ExchangeDesk:
                 self._policy(),
                 UnixMs(quote.expires_at),
             )
-            self._keep(state)
+            await self._files.put_exchange(connection, state)
         else:
             state, effects = machine.step(state, x.Tick(), now, self._check)
-            self._keep(state)
+            await self._files.put_exchange(connection, state)
         work = _Work(self, connection, case, now)
         if case.subject is Subject.ORIGINATOR:
             work.say(m.Proposal(case.terms, case.dossier.other))
@@ -121,18 +121,18 @@ class ExchangeDesk:
         Raises:
             MalformedConnect: it is no message of an exchange.
         """
-        state = await self._load(connection, case.payment)
+        state = (await self._files.of(connection, case.payment)).exchange
         if state is None or state.phase is x.Phase.REFUSED:
             return Acted()
         message = words.decode(note.body)
         if isinstance(note, m.Accepting):
-            await _Instructions(connection).keep(case.payment, note.instruction)
+            await self._files.put_part(connection, case.payment, note.instruction)
         change = await self._change(connection, case, state, message, now)
         return await self._step(connection, case, state, change, now)
 
     async def screened(self, connection: AsyncConnection, case: Case, now: UnixMs) -> Acted:
         """A person has decided, or rules have changed: screen again what waits."""
-        state = await self._load(connection, case.payment)
+        state = (await self._files.of(connection, case.payment)).exchange
         if state is None or state.phase is not x.Phase.DISCLOSED:
             return Acted()
         work = _Work(self, connection, case, now)
@@ -140,35 +140,14 @@ class ExchangeDesk:
 
     async def tick(self, connection: AsyncConnection, case: Case, now: UnixMs) -> Acted:
         """Time has passed: say again what was said, or give up."""
-        state = await self._load(connection, case.payment)
+        state = (await self._files.of(connection, case.payment)).exchange
         return Acted() if state is None else await self._step(connection, case, state, x.Tick(), now)
-
-    async def flush(self, connection: AsyncConnection) -> None:
-        """Write what has changed in this transaction."""
-        store = Exchanges(connection, self._party)
-        for payment in self._dirty:
-            await store.save(self._open[payment])
-        if self._records:
-            await Decisions(connection, self._party).add(self._records)
-        self._dirty.clear()
-        self._records.clear()
-
-    def drop(self, ended: Sequence[PaymentId]) -> None:
-        """These payments are over: their exchanges are remembered no more."""
-        for payment in ended:
-            self._open.pop(payment, None)
-
-    def forget(self) -> None:
-        """The transaction did not take effect."""
-        self._open.clear()
-        self._dirty.clear()
-        self._records.clear()
 
     async def _step(
         self, connection: AsyncConnection, case: Case, state: x.Exchange, change: x.Change, now: UnixMs
     ) -> Acted:
         after, effects = machine.step(state, change, now, self._check)
-        self._keep(after)
+        await self._files.put_exchange(connection, after)
         return await _Work(self, connection, case, now).carry_out(after, effects)
 
     async def _change(
@@ -184,24 +163,10 @@ class ExchangeDesk:
             case words.Disclosure():
                 theirs = Subject.BENEFICIARY if case.subject is Subject.ORIGINATOR else Subject.ORIGINATOR
                 disclosed, _ = words.read_disclosure(message, case.payment, state.counterparty, theirs, now)
-                records = PersonalRecords(connection, self._party, self._secrets.vault)
                 # Another than before is not stored: the machine sees by its digest that the other contradicts itself.
                 with contextlib.suppress(RecordExists):
-                    await records.store(case.payment, RecordKind.THEIRS, words.encode(message), now)
+                    await self._files.put_record(connection, case.payment, RecordKind.THEIRS, words.encode(message))
                 return disclosed
-
-    async def _load(self, connection: AsyncConnection, payment: PaymentId) -> x.Exchange | None:
-        state = self._open.get(payment)
-        if state is None:
-            state = await Exchanges(connection, self._party).get(payment)
-            if state is not None:
-                self._open[payment] = state
-        return state
-
-    def _keep(self, state: x.Exchange) -> None:
-        if self._open.get(state.payment_id) is not state:
-            self._open[state.payment_id] = state
-            self._dirty.add(state.payment_id)
 
     def _check(self, signed: SignedAcceptance, expected: Expected, now: UnixMs) -> None:
         try:
@@ -223,7 +188,6 @@ class _Work:
         self._connection = connection
         self._case = case
         self._now = now
-        self._records = PersonalRecords(connection, desk._party, desk._secrets.vault)
         self._effects: list[tuple[PaymentId, c.AnyEffect]] = []
         self._changes: list[tuple[PaymentId, c.AnyChange]] = []
 
@@ -234,7 +198,7 @@ class _Work:
             change = await self._one(state, waiting.pop(0))
             if change is not None:
                 state, more = machine.step(state, change, self._now, self._desk._check)
-                self._desk._keep(state)
+                await self._desk._files.put_exchange(self._connection, state)
                 waiting.extend(more)
         if state.phase is x.Phase.REFUSED:
             assert state.reason is not None, "a refusal has its reason"
@@ -261,7 +225,7 @@ class _Work:
             case x.Disclose():
                 return await self._disclose(state, effect)
             case x.SendDisclosure():
-                self.say(m.Exchanged(await self._records.read(self._case.payment, RecordKind.OWN)))
+                self.say(m.Exchanged(await self._record(RecordKind.OWN)))
             case x.Screen():
                 return await self._screen()
             case x.Sign():
@@ -272,26 +236,30 @@ class _Work:
             case x.SendRefusal():
                 self.say(m.Exchanged(words.encode(words.RefusalMessage())))
             case x.Record():
-                self._desk._records.append(effect)
+                self._desk._files.decided(effect)
             case x.Accepted():
                 await self._accepted(effect)
             case x.AskPerson():
                 pass  # who may decide sees it among the decisions that wait; their word comes by `screened`
         return None
 
+    async def _record(self, kind: RecordKind) -> bytes:
+        return await self._desk._files.record(self._connection, self._case.payment, kind)
+
     async def _disclose(self, state: x.Exchange, effect: x.Disclose) -> x.Change:
         try:
-            stored = words.decode(await self._records.read(self._case.payment, RecordKind.OWN))
+            stored = words.decode(await self._record(RecordKind.OWN))
             assert isinstance(stored, words.Disclosure), "what is stored is a disclosure"
             disclosure = stored
         except RecordGone:
             payload = self._desk._screener.own_payload(self._case.dossier, self._case.subject)
             disclosure = words.write_disclosure(payload, self._case.subject, effect.data)
-            await self._records.store(self._case.payment, RecordKind.OWN, words.encode(disclosure), self._now)
+            text = words.encode(disclosure)
+            await self._desk._files.put_record(self._connection, self._case.payment, RecordKind.OWN, text)
         return x.OwnDisclosure(disclosure.digest(self._case.payment, state.me))
 
     async def _screen(self) -> x.Change:
-        theirs = words.decode(await self._records.read(self._case.payment, RecordKind.THEIRS))
+        theirs = words.decode(await self._record(RecordKind.THEIRS))
         assert isinstance(theirs, words.Disclosure), "what is stored is a disclosure"
         return await self._desk._screener.screen(
             self._connection,
@@ -313,7 +281,7 @@ class _Work:
         co_signature = b""
         if is_payer:
             statement = self._desk._directory.instruction_statement(terms.payment_id, terms.quote, terms_hash(terms))
-            theirs = await _Instructions(self._connection).read(self._case.payment)
+            theirs = (await self._desk._files.of(self._connection, self._case.payment)).part
             try:
                 # Not verified here: the clearing bank does, and gives the money back if it does not hold.
                 co_signature = join(statement, (self._instruction(), decode_part(theirs))).encode()
@@ -324,18 +292,6 @@ class _Work:
         payer, payee = (effect.own, effect.theirs) if is_payer else (effect.theirs, effect.own)
         agreed = c.Agreed(terms, payer.digest, payee.digest, co_signature)
         self._changes.append((self._case.payment, agreed))
-
-
-class _Instructions(Repository):
-    async def keep(self, payment: PaymentId, part: bytes) -> None:
-        statement = self._insert(instructions).values(payment_id=payment, part=part)
-        kept = statement.on_conflict_do_update(index_elements=["payment_id"], set_={"part": part})
-        await self._connection.execute(kept)
-
-    async def read(self, payment: PaymentId) -> bytes:
-        query = select(instructions.c.part).where(instructions.c.payment_id == payment)
-        found = (await self._connection.execute(query)).scalar_one_or_none()
-        return found or b""
 
 
 def _facts(terms: Terms) -> Facts:

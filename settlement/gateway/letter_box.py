@@ -28,7 +28,8 @@ from settlement.custody.store import PaymentStore
 from settlement.custody.terms import PaymentId
 from settlement.gateway import messages as m
 from settlement.gateway.customers import Customers
-from settlement.gateway.dossiers import Dossier, Dossiers
+from settlement.gateway.dossiers import Dossier
+from settlement.gateway.files import Files
 from settlement.gateway.keys import Directory, Secrets
 from settlement.gateway.ledger_courier import Submit
 from settlement.gateway.office import DeskOffice
@@ -67,6 +68,7 @@ class LetterBoxDesk:
         pricing: Pricing | None,
         receiving: Receiving,
         customers: Customers,
+        files: Files,
         sealer: Sealer,
         address: str,
         questions: dict[PaymentId, Asked],
@@ -81,6 +83,7 @@ class LetterBoxDesk:
         self._pricing = pricing
         self._receiving = receiving
         self._customers = customers
+        self._files = files
         self._sealer = sealer
         self._address = address
         self._questions = questions
@@ -212,7 +215,7 @@ class LetterBoxDesk:
             if self._customers.find(note.creditor) is None:
                 unknown = c.Unwanted(c.Why.UNKNOWN_CUSTOMER, "no customer of this bank has the account")
                 return Acted(((payment, unknown),))
-            await Dossiers(connection, self._secrets.state_key).put(payment, Dossier(own=note.creditor))
+            await self._files.put_dossier(connection, payment, Dossier(own=note.creditor))
             return Acted(((payment, c.Proposed(note.terms)),))
 
         return Act(payment, run)

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundation.errors import Fatal
 from foundation.quantities import UnixMs
 from settlement.connect.screening import Subject
-from settlement.connect.vault import PersonalRecords
 from settlement.cosign.batches import verify_batch
 from settlement.cosign.cosignatures import CoSignature, Partial, join, part_verifies
 from settlement.cosign.errors import BadBatch
@@ -26,12 +25,14 @@ from settlement.custody.states import State, is_open
 from settlement.custody.store import Due
 from settlement.custody.terms import PaymentId, Quote, Terms
 from settlement.gateway import messages as m
-from settlement.gateway.dossiers import Dossier, Dossiers
+from settlement.gateway.dossiers import Dossier
 from settlement.gateway.exchange_desk import Case, ExchangeDesk
+from settlement.gateway.files import Files
 from settlement.gateway.keys import Directory, Secrets, decode_part, encode_part
-from settlement.gateway.screener import Screener
+from settlement.gateway.screener import Screener, numbers_of
 from settlement.gateway.tables import alarms
 from settlement.quantities import Asset, Scale
+from settlement.rules.buffer import RulesBuffer
 from settlement.rules.decision import Decision
 from settlement.rules.errors import ReservationOver, UnknownReservation
 from settlement.rules.model import Verdict
@@ -69,8 +70,10 @@ class DeskOffice:
         secrets: Secrets,
         directory: Directory,
         desk: ExchangeDesk,
+        files: Files,
         screener: Screener,
         validator: Validator,
+        rules: RulesBuffer,
         books: Ledgers,
         assets: Mapping[str, Asset],
         deliver: Callable[[Sequence[Due]], None],
@@ -81,6 +84,8 @@ class DeskOffice:
         self._secrets = secrets
         self._directory = directory
         self._desk = desk
+        self._files = files
+        self._rules = rules
         self._screener = screener
         self._validator = validator
         self._books = books
@@ -172,8 +177,10 @@ class DeskOffice:
 
     # --- In the transaction -----------------------------------------------------------------------------------------
 
-    async def fetch(self, connection: AsyncConnection, payments: Sequence[PaymentId]) -> None:
+    def begun(self, payments: Sequence[PaymentId]) -> None:
         """See `Office`."""
+        self._files.fresh(payments)
+        self._rules.fresh([number for payment in payments for number in numbers_of(payment)])
 
     async def within(
         self, connection: AsyncConnection, payment: PaymentId, effect: c.AnyEffect, state: State, now: UnixMs
@@ -212,22 +219,24 @@ class DeskOffice:
             return
         if not isinstance(after, (*_PAID, clearer.Lost, payee.Lost, clearer.Lapsed)):
             await self._reservation(connection, payment, is_settled=False)
-        await PersonalRecords(connection, self._party, self._secrets.vault).end(payment, now)
-        await Dossiers(connection, self._secrets.state_key).end(payment, now)
+        self._files.end(payment)
 
     async def flush(self, connection: AsyncConnection, now: UnixMs) -> None:
         """See `Office`."""
-        await self._desk.flush(connection)
+        await self._files.flush(connection, now)
+        await self._rules.flush(connection)
         await self._books.flush(connection, now)
 
     def committed(self, ended: Sequence[PaymentId]) -> None:
         """See `Office`."""
-        self._desk.drop(ended)
+        self._files.drop(ended)
+        self._rules.drop([number for payment in ended for number in numbers_of(payment)])
         self._ended(ended)
 
     def forget(self) -> None:
         """See `Office`."""
-        self._desk.forget()
+        self._files.forget()
+        self._rules.forget()
         self._books.forget()
 
     def resumed(self, payment: PaymentId, state: State) -> c.Effects:
@@ -271,7 +280,7 @@ class DeskOffice:
 
     async def case(self, connection: AsyncConnection, payment: PaymentId, state: State) -> Case:
         """What the exchange of a payment is about."""
-        dossier = await Dossiers(connection, self._secrets.state_key).get(payment) or Dossier("")
+        dossier = (await self._files.of(connection, payment)).dossier or Dossier("")
         match state:
             case payer.Clearing() | payer.Agreeing():
                 return Case(payment, state.terms, state.secret, Subject.ORIGINATOR, dossier)

@@ -30,10 +30,11 @@ from settlement.custody.store import Due, Moment, PaymentStore, Stored
 from settlement.custody.terms import PaymentId
 from settlement.gateway import tables as gateway_tables
 from settlement.gateway.customers import Customers
-from settlement.gateway.dossiers import Dossier, Dossiers
+from settlement.gateway.dossiers import Dossier
 from settlement.gateway.enquiries import Answer, Enquiries
 from settlement.gateway.exchange_desk import ExchangeDesk
 from settlement.gateway.feeds import follow
+from settlement.gateway.files import Files
 from settlement.gateway.keys import Directory, Secrets
 from settlement.gateway.ledger_courier import LedgerCourier
 from settlement.gateway.letter_box import LetterBoxDesk, Pricing, Receiving
@@ -44,6 +45,7 @@ from settlement.ledgers.evm import tables as evm_tables
 from settlement.ledgers.protocol import Ledger, LedgerFacts, LedgerId
 from settlement.quantities import Clock, PartyId
 from settlement.rules import tables as rules_tables
+from settlement.rules.buffer import RulesBuffer
 from settlement.rules.model import Rules
 from settlement.rules.validator import Validator
 
@@ -85,15 +87,19 @@ class Gateway:
         self._parts = parts
         secrets, directory = parts.secrets, parts.directory
         self._sealer = Sealer(secrets.state_key)
-        self.validator = Validator(parts.rules, secrets.facts_key)
+        self._files = Files(secrets)
+        rules = RulesBuffer(secrets.facts_key)
+        self.validator = Validator(parts.rules, secrets.facts_key, rules)
         screener = Screener(self.validator, parts.customers, secrets.facts_key)
-        desk = ExchangeDesk(secrets.party, secrets, directory, parts.policy, screener)
+        desk = ExchangeDesk(secrets.party, secrets, directory, parts.policy, screener, self._files)
         self._office = DeskOffice(
             secrets,
             directory,
             desk,
+            self._files,
             screener,
             self.validator,
+            rules,
             parts.books,
             {str(name): facts.asset for name, facts in parts.facts.items()},
             self._deliver,
@@ -117,6 +123,7 @@ class Gateway:
             parts.pricing,
             parts.receiving,
             parts.customers,
+            self._files,
             self._sealer,
             parts.address,
             parts._questions,
@@ -165,7 +172,7 @@ class Gateway:
         order = msgspec.structs.replace(order, hold_ms_max=longest)
 
         async def run(connection: AsyncConnection, state: State | None, now: UnixMs) -> Acted:
-            await Dossiers(connection, self._parts.secrets.state_key).put(payment, dossier)
+            await self._files.put_dossier(connection, payment, dossier)
             return Acted()
 
         await self._engine.submit(News(acts=(Act(payment, run),), begins=(Begin(payment, payer.begin(order)),)))

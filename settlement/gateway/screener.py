@@ -45,7 +45,7 @@ class Screener:
         self, connection: AsyncConnection, payment: PaymentId, terms: Terms, side: Side, dossier: Dossier, now: UnixMs
     ) -> Decision:
         """A bank's first decision, on its own customer alone; reserves nothing, because another follows."""
-        number = PaymentId(tagged_hash("gateway/before-exchange", payment))
+        number = numbers_of(payment)[1]
         subjects = self._own_subject(dossier, side)
         facts = self._facts(number, terms.quote, terms, dossier.initiator, subjects)
         return await self._validator.preview(connection, facts, now)
@@ -88,6 +88,11 @@ class Screener:
             return ()
         role = Role.ORIGINATOR if side is Side.ORIGINATOR else Role.BENEFICIARY
         return (subject_of(role, (customer.person,), (customer.account,)),)
+
+
+def numbers_of(payment: PaymentId) -> tuple[PaymentId, PaymentId]:
+    """Under which ids the rules know a payment: its own, and that of the look before data are exchanged."""
+    return payment, PaymentId(tagged_hash("gateway/before-exchange", payment))
 
 
 def _their_subject(payload: IdentityPayload, own_side: Side) -> tuple[Subject, ...]:
