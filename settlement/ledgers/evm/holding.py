@@ -52,11 +52,11 @@ async def _made(desk: Desk, wanted: dict[int, tuple[Hold, Terms]]) -> dict[int, 
     funds = await desk.errands.funds()
     total = 0
     for place, (hold, terms) in wanted.items():
-        if terms.expires_at * MS <= desk.clock():
+        if await desk.errands.is_under_way(terms):
+            going[place] = (hold, terms)
+        elif terms.expires_at * MS <= desk.clock():
             problem = "its time-out has passed before it began"
             outcomes[place] = desk.refused(hold.transfer_id, Refusal.EXPIRED, problem)
-        elif await desk.errands.is_under_way(terms):
-            going[place] = (hold, terms)
         elif total + terms.amount > funds:
             problem = f"{account_text(desk.own)} has {funds // desk.config.factor} base units that are not held"
             outcomes[place] = desk.refused(hold.transfer_id, Refusal.INSUFFICIENT_FUNDS, problem)
@@ -85,16 +85,32 @@ async def _make(desk: Desk, hold: Hold, terms: Terms) -> Outcome:
             return desk.refused(hold.transfer_id, Refusal.SAME_ID_OTHER_TRANSFER, problem)
         return _compared(desk, hold, terms, lock)
     except TooLate as error:
-        return desk.refused(hold.transfer_id, Refusal.EXPIRED, error.reason)
+        return await _sure(desk, hold, terms, desk.refused(hold.transfer_id, Refusal.EXPIRED, error.reason))
     except InsufficientBalance:
         if terms.is_coin and await desk.errands.funds() < terms.amount:
             return desk.refused(hold.transfer_id, Refusal.INSUFFICIENT_FUNDS, "there is too little coin")
         raise  # for gas: somebody has to fund the account
     except Reverted as error:
-        if await desk.errands.funds() < terms.amount:
-            return desk.refused(hold.transfer_id, Refusal.INSUFFICIENT_FUNDS, error.reason)
-        return desk.refused(hold.transfer_id, Refusal.NOT_ALLOWED, f"the token refuses: {error.reason}")
+        is_poor = await desk.errands.funds() < terms.amount
+        reason = Refusal.INSUFFICIENT_FUNDS if is_poor else Refusal.NOT_ALLOWED
+        detail = error.reason if is_poor else f"the token refuses: {error.reason}"
+        return await _sure(desk, hold, terms, desk.refused(hold.transfer_id, reason, detail))
     return _compared(desk, hold, terms, await desk.kept(terms.id))
+
+
+async def _sure(desk: Desk, hold: Hold, terms: Terms, refused: Outcome) -> Outcome:
+    """A refusal, once nothing that was sent can make the lock any more: a reorg may bring a refused one in after all.
+
+    Whoever is refused a hold for good gives back what stands behind it.
+    """
+
+    async def ask() -> bool | None:
+        return None if await desk.errands.is_under_way(terms) else True
+
+    if not await desk.errands.is_under_way(terms):
+        return refused
+    await desk.feed.until(ask)
+    return await _make(desk, hold, terms)
 
 
 def _compared(desk: Desk, hold: Hold, terms: Terms, lock: Lock) -> Outcome:

@@ -113,6 +113,54 @@ async def test_hold_that_was_on_its_way_is_not_made_again(still: Anvil, tmp_path
         assert await world.rpc.transaction_counts(account_of_secret(payer), ["latest"]) == sent
 
 
+async def test_hold_that_may_be_in_a_block_is_not_said_to_have_expired(still: Anvil, tmp_path: Path) -> None:
+    """A lock that was sent may have been made in time: that it was not is never said because our clock has moved on."""
+    async with escrow_world(still) as world:
+        payer, payee = await world.person(1_000), await world.person()
+        url = urls_in(tmp_path)[0]
+        async with world.ledger(payer, url) as ledger:
+            await held_before(world, ledger, payee)
+            hold = await world.hold(ledger.own, own_of(payee), "one", 500)
+            waiting = asyncio.create_task(ledger.hold([hold]))
+            async with asyncio.timeout(10):
+                while not (await world.rpc.transaction_counts(account_of_secret(payer), ["latest"]))[0] > 2:
+                    await asyncio.sleep(0.02)
+        with pytest.raises((LedgerUnavailable, LedgerMismatch)):
+            await waiting
+        world.now_ms = hold.expires_at + 1
+        async with world.ledger(payer, url, is_refunding=False) as ledger:
+            (made,) = await final(still, asyncio.create_task(ledger.hold([hold])))
+            assert isinstance(made, Done), made
+            assert made.view.state is HoldState.HELD
+
+
+async def test_hold_that_never_got_into_a_block_has_expired(still: Anvil, tmp_path: Path) -> None:
+    """A lock that waited for a block until its time-out is refused for good only once the chain has passed it over."""
+    async with escrow_world(still) as world:
+        payer, payee = await world.person(1_000), await world.person()
+        url = urls_in(tmp_path)[0]
+        async with world.ledger(payer, url) as ledger:
+            await held_before(world, ledger, payee)
+            hold = await world.hold(ledger.own, own_of(payee), "one", 500)
+            await still.rpc.call("evm_setAutomine", False)
+            await still.rpc.call("evm_setIntervalMining", 0)
+            waiting = asyncio.create_task(ledger.hold([hold]))
+            async with asyncio.timeout(10):
+                while await pending(world, payer) == 0:
+                    await asyncio.sleep(0.02)
+        with pytest.raises((LedgerUnavailable, LedgerMismatch)):
+            await waiting
+        world.now_ms = hold.expires_at + 1
+        async with world.ledger(payer, url) as ledger:
+            asked = asyncio.create_task(ledger.hold([hold]))
+            await asyncio.sleep(0.5)
+            assert not asked.done()
+            await still.rpc.call("evm_setNextBlockTimestamp", hold.expires_at // 1_000)
+            (late,) = await final(still, asked)
+            assert refusal(late) is Refusal.EXPIRED
+            assert await ledger.transfers([hold.transfer_id]) == (None,)
+
+
 async def test_hold_is_done_only_when_a_reorg_cannot_undo_it(still: Anvil, tmp_path: Path) -> None:
     """A lock whose block is dropped before it was final is sent again, and told of once, when it is final."""
     async with escrow_world(still) as world:
