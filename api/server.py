@@ -32,10 +32,11 @@ _USUAL: Final = ApiSettings()
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The interface at work. Fields: url (where it listens); gateway."""
+    """The interface at work. Fields: url (where it listens); gateway; desk."""
 
     url: str
     gateway: RunningGateway
+    desk: Desk
 
 
 @asynccontextmanager
@@ -77,7 +78,7 @@ async def serve_api(running: Running, host: str, port: int, settings: ApiSetting
         name, number = listener.getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
         async with deliverer, _served(server, listener, desk.closing):
-            yield Serving(f"{'http' if context is None else 'https'}://{shown}:{number}", gateway)
+            yield Serving(f"{'http' if context is None else 'https'}://{shown}:{number}", gateway, desk)
 
 
 @asynccontextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -14,8 +15,9 @@ import httpx
 from api.principals import KeyStore, Limits, Scope, new_key
 from api.server import Serving, serve_api
 from api.settings import ApiSettings
+from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.gateway.process import Running
-from tests.support.settlement_gateway import BUYER, SELLER, A, Town
+from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, SELLER, A, Town
 
 QUOTE: Final[dict[str, Any]] = {
     "payee": "bank-b",
@@ -56,7 +58,9 @@ class ApiTown:
 def running(town: Town, party: Any = A) -> Running:
     """What `serve_api` serves."""
     gateway = town.gateways[party]
-    return cast(Running, SimpleNamespace(gateway=gateway, parts=gateway._parts))
+    parts = gateway._parts
+    ledgers = {name: getattr(ledger, "ledger", ledger) for name, ledger in parts.ledgers.items()}
+    return cast(Running, SimpleNamespace(gateway=gateway, parts=replace(parts, ledgers=ledgers)))
 
 
 async def make_key(town: Town, name: str, *scopes: Scope, limits: Limits | None = None, party: Any = A) -> str:
@@ -69,14 +73,26 @@ async def make_key(town: Town, name: str, *scopes: Scope, limits: Limits | None 
 
 
 @asynccontextmanager
-async def api_town(folder: Path, settings: ApiSettings | None = None, **options: Any) -> AsyncIterator[ApiTown]:
+async def api_town(
+    folder: Path, settings: ApiSettings | None = None, with_books: bool = False, **options: Any
+) -> AsyncIterator[ApiTown]:
     """The town, and bank A's interface on a free port."""
-    async with (
-        Town(folder, **options) as town,
-        serve_api(running(town), "127.0.0.1", 0, settings or ApiSettings()) as serving,
-    ):
+    made, chosen = Town(folder, **options), settings or ApiSettings()
+    if with_books:
+        made.books[A] = cast(Any, GatewayBooks(A, {str(EURO_LEDGER): EURO}, bytes(32)))
+    async with made as town, serve_api(running(town), "127.0.0.1", 0, chosen) as serving:
         key = await make_key(town, "shop")
         async with httpx.AsyncClient(
             base_url=serving.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
         ) as client:
             yield ApiTown(town, serving, client)
+
+
+async def ended(bank: ApiTown, path: str) -> dict[str, Any]:
+    """The payment once its receipt is signed, or it has ended otherwise."""
+    async with asyncio.timeout(30):
+        while True:
+            found: dict[str, Any] = (await bank.client.get(path)).json()
+            if found["stage"] in ("closed", "failed", "back"):
+                return found
+            await asyncio.sleep(0.02)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.api_town import PEOPLE, QUOTE, ApiTown, api_town, terms
+from tests.support.api_town import PEOPLE, QUOTE, ApiTown, api_town, ended, terms
 from tests.support.settlement_gateway import EURO_LEDGER, YUAN_LEDGER, A, B
 
 
@@ -17,16 +15,6 @@ from tests.support.settlement_gateway import EURO_LEDGER, YUAN_LEDGER, A, B
 async def bank(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiTown]:
     async with api_town(tmp_path_factory.mktemp("town")) as town:
         yield town
-
-
-async def ended(bank: ApiTown, path: str) -> dict[str, Any]:
-    """The payment once its receipt is signed, or it has ended otherwise."""
-    async with asyncio.timeout(30):
-        while True:
-            found: dict[str, Any] = (await bank.client.get(path)).json()
-            if found["stage"] in ("closed", "failed", "back"):
-                return found
-            await asyncio.sleep(0.02)
 
 
 async def test_a_quote_and_then_its_payment_move_the_money(bank: ApiTown) -> None:

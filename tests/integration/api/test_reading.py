@@ -1,0 +1,143 @@
+"""What a bank reads over REST of payments that were made: events, statements, receipts; and payments as pacs.008."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from settlement.books.receipt_check import verify_receipt
+from settlement.books.receipt_file import decode_file
+from settlement.connect.iso20022.camt053 import read_statement
+from settlement.connect.iso20022.pacs002 import Status, read_status_report
+from settlement.connect.iso20022.pacs008 import write_credit_transfer
+from settlement.connect.iso20022.parties import Account
+from settlement.quantities import Units
+from tests.support.api_town import ApiTown, api_town, ended, terms
+from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, FUNDS, SELLER, YUAN, A
+from tests.support.settlement_iso20022 import TRANSFER
+
+ROUTE = {
+    "clearing": "clearing",
+    "payee": "bank-b",
+    "source_ledger": "digital-euro",
+    "target_ledger": "digital-yuan",
+    "target_scale": "2",
+    "creditor_kind": "legal",
+}
+
+
+@pytest.fixture(scope="module")
+async def bank(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiTown]:
+    async with api_town(tmp_path_factory.mktemp("town"), with_books=True) as town:
+        yield town
+
+
+async def test_events_stream_as_they_happen_and_go_on_where_they_broke(bank: ApiTown) -> None:
+    """A stream tells of each stage of a payment; resumed by the last number it misses none, nor repeats any."""
+    begun = (await bank.post("/v1/payments", terms())).json()
+    stages: list[str] = []
+    last = "0"
+    while "closed" not in stages:  # a new connection for each event
+        async with bank.client.stream("GET", "/v1/events", headers={"Last-Event-ID": last}) as stream:
+            async for line in stream.aiter_lines():
+                name, _, text = line.partition(": ")
+                if name == "id":
+                    last = text
+                if name == "data":
+                    event = json.loads(text)
+                    assert str(event["data"]["number"]) == last
+                    if event["data"]["payment_id"] == begun["id"]:
+                        stages.append(event["data"]["stage"])
+                    break
+    shown = await ended(bank, begun["links"]["self"])
+    assert stages == [moment["stage"] for moment in shown["history"]]
+
+
+async def test_a_statement_adds_up_and_names_its_payments(bank: ApiTown) -> None:
+    """The statement leads from the opening to the closing balance, names each line's payment, and camt.053 agrees."""
+    paid = await ended(bank, (await bank.post("/v1/payments", terms())).json()["links"]["self"])
+    balance = await bank.town.balance(EURO_LEDGER, A)
+    asked = {"ledger": "digital-euro", "limit": "1000"}
+    answer = await bank.client.get("/v1/statements", params=asked)
+    assert answer.status_code == 200, answer.text
+    shown = answer.json()
+    assert EURO.units(shown["closing"]) == balance
+    assert shown["lines"][-1]["change"] == "-1001.00"
+    assert shown["lines"][-1]["payment_id"] == paid["id"]
+    xml = await bank.client.get("/v1/statements", params=asked, headers={"Accept": "application/xml"})
+    read = read_statement(xml.content, {"EUR": EURO})
+    assert (read.opening, read.closing) == (0, balance)
+    assert [entry.change for entry in read.entries] == [EURO.units(shown["lines"][0]["change"])] + [
+        -1001_00 for _ in shown["lines"][1:]
+    ]
+    accounts = (await bank.client.get("/v1/accounts")).json()["accounts"]
+    assert [(one["account"], one["balance"]) for one in accounts] == [("bank-a", EURO.text(balance))]
+    assert balance < FUNDS
+
+
+async def test_a_receipt_verifies_offline(bank: ApiTown) -> None:
+    """The receipt of a payment that is over holds three signatures, which anybody verifies; before, there is none."""
+    begun = (await bank.post("/v1/payments", terms())).json()
+    early = await bank.client.get(begun["links"]["receipt"])
+    assert early.status_code in (200, 409)
+    await ended(bank, begun["links"]["self"])
+    file = await bank.client.get(begun["links"]["receipt"])
+    assert file.status_code == 200, file.text
+    report = await verify_receipt(decode_file(file.content), None, None)
+    assert report.is_sound, report
+
+
+async def test_a_pacs_008_is_paid(bank: ApiTown) -> None:
+    """A credit transfer pays what it says, is answered by ACTC, and the same key pays once."""
+    transfer = replace(
+        TRANSFER,
+        asset=YUAN,
+        amount=Units(2000_00),
+        instructed=(EURO, Units(1001_00)),
+        charges=(),
+        debtor_account=Account(iban=BUYER.account),
+        creditor_account=Account(other=SELLER.account),
+        purpose="GDDS",
+    )
+    before = await bank.town.balance(EURO_LEDGER, A)
+    headers = {"Content-Type": "application/xml", "Idempotency-Key": "pacs-1"}
+    path, raw = "/v1/iso20022/pacs.008", write_credit_transfer(transfer)
+    answers = [await bank.client.post(path, params=ROUTE, content=raw, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202], answers[0].text
+    report = read_status_report(answers[0].content)
+    assert (report.status, report.original_end_to_end_id) == (Status.TECHNICALLY_VALID, "E2E-1")
+    paid = await ended(bank, answers[0].headers["location"])
+    assert paid["status"] == "paid", paid["reason"]
+    assert await bank.town.balance(EURO_LEDGER, A) == before - 1001_00
+
+
+@pytest.mark.parametrize("raw", [b"<Document/>", b"no xml", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'])
+async def test_what_is_no_pacs_008_is_refused(bank: ApiTown, raw: bytes) -> None:
+    """Another document is named as such, and begins nothing."""
+    headers = {"Content-Type": "application/xml", "Idempotency-Key": f"bad-{hash(raw)}"}
+    answer = await bank.client.post("/v1/iso20022/pacs.008", params=ROUTE, content=raw, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+async def test_a_payment_that_is_over_cannot_be_cancelled(bank: ApiTown) -> None:
+    """Cancel says that it is too late, and the money stays where it is."""
+    begun = (await bank.post("/v1/payments", terms())).json()
+    await ended(bank, begun["links"]["self"])
+    late = await bank.post(begun["links"]["cancel"], {})
+    assert (late.status_code, late.json()["type"]) == (409, "urn:causeway:problem:not-possible")
+
+
+async def test_streams_end_with_the_server(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An open stream ends properly when the server stops, and does not keep it."""
+    async with asyncio.timeout(30), httpx.AsyncClient(trust_env=False, timeout=60) as reader:
+        async with api_town(tmp_path_factory.mktemp("ending")) as town:
+            url, headers = f"{town.serving.url}/v1/events", town.client.headers
+            reading = asyncio.create_task(reader.get(url, headers=headers))
+            while town.serving.desk.streams == 0:
+                await asyncio.sleep(0.01)
+        assert (await reading).text.startswith(": causeway")
