@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.context import JsonOption, command_group
+from cli.context import JsonOption, command_group, run
 from cli.node import LogLevel
 from cli.output import Output, facts, table
 
@@ -59,8 +59,11 @@ def check(config: ConfigOption, as_json: JsonOption = False) -> None:
       causeway connector check --config connector.toml
     """
     from settlement.connector.config import load_config
+    from settlement.connector.wiring import check_parts
 
-    document = _checked(load_config(config))
+    found = load_config(config)
+    run(check_parts(found))
+    document = _checked(found)
     Output(as_json).result(document, lambda: _text(document))
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from adapters.evm.rpc import EvmRpc
 from foundation.database import Database
 from foundation.errors import BadInput
+from foundation.quantities import UnixMs
 from settlement.connector.balances.book import Book
 from settlement.connector.balances.model import Durability
 from settlement.connector.balances.postgres import PostgresBalances
@@ -31,7 +32,7 @@ from settlement.connector.settle.settler import Settler
 from settlement.ilp.btp import BtpClient, BtpLimits, BtpLink, BtpServer
 from settlement.ilp.http.link import HttpLink
 from settlement.ilp.http.server import HttpServer
-from settlement.ilp.link import Link, PacketHandler
+from settlement.ilp.link import Link, PacketHandler, Reply
 from settlement.quantities import Clock
 
 Balances = SqliteBalances | PostgresBalances
@@ -124,6 +125,21 @@ def make_transports(
                 assert transports.http is not None, "checked by the configuration"
                 transports.http.add(link, peer.http.token)
     return transports
+
+
+async def check_parts(config: ConnectorConfig) -> None:
+    """Make what the configuration asks for, without starting any of it.
+
+    Raises:
+        BadInput: two peers share a token, a price is no number, or the certificate cannot be loaded.
+    """
+    transports = make_transports(config, _refuse, lambda _account, _is_up: None, lambda: UnixMs(0))
+    make_rates(config.rates, lambda: UnixMs(0))
+    await transports.stop()
+
+
+def _refuse(account: str, prepare: bytes, reply: Reply) -> None:
+    raise AssertionError("nothing is connected")
 
 
 def _add_btp(

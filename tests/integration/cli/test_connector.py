@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,3 +169,34 @@ def test_operators_see_routes_rates_and_statements(town: Town) -> None:
     assert "admin_token" in refused.stderr
     checked = town.causeway.json("connector", "check", *config)
     assert [each["id"] for each in checked["accounts"]] == ["alice", "bob", "local"]
+
+
+def test_example_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
+    """docs/connector.md: two connectors, a payment from one's customer to the other, and the balances it names."""
+    page = (Path(__file__).parents[3] / "docs" / "connector.md").read_text()
+    script = re.search(r"```sh\n(.*?)```", page, re.DOTALL)
+    assert script is not None
+    ports = dict(zip(("7768", "7780", "7781", "7790"), map(str, free_ports(4)), strict=True))
+
+    def moved(text: str) -> str:
+        return re.sub(r"\b(7768|7780|7781|7790)\b", lambda match: ports[match.group()], text)
+
+    for name, content in re.findall(r"```toml\n# (\S+)\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(moved(content))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-euc", moved(script.group(1)) + "wait $HUB; wait $BANK"]
+    env = {**os.environ, "PATH": path, "CAUSEWAY_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = re.sub(r" +", " ", done.stdout)
+    for line in (
+        "sent 10.00 EUR",
+        "delivered 10.8213 USD",
+        "alice child down -10.00 EUR",
+        "bank peer up 10.8213 USD",
+        "hub peer up -10.8213 USD",
+        "local local up 10.8213 USD",
+        "paid out 10.8213 USD",
+    ):
+        assert line in said, line
+        assert line.split()[-2].lstrip("-") in page
