@@ -239,6 +239,38 @@ def cancel(
     _acted(RoleName.CFO, "cancel", entry, config, (by, why, person_key, person_password), password_file, as_json)
 
 
+@app.command("fund")
+def fund(
+    config: GatewayOption,
+    by: ByOption,
+    why: WhyOption,
+    ledger: Annotated[str, typer.Option("--ledger", help="The ledger whose account it came to.")],
+    amount: Annotated[str, typer.Option("--amount", help="What came in; with a minus what went out.")],
+    reference: Annotated[
+        str, typer.Option("--reference", help="What tells it from others: the same again is the same entry.")
+    ],
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """As the accountant: take money into the books that no payment of this gateway brought or took.
+
+    What was on a ledger's account at the start, and later deposits and withdrawals. Until the books know of them, the
+    monitor says by how much ledger and books differ.
+
+    \b
+    Example:
+      causeway books fund --config ./bank-a/gateway.toml --by ann --ledger digital-euro --amount 1000000.00 \\
+        --reference "opening 2026" --why "balance at the start"
+    """
+    from cli.books_acting import Funding
+    from cli.books_acting import fund as posted
+    from cli.books_reading import Opened
+
+    books = Opened.of(config, RoleName.ACCOUNTANT.value, password_file)
+    number = run(posted(books, by, Funding(ledger, amount, reference, why)))
+    Output(as_json).result({"entry": number, "ledger": ledger, "amount": amount}, f"posted as entry {number}")
+
+
 @app.command("reconcile")
 def reconcile(
     config: GatewayOption,

@@ -11,12 +11,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cli.book_times import now
 from cli.books_gateway import gateway_unit, gateway_view
-from cli.books_reading import Opened
+from cli.books_reading import Opened, ledger_of
 from cli.rules_approving import Signing
 from foundation.errors import BadInput, Fatal
+from settlement.books.journal import Entry
+from settlement.books.postings import chart_of, funding_entry
 from settlement.books.reviews import Reviews
-from settlement.books.roles import Act, Action, Review
+from settlement.books.roles import Act, Action, Review, Role
 from settlement.books.store import Books
+from settlement.gateway.config import GatewayConfig
+from settlement.quantities import tagged_hash
 from settlement.rules.model import Rules
 from settlement.rules.reload import load_rules
 
@@ -58,7 +62,7 @@ async def act(books: Opened, number: int, action: str, officer: Officer, why: st
     """
     rules = load_rules(books.config.rules)
     done = Act(Action(action), books.role, officer.name, why)
-    check_office(rules, done)
+    check_office(rules, done.actor, done.role)
     async with gateway_view(books.config) as view:
         posted = await Books(view.connection).entry(number)
     # Signed before the unit begins: a key takes a while to open, and the gateway would wait.
@@ -73,12 +77,52 @@ async def act(books: Opened, number: int, action: str, officer: Officer, why: st
     return _row(review)
 
 
-def check_office(rules: Rules, act: Act) -> None:
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """Money that came to a ledger's account by another way than a payment of this gateway; negative: it left.
+
+    Fields: ledger; amount (decimal text); reference (the same again is the same entry); why (narrative).
+    """
+
+    ledger: str
+    amount: str
+    reference: str
+    why: str
+
+    def entry(self, config: GatewayConfig) -> Entry:
+        """As it is posted. Raises `BadInput`."""
+        asset, accounts = ledger_of(config, self.ledger)
+        magnitude = asset.units(self.amount.removeprefix("-"), "--amount")
+        if magnitude == 0:
+            raise BadInput("--amount", "it is 0", "what came in, or with a minus what went out")
+        if not self.reference.strip():
+            raise BadInput("--reference", "is empty", "what tells this movement from others")
+        entry_id = tagged_hash("books/funding", self.ledger.encode(), self.reference.strip().encode())
+        return funding_entry(entry_id, accounts, -magnitude if self.amount.startswith("-") else magnitude, self.why)
+
+
+async def fund(books: Opened, officer: str, funding: Funding) -> int:
+    """Post a funding entry as the accountant; its number. The same again posts nothing.
+
+    Raises:
+        NotInOffice: the rules do not name the person as accountant.
+        EntryConflict: another amount was posted under the reference.
+    """
+    check_office(load_rules(books.config.rules), officer, Role.ACCOUNTANT)
+    entry = funding.entry(books.config)
+    chart = chart_of(books.config.party, {funding.ledger: ledger_of(books.config, funding.ledger)[1]})
+    async with gateway_unit(books.config) as unit:
+        (number,) = await Books(unit.connection, books.key).post_many([entry], now(), chart)
+        await unit.commit()
+    return number
+
+
+def check_office(rules: Rules, name: str, role: Role) -> None:
     """Raises `NotInOffice` where the rules do not give the person the role."""
-    person = rules.persons.get(act.actor)
-    if person is None or act.role.value not in person.roles:
-        cure = f'[[person]] with name = "{act.actor[:64]}" and roles = ["{act.role}"] in the gateway\'s rules'
-        raise NotInOffice(act.actor, f"the rules do not name this person as {act.role}", cure)
+    person = rules.persons.get(name)
+    if person is None or role.value not in person.roles:
+        cure = f'[[person]] with name = "{name[:64]}" and roles = ["{role}"] in the gateway\'s rules'
+        raise NotInOffice(name, f"the rules do not name this person as {role}", cure)
 
 
 def check_signature(rules: Rules, act: Act, digest: bytes, evidence: bytes) -> None:

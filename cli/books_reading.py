@@ -179,7 +179,7 @@ async def reconciled(books: Opened, ledger: str, statement: Path, is_theirs: boo
         NotPermitted: the role sees no entries.
     """
     check_level(books.role, Level.SEALED, "compare entries with a statement")
-    asset, accounts = _ledger(books.config, ledger)
+    asset, accounts = ledger_of(books.config, ledger)
     message = read_statement(_read(statement), {asset.code: asset})
     theirs = reversed_sides(from_camt053(message)) if is_theirs else from_camt053(message)
     async with gateway_view(books.config) as view:
@@ -200,7 +200,8 @@ async def _own_side(
     return from_entries(asset, accounts.group, opening, posted)
 
 
-def _ledger(config: GatewayConfig, name: str) -> tuple[Asset, LedgerAccounts]:
+def ledger_of(config: GatewayConfig, name: str) -> tuple[Asset, LedgerAccounts]:
+    """A ledger's asset, and the books' accounts for it. Raises `BadInput`."""
     for each in config.ledgers:
         if each.ledger_id == name:
             asset = each.asset if isinstance(each, BookLedgerConfig) else each.config.asset

@@ -151,6 +151,18 @@ def test_an_office_is_held_by_whom_the_rules_name(gateway: GatewayFolder, action
     assert (status, error["type"]) == (ExitCode.REFUSED, "NotInOffice")
 
 
+def test_money_from_elsewhere_is_posted_once_for_each_reference(gateway: GatewayFolder) -> None:
+    """The accountant takes a deposit into the books; the same again posts nothing, another amount is refused."""
+    words = ("--by", "ann", "--why", "cash", "--ledger", "digital-euro", "--reference", "R-1", *gateway.options)
+    assert called("fund", "--amount", "5.00", *words) == called("fund", "--amount", "5.00", *words)
+    assert sums(called("balance", "--role", "cfo", *gateway.options)[1])[EURO.nostro.name] == "65500"
+    assert called("fund", "--amount", "6.00", *words)[1]["type"] == "EntryConflict"
+    assert called("fund", "--amount", "0", *words)[1]["fields"]["field"] == "--amount"
+    other = ("--by", "carl", *words[2:])
+    assert called("fund", "--amount", "5.00", *other)[1]["type"] == "NotInOffice"
+    assert called("fund", "--amount=-5.00", "--reference", "R-2", *words[:6], *gateway.options)[0] == 0
+
+
 def test_a_person_with_a_key_signs(gateway: GatewayFolder, tmp_path: Path) -> None:
     """Where the rules name a key, nobody acts in the person's name without it."""
     (tmp_path / "carl.password").write_text("of carl")
