@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.connect.errors import (
     AcceptanceEarly,
     AcceptanceExpired,
@@ -101,7 +102,7 @@ class SignedAcceptance:
         """
         try:
             return msgspec.msgpack.decode(raw, type=cls)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise MalformedConnect("acceptance", "it has not the form of one") from error
 
 

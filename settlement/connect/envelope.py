@@ -26,6 +26,7 @@ from msgspec import Meta
 
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.connect.acceptance import SKEW_MS, PaymentId
 from settlement.connect.envelope_keys import EnvelopeKeys, EnvelopeSecrets
 from settlement.connect.errors import Doubt, EnvelopeRefused, MalformedConnect
@@ -111,7 +112,7 @@ class Envelope:
         """
         try:
             return msgspec.msgpack.decode(raw, type=cls)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise MalformedConnect("envelope", "it has not the form of one") from error
 
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec import Meta, Struct
 
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.connect.acceptance import PaymentId
 from settlement.connect.envelope import Envelope, Form, SharedSecret, open_letter, seal_letter, write_header
 from settlement.connect.envelope_keys import EnvelopeKeys, EnvelopeSecrets
@@ -127,5 +128,5 @@ def receive(payer: EnvelopeSecrets, payee: EnvelopeKeys, asked: Asked, envelope:
 def _decoded(text: bytes, form: type[_Message]) -> _Message:
     try:
         return msgspec.msgpack.decode(text, type=form)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise MalformedConnect("letter", "it has not the form of one") from error

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.connect.acceptance import PaymentId, SignedAcceptance
 from settlement.connect.errors import MalformedConnect
 from settlement.connect.exchange import disclosure_digest
@@ -75,7 +76,7 @@ def decode(text: bytes) -> Message:
     """
     try:
         message: Message = msgspec.msgpack.decode(text, type=Message)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise MalformedConnect("message", "it is none of an exchange", "") from None
     return message
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from foundation.errors import BadInput
+from foundation.unreadable import UNREADABLE
 from settlement.connect.ivms101 import IdentityPayload, LegalPerson, NaturalPerson, Person
 from settlement.connect.screening import Subject
 from settlement.quantities import MAX_UNITS, Units
@@ -156,7 +157,7 @@ def decode_policy(raw: bytes) -> Policy:
     """
     try:
         policy = msgspec.json.decode(raw, type=Policy)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput("policy", str(error), "see docs/connect.md") from error
     for name, rules in (("requires", policy.requires), ("discloses", policy.discloses)):
         for place, rule in enumerate(rules):

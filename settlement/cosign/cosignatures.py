@@ -10,6 +10,7 @@ import msgspec
 from chia_rs import AugSchemeMPL, G1Element, G2Element
 from msgspec import Meta
 
+from foundation.unreadable import UNREADABLE
 from settlement.cosign.errors import BadSignature, MalformedSignature, MissingSigners, UnknownSigner
 from settlement.cosign.statements import KeyId, Statement, key_id
 from settlement.quantities import PartyId
@@ -80,7 +81,7 @@ def decode(raw: bytes, form: type[_Message]) -> _Message:
     """
     try:
         return msgspec.msgpack.decode(raw, type=form)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise MalformedSignature("signature", str(error)) from error
 
 

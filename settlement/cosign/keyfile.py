@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 
 from foundation.errors import BadInput
 from foundation.files import write_durably
+from foundation.unreadable import UNREADABLE
 from mpc.cluster_errors import EmptyPassword, KeystoreDamaged, KeystoreExists, WrongPassword
 from mpc.keystore import PRODUCTION_COST, ScryptCost
 from settlement.cosign.keys import SEED_BYTES, new_seed
@@ -91,7 +92,7 @@ def open_key_file(path: Path, party: PartyId, password: str) -> bytes:
         raise KeystoreDamaged(path, "it is no key file of a version that is known")
     try:
         header = msgspec.msgpack.decode(data[start:end], type=_Header)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise KeystoreDamaged(path, f"its header is malformed: {error}") from error
     mac_key, key = _derive(password, header)
     front = data[: end + _TAG_BYTES]

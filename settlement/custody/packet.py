@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.custody.terms import Bytes32, PaymentId, Terms, terms_hash
 from settlement.ilp.addresses import Address
 from settlement.ilp.packets import MAX_PACKET_BYTES, Prepare, decode_prepare, encode
@@ -97,7 +98,7 @@ def open_packet(packet: bytes, payment: PaymentId, secret: SharedSecret) -> tupl
         nonce, sealed = prepare.data[:_NONCE_BYTES], prepare.data[_NONCE_BYTES:]
         plain = AESGCM(_key(secret, payment, b"packet")).decrypt(nonce, sealed, payment)
         private = msgspec.msgpack.decode(plain, type=Private)
-    except (InvalidTag, ValueError, msgspec.MsgspecError) as error:
+    except (InvalidTag, ValueError, *UNREADABLE) as error:
         raise BadInput(
             "packet.data", "not encrypted for this payment", "the payer uses the payee's shared secret"
         ) from error
@@ -117,7 +118,7 @@ def decode_memo(raw: bytes) -> Memo:
     """
     try:
         memo = msgspec.msgpack.decode(raw, type=Memo)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput("memo", str(error), "holds of custodial payments carry a memo") from error
     if memo.version != _VERSION:
         raise BadInput("memo.version", f"{memo.version} is not {_VERSION}", "use the same release on both sides")

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from foundation.errors import BadInput
+from foundation.unreadable import UNREADABLE
 from settlement.custody.changes import Why
 from settlement.custody.terms import Amount, Bytes32, Name, Quote, Terms
 from settlement.quantities import PartyId
@@ -115,7 +116,7 @@ def decode_words(text: bytes, sender: PartyId) -> tuple[Word, ...]:
     """
     try:
         words: tuple[Word, ...] = _words.decode(text)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput("letter", f"{sender} sent no words of this release", str(error)[:200]) from None
     return words
 
@@ -128,7 +129,7 @@ def decode_note(text: bytes) -> Note:
     """
     try:
         return _notes.decode(text)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise BadInput("note", "it is none of this release") from None
 
 
@@ -140,5 +141,5 @@ def decode_body(raw: bytes) -> tuple[bytes, ...]:
     """
     try:
         return tuple(_body.decode(raw))
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise BadInput("body", f"no list of at most {ENVELOPES_MAX} envelopes") from None

@@ -16,6 +16,7 @@ import structlog
 
 from foundation.errors import BadInput, Retryable
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.connector.conversion import parse_rate
 from settlement.connector.rates.backend import Priced, Prices
 from settlement.quantities import Clock
@@ -74,7 +75,7 @@ class HttpRates(Priced):
             answer = msgspec.json.decode(raw, type=_Answer)
             expires_at = UnixMs(asked_at + self._max_age)
             prices = {asset: parse_rate(text, f"prices.{asset}", expires_at) for asset, text in answer.prices.items()}
-        except (msgspec.DecodeError, msgspec.ValidationError, BadInput) as error:
+        except (*UNREADABLE, BadInput) as error:
             raise RatesUnavailable(str(error)) from error
         self._prices.set(prices)
 

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from foundation.errors import BadInput
+from foundation.unreadable import UNREADABLE
 
 SCALE_MAX: Final = 255
 _DIGITS_MAX: Final = 400
@@ -47,7 +48,7 @@ class Quantity:
         """
         try:
             found = msgspec.json.decode(body, type=_Json)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadInput("quantity", str(error), '{"amount": "254", "scale": 2}') from error
         if len(found.amount) > _DIGITS_MAX or not _AMOUNT.fullmatch(found.amount):
             raise BadInput("amount", f"{found.amount[:80]!r} is no whole number", "decimal digits, as text")

@@ -12,6 +12,7 @@ import msgspec
 
 from foundation.errors import BadInput, Retryable
 from foundation.quantities import BlockHeight, Satoshi
+from foundation.unreadable import UNREADABLE
 from settlement.ledgers.bitcoin.types import Terms
 from settlement.ledgers.protocol import MEMO_BYTES_MAX, LedgerAccount
 
@@ -64,7 +65,7 @@ def decode_notice(notice: bytes) -> tuple[Terms, BlockHeight]:
         raise BadInput("notice", f"{len(notice)} bytes", f"at most {_BYTES_MAX:,}")
     try:
         told = msgspec.msgpack.decode(notice, type=_Notice)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput("notice", str(error)) from error
     if told.version != 1 or not 0 <= told.birthday < 1 << 31:
         raise BadInput("notice", "is of another version, or names no height")

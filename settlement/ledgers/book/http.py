@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from foundation.errors import BadInput
+from foundation.unreadable import UNREADABLE
 from settlement.ledgers.book.wire import ProblemOut, encode
 from settlement.ledgers.protocol import LedgerId, LedgerMismatch, LedgerUnavailable
 
@@ -111,13 +112,13 @@ class BookHttp:
             return None
         try:
             return msgspec.json.decode(raw, type=answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise self.mismatch("answer", "a book's", str(error)) from error
 
     def _refused(self, status: int, raw: bytes) -> LedgerUnavailable | LedgerMismatch:
         try:
             found = _problem.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             found = ProblemOut("", "", status, f"status {status}")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING:
             return LedgerUnavailable(self._ledger_id, found.detail)

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.ledgers.book.statement import Booking, Statement
 from settlement.ledgers.book.types import Account, AccountKind, Answer, EntryKind, Paid, Payment
 from settlement.ledgers.protocol import (
@@ -362,7 +363,7 @@ def decoded(decoder: msgspec.json.Decoder[Item], raw: bytes) -> Item:
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$")
         raise BadInput(place.rstrip("`").strip(".") or "body", problem[:1].lower() + problem[1:]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadInput("body", "it is no JSON", "send UTF-8 JSON (RFC 8259)") from error
 
 

@@ -18,6 +18,7 @@ import structlog
 from foundation.database import Database
 from foundation.errors import BadInput, CausewayError, Retryable
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.connector.settle.engines import core
 from settlement.connector.settle.engines.core import Credit, Payment, PaymentStage, request_id
 from settlement.connector.settle.engines.rail import Answer, PeerUnclear, Question, Rail, Verdict, read_question
@@ -209,7 +210,7 @@ class Engine:
         answer = await self._connector.message(account, msgspec.json.encode(question))
         try:
             return msgspec.json.decode(answer, type=Answer)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise PeerUnclear(account, str(error)) from error
 
 

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from foundation.errors import BadInput, Retryable
+from foundation.unreadable import UNREADABLE
 from settlement.connector.settle.engines.core import Payment
 
 
@@ -113,7 +114,7 @@ def read_question(message: bytes) -> Question:
     """A message of the peer's engine. Raises `BadInput`."""
     try:
         return msgspec.json.decode(message, type=Question)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadInput("message", str(error)) from error
 
 

@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from foundation.errors import BadInput
+from foundation.unreadable import UNREADABLE
 from settlement.connector.settle.engines.engine import Engine
 from settlement.connector.settle.web import answered, application, message_of, settled, settlement_of
 
@@ -25,7 +26,7 @@ def engine_api(engine: Engine, token: str = "") -> web.Application:
     async def open_account(request: web.Request) -> web.Response:
         try:
             account = msgspec.json.decode(await request.read(), type=_NewAccount).id
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadInput("account", str(error), '{"id": "bank"}') from error
         await engine.open_account(account)
         return web.Response(status=201)

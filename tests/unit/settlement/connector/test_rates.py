@@ -96,6 +96,7 @@ async def test_service_that_fails_changes_nothing_and_its_prices_end() -> None:
                 (200, '{"prices": {"EUR": 1.1}}'),
                 (302, ""),
                 (200, '{"prices": {}, "x": "' + "y" * (1 << 20) + '"}'),
+                (200, '{"prices": {}, "x": ' + "[" * 100_000),
             ):
                 service.status, service.body = status, body
                 with pytest.raises(RatesUnavailable):
