@@ -17,6 +17,10 @@ from settlement.connector.routing.table import RoutingTable
 from settlement.ilp.addresses import covers, is_address
 from settlement.ilp.oer import var_octets
 
+_PATH_BYTES_MAX = 8_192
+"""Of a path that is taken: with our own address it still fits into one packet, whatever else the route says. One that
+did not would stop the announcements behind it for ever.
+"""
 _WITHDRAWN_MAX = 10_000
 """Withdrawn prefixes remembered for peers that have not heard of it; beyond, the table gets a new id instead."""
 
@@ -132,6 +136,8 @@ class RouteBook:
             return Unfit.LOOP
         if not route.path:
             return Unfit.NO_PATH
+        if sum(map(len, route.path)) > _PATH_BYTES_MAX:
+            return Unfit.TOO_LONG
         if peer.relation is Relation.CHILD and not covers(peer.address, prefix):
             return Unfit.NOT_ALLOWED
         if prefix == own or (covers(own, prefix) and peer.relation is not Relation.CHILD):

@@ -26,6 +26,7 @@ class Unfit(StrEnum):
     OURS = "it is our own address, or lies below it and is no child's"
     STATIC = "it lies below a static route of another account"
     NOT_ALLOWED = "the operator does not let this peer announce it"
+    TOO_LONG = "its path is longer than one that can be told on"
     TOO_MANY = "the peer announces more routes than it may"
 
 

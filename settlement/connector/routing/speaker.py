@@ -185,9 +185,8 @@ class RouteSpeaker:
         )
         if learnt.unfit:
             first, reason = learnt.unfit[0]
-            _log.warning(
-                "routes are not taken", account=account, count=len(learnt.unfit), first=first, reason=reason.value
-            )
+            told = {"count": len(learnt.unfit), "first": first[:80], "reason": reason.value}
+            _log.warning("routes are not taken", account=account, **told)
         self.book.hear(account, learnt.taken, learnt.gone)
 
     def _ask(self, name: str, peer: _Peer, link: Link, now: UnixMs) -> UnixMs | None:

@@ -15,7 +15,7 @@ class RoutingTable:
     def __init__(self) -> None:
         self._accounts: dict[str, str] = {}
         self._cache: dict[str, str | None] = {}
-        self._depth = 0
+        self._depth: int | None = 0
         self._version = 0
 
     @property
@@ -54,6 +54,8 @@ class RoutingTable:
 
     def _look_up(self, destination: str) -> str | None:
         # No prefix has more than `_depth` segments: an address of a thousand segments costs no thousand look-ups.
+        if self._depth is None:
+            self._depth = max((prefix.count(".") + 1 for prefix in self._accounts), default=0)
         segments = destination.split(".", self._depth)[: self._depth]
         accounts = self._accounts
         for count in range(len(segments), 0, -1):
@@ -64,5 +66,5 @@ class RoutingTable:
 
     def _changed(self) -> None:
         self._cache.clear()
-        self._depth = max((prefix.count(".") + 1 for prefix in self._accounts), default=0)
+        self._depth = None  # counted when it is needed: a peer may change a thousand routes with one message
         self._version += 1

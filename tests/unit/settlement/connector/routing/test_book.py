@@ -11,7 +11,7 @@ import pytest
 from foundation.errors import BadInput
 from settlement.connector.routing.book import Announcements, RouteBook
 from settlement.connector.routing.ccp import Unfit
-from settlement.connector.routing.ccp_codec import Announced
+from settlement.connector.routing.ccp_codec import Announced, room_for_routes
 from settlement.connector.routing.routes import PeerRules, Relation, Route, RoutingConfig
 
 SECRET = bytes(range(32))
@@ -92,6 +92,7 @@ def test_a_child_wins_over_a_peer_and_a_peer_over_a_parent():
         ("right", announced("g.east.secrets"), None),
         ("narrow", announced("g.narrower"), Unfit.NOT_ALLOWED),
         ("narrow", announced("g.narrow.x"), None),
+        ("left", announced("g.x", *("g." + "a" * 1_000 for _ in range(9))), Unfit.TOO_LONG),
         ("kid", announced("g.us.kid.x"), None),
         ("kid", announced("g.us.other"), Unfit.NOT_ALLOWED),
         ("kid", announced("g.else"), Unfit.NOT_ALLOWED),
@@ -100,6 +101,20 @@ def test_a_child_wins_over_a_peer_and_a_peer_over_a_parent():
 def test_nobody_announces_what_is_not_its_own(book: RouteBook, account: str, route: Announced, reason: Unfit | None):
     """Loops, our own addresses, other accounts' static routes and what the operator forbids are not taken."""
     assert book.judge(account, route) is reason
+
+
+def test_longest_route_that_is_taken_can_be_told_on():
+    """However long the addresses are, no route that a peer announces keeps those behind it from being announced."""
+    own = "g." + "u" * 1_021
+    peers = (PeerRules("left", Relation.PEER), PeerRules("kid", Relation.CHILD, address=own))
+    book = RouteBook(RoutingConfig(own, peers, secret=SECRET), ids())
+    longest = announced("g." + "x" * 1_021, *(f"g.{number:062}" for number in range(128)))
+    routes = [route for route in (longest, announced("g.y")) if book.judge("left", route) is None]
+    assert announced("g.y") in routes
+    book.hear("left", routes, ())
+    stretch = book.announcements.since(0, lambda route: book.is_for("kid", route), room_for_routes(own))
+    assert stretch.to_epoch == book.announcements.epoch
+    assert {route.prefix for route in stretch.announced} >= {route.prefix for route in routes}
 
 
 def test_a_connector_below_another_one_hears_of_the_other():
