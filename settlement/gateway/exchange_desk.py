@@ -125,7 +125,7 @@ class ExchangeDesk:
         if state is None or state.phase is x.Phase.REFUSED:
             return Acted()
         message = words.decode(note.body)
-        if isinstance(note, m.Accepting):
+        if isinstance(note, m.Accepting) and case.subject is Subject.ORIGINATOR:
             await self._files.put_part(connection, case.payment, note.instruction)
         change = await self._change(connection, case, state, message, now)
         return await self._step(connection, case, state, change, now)
@@ -232,7 +232,9 @@ class _Work:
                 return x.OwnAcceptance(sign_acceptance(self._desk._secrets.signer, effect.acceptance))
             case x.SendAcceptance():
                 body = words.encode(words.AcceptanceMessage(effect.signed))
-                self.say(m.Accepting(body, encode_part(self._instruction())))
+                # The payer alone puts the parts of the instruction together: nobody waits for its own.
+                is_payee = self._case.subject is Subject.BENEFICIARY
+                self.say(m.Accepting(body, encode_part(self._instruction()) if is_payee else b""))
             case x.SendRefusal():
                 self.say(m.Exchanged(words.encode(words.RefusalMessage())))
             case x.Record():

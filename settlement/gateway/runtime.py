@@ -22,7 +22,7 @@ from settlement.custody import changes as c
 from settlement.custody import payer
 from settlement.custody import tables as custody_tables
 from settlement.custody.engine import Engine
-from settlement.custody.margins import Margins, reveal_ms
+from settlement.custody.margins import Margins, place_ms, reveal_ms
 from settlement.custody.news import Act, Acted, Begin, News
 from settlement.custody.sealing import Sealer
 from settlement.custody.states import State, Times
@@ -208,6 +208,14 @@ class Gateway:
         """What a payment would cost now; nothing is held for it. See `Enquiries.ask`."""
         return await self._enquiries.ask(clearer, asked, timeout_seconds)
 
+    def open_state(self, payment: PaymentId) -> State | None:
+        """Where an open payment stands, out of memory; None once it has ended, or where it is not there."""
+        return self._engine.state(payment)
+
+    def payments(self, connection: AsyncConnection) -> PaymentStore:
+        """All payments, on the connection of a view."""
+        return PaymentStore(connection, self._sealer)
+
     def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after each commit of payments; the answer ends that. It must not raise or wait."""
         self._listeners.append(listener)
@@ -266,7 +274,8 @@ class Gateway:
 def _times(parts: Parts) -> Times:
     """What the machines have to know of the margins, by ledger."""
     reveal = {str(name): reveal_ms(facts, parts.margins) for name, facts in parts.facts.items()}
-    return Times(reveal, dict(reveal))
+    place = {str(name): place_ms(facts, parts.margins) for name, facts in parts.facts.items()}
+    return Times(reveal, place)
 
 
 SCHEMA = Schema(
