@@ -48,17 +48,16 @@ class Times:
 def plan(now: UnixMs, source: LedgerFacts, target: LedgerFacts, margins: Margins) -> Times:
     """The time-outs of a quote that is made now.
 
-    The target's hold must outlive the quote by what both ledgers need, the skew, and the payee's time; the source's
-    must outlive the target's by what the clearing bank needs to see the preimage and to claim, after a downtime.
+    The quote is firm until the source's hold can be final. The target's hold outlives it by its own finality, the
+    payee's time, and what the payee's fulfilment needs; the source's outlives the target's by what the clearing bank
+    needs to see the preimage and to claim, after a downtime.
 
     Raises:
         BadInput: the source's hold would be longer than `hold_ms_max`.
     """
-    quote = now + margins.quote_ms
+    quote = now + margins.quote_ms + source.settle_ms
     # Whole seconds: chains count in them, and both sides have to see the same moment.
-    target_at = _whole_seconds(
-        quote + source.settle_ms + target.settle_ms + target.hold_ms_min + margins.target_ms + margins.skew_ms
-    )
+    target_at = _whole_seconds(quote + margins.target_ms + place_ms(target, margins))
     source_at = _whole_seconds(target_at + claim_ms(source, target, margins))
     if source_at - now > margins.hold_ms_max:
         raise BadInput("margins.hold_ms_max", f"a hold of {source_at - now} ms would be needed", "allow longer holds")
@@ -71,12 +70,23 @@ def _whole_seconds(moment: int) -> int:
 
 
 def claim_ms(source: LedgerFacts, target: LedgerFacts, margins: Margins) -> int:
-    """How much later the source's hold has to end than the target's: invariant 5's margin."""
-    return target.settle_ms + source.settle_ms + source.hold_ms_min + margins.downtime_ms + 2 * margins.skew_ms
+    """How much later the source's hold has to end than the target's: invariant 5's margin.
+
+    A fulfilment at the last moment is final, and seen, after the target's `settle_ms`; then the claim has to be made
+    within what the source's ledger needs for a hold that can be relied upon.
+    """
+    return target.settle_ms + margins.downtime_ms + source.hold_ms_min + 2 * margins.skew_ms
 
 
 def reveal_ms(target: LedgerFacts, margins: Margins) -> int:
-    """How long before the target's time-out the payee still sends the preimage. Later, the fulfil might fail and yet
-    show it.
+    """How long before the target's time-out the payee still sends the preimage.
+
+    Later, the fulfilment might fail and yet show it. `hold_ms_min` is time enough for a hold to become final and to be
+    fulfilled, so without the one it leaves the other.
     """
-    return target.settle_ms + target.hold_ms_min + margins.skew_ms
+    return target.hold_ms_min - target.settle_ms + margins.skew_ms
+
+
+def place_ms(target: LedgerFacts, margins: Margins) -> int:
+    """How long before the target's time-out its hold is still begun: the payee has to see it final, and to fulfil."""
+    return target.settle_ms + reveal_ms(target, margins) + margins.skew_ms

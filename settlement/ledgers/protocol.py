@@ -150,7 +150,8 @@ class LedgerFacts:
     """What a party has to know before it uses a ledger.
 
     Fields: ledger_id; asset; settle_ms (how long an accepted call may take to be final: a book's is 0, a chain's is its
-    finality), which the expiry cascade adds to its margin; hold_ms_min (a shorter hold cannot be relied upon).
+    finality), which the expiry cascade adds to its margin; hold_ms_min (time
+    enough for a hold to become final, `settle_ms`, and to be fulfilled, the rest; a shorter one cannot be relied upon).
     """
 
     ledger_id: LedgerId
