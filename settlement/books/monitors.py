@@ -227,7 +227,7 @@ class Monitors:
         if kept != told:
             self._looks[subject] = _Look(kept, told, 1 if before is None else before.times + 1)
             is_same = before is not None and before.kept - before.told == kept - told
-            if is_same or self._looks[subject].times >= PERSISTENT:
+            if is_same:
                 self._looks[subject] = _Look(kept, told, PERSISTENT)
 
     def _last_of(self, name: str, asset: Asset) -> list[Finding]:

@@ -154,6 +154,7 @@ def _line(change: int, number: int = 1, place: int = 0) -> Executable:
         ([_line(7)], {Monitor.JOURNAL, Monitor.EQUATION}),
         ([update(entries).where(entries.c.number == 1).values(event="gift")], {Monitor.JOURNAL}),
         ([update(entries).where(entries.c.number == 1).values(at=NOW + 1)], {Monitor.JOURNAL}),
+        ([update(entries).where(entries.c.number == 1).values(digest=bytes(32))], {Monitor.JOURNAL}),
         ([update(entries).where(entries.c.number == 2).values(number=3)], {Monitor.JOURNAL, Monitor.EQUATION}),
         ([delete(entries).where(entries.c.number == 1)], {Monitor.JOURNAL, Monitor.EQUATION}),
         ([delete(lines).where(lines.c.number == 2)], {Monitor.JOURNAL, Monitor.EQUATION}),

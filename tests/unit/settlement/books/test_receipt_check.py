@@ -19,7 +19,9 @@ from settlement.books.errors import UnknownReceipt
 from settlement.books.receipt_check import Outcome, Report, TrustedKeys, verify_receipt
 from settlement.books.receipt_file import ReceiptFile, decode_file, encode_file, read_file, receipt_file, write_file
 from settlement.books.receipt_store import ReceiptStore
+from settlement.cosign.cosignatures import assemble
 from settlement.cosign.keys import LocalSigner
+from settlement.cosign.statements import Kind, Statement
 from tests.support.settlement_books import NOW, SIGNERS, A, B, C, books_database, id_of, receipt, registry
 
 PLACE = Place("eip155:1337", b"\x11" * 20, b"\x22" * 20)
@@ -163,6 +165,17 @@ async def test_receipt_signed_by_two_fails(tmp_path: Path) -> None:
     two = msgspec.structs.replace(file, signature=receipt(3, signers=(A, C)).signature)
     outcomes = _outcomes(await verify_receipt(two, TRUSTED, None))
     assert outcomes["signature"] is Outcome.FAILS
+
+
+async def test_batch_is_signed_by_its_keeper_alone(tmp_path: Path) -> None:
+    """A batch that others have signed with its keeper is not one of the keeper's books."""
+    file = await _file(tmp_path, MemoryAnchors())
+    assert file.proof is not None
+    text = file.proof.text
+    statement = Statement(Kind.ANCHOR, text.digest, registry().circle([A, B], text.made_at))
+    signature = assemble(statement, [SIGNERS[party].sign(statement) for party in (A, B)])
+    both = msgspec.structs.replace(file, proof=msgspec.structs.replace(file.proof, signature=signature))
+    assert _outcomes(await verify_receipt(both, TRUSTED, None))["batch"] is Outcome.FAILS
 
 
 @pytest.mark.parametrize("roots", [{}, {1: b"\x01" * 32}])
