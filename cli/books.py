@@ -138,20 +138,22 @@ def export(
 
 
 @app.command("monitor")
-def monitor(config: GatewayOption, as_json: JsonOption = False) -> None:
-    """Check the books from the beginning, and show the alerts that stand. No password is needed.
+def monitor(config: GatewayOption, password_file: PasswordFileOption = None, as_json: JsonOption = False) -> None:
+    """Check the books from the beginning, and show the alerts that stand.
 
-    A running gateway also compares them with the ledgers and the chain, each minute: its alerts are shown. The exit
-    status is 4 where something is wrong.
+    With --password-file what people did with entries is replayed, too: their words are sealed. A running gateway also
+    compares the books with the ledgers and the chain, each minute: its alerts are shown. The exit status is 4 where
+    something is wrong.
 
     \b
     Example:
       causeway books monitor --config ./bank-a/gateway.toml
     """
-    from cli.books_reading import checked
+    from cli.books_reading import checked, narrative_key
     from cli.books_view import monitor_text
 
-    found = run(checked(gateway(config)))
+    loaded = gateway(config)
+    found = run(checked(loaded, narrative_key(loaded, password_file)))
     Output(as_json).result(found, lambda: monitor_text(found))
     if not found["ok"]:
         raise typer.Exit(ExitCode.REFUSED)

@@ -31,6 +31,7 @@ from settlement.books.sealing import NarrativeKey
 from settlement.books.store import Books
 from settlement.books.tree import equations
 from settlement.books.verify import verify_batches, verify_journal, verify_receipts
+from settlement.books.verify_acts import verify_acts
 from settlement.books.views import PAGE_MAX, BooksView, ShownEntry
 from settlement.connect.iso20022.camt053 import read_statement
 from settlement.connect.iso20022.documents import DOCUMENT_BYTES_MAX
@@ -127,24 +128,27 @@ async def exported(books: Opened, form: str, period: Period) -> AsyncIterator[As
             yield write_beancount(view.connection, books.config.party, period, books.narratives)
 
 
-async def checked(config: GatewayConfig) -> dict[str, Any]:
+async def checked(config: GatewayConfig, key: NarrativeKey | None) -> dict[str, Any]:
     """The journal, the receipts and their batches checked from the beginning, and the alerts that stand.
 
-    Ledgers and chains are not asked: the running gateway does that each minute, and its alerts are here.
+    With the key, acts are replayed too: their words are sealed. Ledgers and chains are not asked: the running gateway
+    does that each minute, and its alerts are here.
     """
     keys: KeyRegistry = Directory(read_cards(config.cards), now()).registry
     async with gateway_view(config) as view:
         journal_mark, faults = await verify_journal(view.connection, config.party)
         receipt_mark, broken = await verify_receipts(view.connection)
         _, _, wrong = await verify_batches(view.connection, config.party, keys)
+        acts_wrong = () if key is None else await verify_acts(view.connection, key)
         alerts = await AlertStore(view.connection).standing()
-    findings = [*faults, *broken, *wrong]
+    findings = [*faults, *broken, *wrong, *acts_wrong]
     return {
         "ok": not findings and not alerts,
         "entries": journal_mark.number,
         "journal": journal_mark.link.hex(),
         "receipts": receipt_mark.sequence,
         "chain": receipt_mark.link.hex(),
+        "acts_checked": key is not None,
         "findings": [
             {"monitor": each.monitor.value, "subject": each.subject, "detail": each.detail} for each in findings
         ],
@@ -161,6 +165,13 @@ async def checked(config: GatewayConfig) -> dict[str, Any]:
             for each in alerts
         ],
     }
+
+
+def narrative_key(config: GatewayConfig, password_file: Path | None) -> NarrativeKey | None:
+    """What opens narratives and the words of acts; None where no password is given."""
+    if password_file is None:
+        return None
+    return NarrativeKey(gateway_secrets(config, password_file).books_key)
 
 
 async def acknowledge(config: GatewayConfig, alert: int, by: str) -> None:

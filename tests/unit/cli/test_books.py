@@ -209,6 +209,17 @@ def test_the_monitor_finds_what_was_changed(gateway: GatewayFolder) -> None:
     assert "entry 2" in [each["subject"] for each in found["findings"]]
 
 
+def test_the_monitor_replays_what_people_did(gateway: GatewayFolder) -> None:
+    """An act that was taken out of the record is found by who has the password."""
+    act(gateway, "suspend", 3, "carl")
+    assert called("monitor", *gateway.options)[1]["ok"] is True
+    with sqlite3.connect(gateway.config.parent / "gateway.db") as connection:
+        connection.execute("DELETE FROM books_acts")
+    status, found = called("monitor", *gateway.options)
+    assert (status, found["findings"][0]["monitor"]) == (ExitCode.REFUSED, "acts")
+    assert called("monitor", "--config", str(gateway.config))[1]["acts_checked"] is False
+
+
 def test_an_alert_is_acknowledged(gateway: GatewayFolder) -> None:
     """An alert of the running gateway is shown until it is resolved, with who looks at it."""
 
