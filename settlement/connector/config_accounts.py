@@ -45,7 +45,7 @@ class HttpConfig:
 
 @dataclass(frozen=True, slots=True)
 class SettlementConfig:
-    """The account's settlement engine (RFC 38). Fields: url; token (for it; empty: none)."""
+    """The account's settlement engine (RFC 38). Fields: url; token (both show it; empty: none)."""
 
     url: str
     token: str = field(repr=False)

@@ -201,12 +201,14 @@ class Settlements:
         self.messages = EngineMessages(links, self.engines, clock)
         self.port = 0
         self._listen = config.settlement
+        self._tokens = {each.account.id: each.settlement.token for each in settled if each.settlement is not None}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Let engines in. Raises OSError where the port cannot be bound."""
         if self._listen is not None:
-            self._runner = web.AppRunner(accounting_api(self.settler, self.messages), access_log=None)
+            app = accounting_api(self.settler, self.messages, tokens=self._tokens)
+            self._runner = web.AppRunner(app, access_log=None)
             await self._runner.setup()
             await _site(self._runner, self._listen).start()
             self.port = self._runner.addresses[0][1]

@@ -43,8 +43,7 @@ def application(token: str) -> web.Application:
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        shown = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-        if secret and not hmac.compare_digest(shown, secret):
+        if secret and not hmac.compare_digest(bearer(request), secret):
             return problem(401, "the bearer token is missing or wrong")
         try:
             return await handler(request)
@@ -65,6 +64,12 @@ def application(token: str) -> web.Application:
             return problem(500, "an internal error")
 
     return web.Application(middlewares=[guarded], client_max_size=BODY_BYTES_MAX)
+
+
+def bearer(request: web.Request) -> bytes:
+    """The token that a request shows, whatever bytes it is; empty where there is none."""
+    # Bytes that are no UTF-8 come as lone surrogates.
+    return request.headers.get("Authorization", "").removeprefix("Bearer ").encode(errors="surrogateescape")
 
 
 def problem(status: int, detail: str) -> web.Response:

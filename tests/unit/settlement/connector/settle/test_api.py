@@ -134,6 +134,29 @@ async def test_nobody_without_the_token_credits_anything(scene: Scene):
     assert scene.balances.balances["bank"] == 0
 
 
+async def test_engine_of_one_account_credits_no_other(tmp_path: Path):
+    """Where accounts' engines have tokens, each raises the balance of its own account alone, and a stranger's none."""
+    balances = MemoryBalances({"bank": 0, "shop": 0})
+    database = await Database.open(f"sqlite:///{tmp_path / 'settle.db'}", Schema((METADATA,)))
+    rules = {name: SettleRule(name, Scale(2), 1_000) for name in ("bank", "shop")}
+    settler = Settler(database, balances, rules, {}, lambda: NOW)
+    tokens = {"bank": "the bank's engine", "shop": "the shop's engine"}
+    api = accounting_api(settler, EngineMessages({}, {}, lambda: NOW), tokens=tokens)
+    async with database, TestServer(api) as server:
+        url = str(server.make_url("/"))
+        for token in ("", tokens["shop"], "\udcff"):
+            async with aiohttp.ClientSession() as session:
+                headers = {"Authorization": f"Bearer {token}".strip(), "Idempotency-Key": "key"}
+                answer = await session.post(
+                    f"{url}accounts/bank/settlements", data=Quantity(1, 2).json(), headers=headers
+                )
+                assert answer.status == 401
+        assert balances.balances["bank"] == 0
+        async with Rfc38Client(url, token=tokens["bank"]) as engine:
+            await engine.settle("bank", Quantity(1, 2), "key")
+        assert balances.balances["bank"] == 1
+
+
 async def test_balances_out_of_reach_are_a_reason_to_ask_again(scene: Scene):
     """While the balances are down the engine gets 503, and the repetition is credited."""
     scene.balances.is_down = True
