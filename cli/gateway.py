@@ -50,7 +50,7 @@ def init(
     Nothing that is there is overwritten.
 
     \b
-    Examples:
+    Example:
       causeway gateway init ./bank-a --party bank-a --address g.bank-a
       causeway gateway init ./bank-a --party bank-a --address g.bank-a --url https://pay.bank-a.example
     """
@@ -75,17 +75,17 @@ def run_gateway(
     config: ConfigOption,
     password_file: PasswordFileOption = None,
     level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
-    json_log: Annotated[bool, typer.Option("--json-log", help="Write the log as JSON lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the log as JSON lines.")] = False,
 ) -> None:
     """Run a gateway until SIGTERM or Ctrl-C: its payments, its letter box and its REST interface.
 
     \b
-    Examples:
+    Example:
       causeway gateway run --config ./bank-a/gateway.toml --password-file ./bank-a.password
     """
     from cli.gateway_process import run_until_stopped
 
-    run(run_until_stopped(config, keystore_password(password_file, what="gateway's key"), level, json_log))
+    run(run_until_stopped(config, keystore_password(password_file, what="gateway's key"), level, as_json))
 
 
 @app.command("key")
@@ -104,7 +104,7 @@ def key(
     """Make an API key for the gateway's REST interface, or revoke one. It is shown once.
 
     \b
-    Examples:
+    Example:
       causeway gateway key core-banking --config ./bank-a/gateway.toml --principal core-banking
       causeway gateway key dashboard --config ./bank-a/gateway.toml --scope payments:read --scope statements
       causeway gateway key core-banking --config ./bank-a/gateway.toml --revoke
@@ -144,6 +144,39 @@ def keys(config: ConfigOption, as_json: JsonOption = False) -> None:
     found = run(listed_keys(load_config(config)))
     rows = [(each["key"], each["principal"], " ".join(each["scopes"]), each["is_good"]) for each in found]
     Output(as_json).result(found, lambda: table(("key", "principal", "may", "is good"), rows))
+
+
+@app.command("alarms")
+def alarms(
+    config: ConfigOption,
+    acknowledge: Annotated[
+        int | None, typer.Option("--acknowledge", metavar="NUMBER", help="Somebody has looked at this one.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that were acknowledged.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List a gateway's alarms, such as a hold that was returned although its preimage was shown.
+
+    None is ever raised while clocks, ledgers and parties keep within the configured margins: a person has to look.
+
+    \b
+    Example:
+      causeway gateway alarms --config ./bank-a/gateway.toml
+      causeway gateway alarms --config ./bank-a/gateway.toml --acknowledge 3
+    """
+    from cli.exits import NotFound
+    from cli.gateway_alarms import acknowledge as acknowledged
+    from cli.gateway_alarms import listed_alarms
+    from cli.output import table
+    from settlement.gateway.config import load_config
+
+    loaded = load_config(config)
+    if acknowledge is not None and not run(acknowledged(loaded, acknowledge)):
+        raise NotFound(f"there is no open alarm {acknowledge}", "list them without --acknowledge")
+    found = run(listed_alarms(loaded, everything))
+    rows = [(each["number"], each["state"], each["payment"][:16] + "…", each["detail"]) for each in found]
+    text = table(("number", "state", "payment", "what"), rows) if rows else "no alarms"
+    Output(as_json).result(found, text)
 
 
 @app.command("check")

@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "token": ("cli.token", "The mapping token: an account's balance, and sending it."),
     "reserves": ("cli.reserves", "Proof of reserves: the vault's coins against the tokens."),
     "gateway": ("cli.gateway", "Make and run a bank's, or a clearing bank's, settlement gateway."),
+    "channel": ("cli.channel", "Prefunded channels with other banks, on a book or on a chain."),
     "book": ("cli.book", "A ledger of accounts, holds and payments, for a bank's core or a central bank."),
     "payment": ("cli.payment", "Pay through a gateway, and look at payments."),
     "books": ("cli.books", "A gateway's books: balances, journal, export, monitors, reconciliation."),
@@ -48,7 +49,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 """Name, module (whose `app` it is) and the line in the overview. Nothing of a module is imported for the overview."""
 
 _STATUSES: Final = "\n".join(f"{int(code):>4}  {text}" for code, text in EXPLAINED.items())
-_HELP: Final = f"""Causeway: bitcoin on a native EVM chain, and back, through vaults that no single party can spend.
+_HELP: Final = f"""Causeway: assets over a bridge whose vaults no single party can spend, and payments between banks' ledgers.
 
 \b
 Examples:

@@ -263,7 +263,7 @@ class Town:
             "--password-file",
             folder / "password",
         ]
-        await self._run(bank, [sys.executable, "-m", "cli.main", *arguments, "--json-log"], folder)
+        await self._run(bank, [sys.executable, "-m", "cli.main", *arguments, "--json"], folder)
         await self._answers(f"{self.apis[bank]}/health", f"the gateway of {bank}")
 
     # --- Processes --------------------------------------------------------------------------------------------------
