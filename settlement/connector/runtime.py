@@ -326,6 +326,16 @@ async def serve(config: ConnectorConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with await Connector.start(config) as connector:
-        _log.info("connector.started", address=connector.address, **connector.ports())
-        await ended.wait()
+    starting, ending = asyncio.create_task(Connector.start(config)), asyncio.create_task(ended.wait())
+    await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # it may wait for its parent for long
+        starting.cancel()
+        await asyncio.wait((starting,))
+    if starting.cancelled():
+        return
+    try:
+        async with await starting as connector:
+            _log.info("connector.started", address=connector.address, **connector.ports())
+            await ending
+    finally:
+        ending.cancel()

@@ -250,3 +250,19 @@ async def test_process_ends_in_order_when_told_to(tmp_path: Path) -> None:
         assert await child.wait() == 0
     async with await Connector.start(load_config(path)) as again:
         assert again.address == "test.hub"
+
+
+async def test_process_that_waits_for_its_parent_ends_when_told_to(tmp_path: Path) -> None:
+    """A connector whose parent never answers ends with 0 at SIGTERM, instead of waiting on."""
+    path = tmp_path / "connector.toml"
+    path.write_text(
+        '[connector]\ndatabase = "sqlite:///child.db"\n[[accounts]]\nid = "up"\nasset = "EUR"\nscale = 2\n'
+        f'relation = "parent"\nbtp = {{ url = "btp+ws://127.0.0.1:{free_port()}/", token = "secret" }}\n'
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVE, str(path), stdout=asyncio.subprocess.PIPE)
+    assert child.stdout is not None
+    async with asyncio.timeout(30):
+        while b"connector.waits_for_parent" not in await child.stdout.readline():
+            pass
+        child.terminate()
+        assert await child.wait() == 0
