@@ -49,7 +49,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 """Name, module (whose `app` it is) and the line in the overview. Nothing of a module is imported for the overview."""
 
 _STATUSES: Final = "\n".join(f"{int(code):>4}  {text}" for code, text in EXPLAINED.items())
-_HELP: Final = f"""Causeway: assets over a bridge whose vaults no single party can spend, and payments between banks' ledgers.
+_HELP: Final = f"""Causeway: a bridge whose vaults no single party can spend, and payments between banks' ledgers.
 
 \b
 Examples:

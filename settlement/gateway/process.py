@@ -21,7 +21,10 @@ from foundation.errors import BadInput, Fatal
 from foundation.quantities import UnixMs
 from settlement.books.anchoring import Anchoring
 from settlement.books.evm_anchors import EvmAnchors, EvmRoots
+from settlement.books.journal import Entry, EntryId
 from settlement.books.monitors import Monitors, WatchedLedger
+from settlement.books.postings import funding_entry
+from settlement.books.store import Books
 from settlement.connect.policy import decode_policy
 from settlement.connector.wiring import make_rates
 from settlement.custody.margins import Margins
@@ -39,7 +42,7 @@ from settlement.ledgers.book.client import BookAccess, BookClient
 from settlement.ledgers.evm.journal import DatabaseJournal
 from settlement.ledgers.evm.opening import open_evm_ledger
 from settlement.ledgers.protocol import Ledger, LedgerAccount, LedgerFacts, LedgerId
-from settlement.quantities import Clock, PartyId
+from settlement.quantities import Clock, PartyId, tagged_hash
 from settlement.rules.errors import BadRules
 from settlement.rules.reload import Replaced, RulesFile
 
@@ -115,6 +118,7 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
             address=config.address,
             clock=clock,
         )
+        await _open_books(database, books, ledgers, clock())
         gateway = await stack.enter_async_context(Gateway(parts))
         server = await stack.enter_async_context(LetterBoxServer(gateway.letter_box, *config.listen))
         roots: EvmRoots | None = None
@@ -123,7 +127,7 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
             anchoring, roots = await _anchoring(config.anchoring, database, secrets, clock, stack)
             beside["anchoring"] = anchoring.run()
         watched = {str(name): WatchedLedger(ledger, books.accounts[str(name)]) for name, ledger in ledgers.items()}
-        monitors = Monitors(database, config.party, watched, directory.registry, roots, clock)
+        monitors = Monitors(database, config.party, watched, directory.registry, roots, clock, books.key)
         beside["monitors"] = monitors.run()
         for name, work in beside.items():
             stack.push_async_callback(_ended, asyncio.create_task(_guarded(name, work)))
@@ -167,6 +171,27 @@ async def _pricing(
     standings = {str(name): Standing(facts[name], ledger.own) for name, ledger in ledgers.items()}
     margins: Margins = config.margins
     return CorridorPricing(secrets, directory, standings, config.clearing.corridors, rates, margins)
+
+
+async def _open_books(database: Database, books: GatewayBooks, ledgers: dict[LedgerId, Ledger], now: UnixMs) -> None:
+    """Enter what the accounts held before the books began: once, before anything else is posted for a ledger.
+
+    Raises:
+        LedgerUnavailable, DatabaseUnavailable: it does not answer.
+    """
+    async with database.view() as view:
+        opened = {account.name for account in await Books(view.connection, books.key).balances()}
+    entries: list[Entry] = []
+    for name, ledger in ledgers.items():
+        accounts = books.accounts[str(name)]
+        if accounts.nostro.name not in opened:
+            balance = (await ledger.account()).balance
+            number = EntryId(tagged_hash("gateway/opening", name.encode(), ledger.own.encode()))
+            entries += [funding_entry(number, accounts, balance)] if balance else []
+    if entries:
+        async with database.unit() as unit:
+            await Books(unit.connection, books.key).post_many(entries, now, books.chart)
+            await unit.commit()
 
 
 async def _anchoring(
