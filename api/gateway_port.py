@@ -152,10 +152,11 @@ class RunningGateway:
     async def payment(self, payment_id: bytes) -> PaymentShown:
         """See `GatewayPort`."""
         number = PaymentId(payment_id)
+        # The history first: so the state is never older than what is told of it.
+        lines = await self._gateway.history(number)
         stored = (await self._gateway.stored([number])).get(number)
         if stored is None:
             raise Unknown("payment")
-        lines = await self._gateway.history(number)
         history = tuple(MomentShown(one.at, one.stage, one.note) for one in lines)
         return showing.payment(number, stored, self.party, self._assets_of(stored.state), history)
 
