@@ -17,6 +17,7 @@ from api.server import Serving, serve_api
 from api.settings import ApiSettings
 from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.gateway.process import Running
+from settlement.quantities import PartyId
 from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, SELLER, A, Town
 
 QUOTE: Final[dict[str, Any]] = {
@@ -74,10 +75,15 @@ async def make_key(town: Town, name: str, *scopes: Scope, limits: Limits | None 
 
 @asynccontextmanager
 async def api_town(
-    folder: Path, settings: ApiSettings | None = None, with_books: bool = False, **options: Any
+    folder: Path,
+    settings: ApiSettings | None = None,
+    with_books: bool = False,
+    party_rules: dict[PartyId, bytes] | None = None,
+    **options: Any,
 ) -> AsyncIterator[ApiTown]:
     """The town, and bank A's interface on a free port."""
     made, chosen = Town(folder, **options), settings or ApiSettings()
+    made.rules.update(party_rules or {})
     if with_books:
         made.books[A] = cast(Any, GatewayBooks(A, {str(EURO_LEDGER): EURO}, bytes(32)))
     async with made as town, serve_api(running(town), "127.0.0.1", 0, chosen) as serving:

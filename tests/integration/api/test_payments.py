@@ -46,6 +46,16 @@ async def test_a_moved_rate_refuses_and_moves_nothing(bank: ApiTown) -> None:
     assert await bank.town.balance(EURO_LEDGER, A) == before
 
 
+async def test_the_largest_amount_is_a_clear_end_and_moves_nothing(bank: ApiTown) -> None:
+    """A payment of 2^64−1 base units, which nobody can pay, fails with its reason."""
+    before = await bank.town.balance(EURO_LEDGER, A)
+    begun = await bank.post("/v1/payments", terms("184467440737095516.15", "184467440737095516.15"))
+    payment = await ended(bank, begun.headers["location"])
+    assert payment["status"] == "failed", payment["reason"]
+    assert payment["reason"]
+    assert await bank.town.balance(EURO_LEDGER, A) == before
+
+
 async def test_the_same_key_is_the_same_payment(bank: ApiTown) -> None:
     """A repeat answers as the first time did and pays once; another body under the key is refused."""
     first = await bank.post("/v1/payments", terms(), key="once")
