@@ -57,7 +57,7 @@ class BtpServer:
         self._peers: dict[str, _Peer] = {}
         self._server: asyncio.Server | None = None
         self._sockets: set[BtpSocket] = set()
-        self._waiting = 0
+        self._waiting: dict[_Door, None] = {}
 
     def add(self, link: BtpLink, token: str, username: str = "") -> None:
         """Serve a peer. Args: token: its secret; username: what it must call itself; anything where empty.
@@ -121,20 +121,25 @@ class BtpServer:
         await self.stop()
 
     def _accept(self, request: WSUpgradeRequest) -> WSListener | WithListener:
-        if self._server is None or self._waiting >= self.limits.unauthenticated_max:
+        if self._server is None:
             return WithListener(WSUpgradeResponse.create_error_response(503), None)
         return _Door(self).socket
 
     # What follows is for `_Door`.
 
-    def opened(self, socket: BtpSocket) -> None:
-        """A connection stands, and waits for its auth message."""
-        self._waiting += 1
-        self._sockets.add(socket)
+    def opened(self, door: _Door) -> None:
+        """A connection stands, and waits for its auth message.
 
-    def decided(self) -> None:
+        Where too many wait, the one that has waited longest makes way: peers, who send theirs at once, still get in.
+        """
+        self._sockets.add(door.socket)
+        if len(self._waiting) >= self.limits.unauthenticated_max:
+            next(iter(self._waiting)).make_way()
+        self._waiting[door] = None
+
+    def decided(self, door: _Door) -> None:
         """A connection waits no more: it is a peer's, or refused."""
-        self._waiting -= 1
+        self._waiting.pop(door, None)
 
     def closed(self, socket: BtpSocket) -> None:
         """A connection is gone."""
@@ -165,7 +170,7 @@ class _Door:
         self.socket = BtpSocket(server.limits, self._first, self._opened, self._closed, is_client=False)
 
     def _opened(self) -> None:
-        self._server.opened(self.socket)
+        self._server.opened(self)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._server.limits.auth_ms_max / 1000, self._too_late)
 
@@ -193,6 +198,11 @@ class _Door:
             self.socket.write(encode(failure(request_id, NOT_ACCEPTED, "not authenticated", self._server.clock())))
         self.socket.close(WSCloseCode.POLICY_VIOLATION.value, "not authenticated")
 
+    def make_way(self) -> None:
+        """Cut the connection: others want in."""
+        self._decided()
+        self.socket.abort("too many connections of nobody")
+
     def _too_late(self) -> None:
         self._decided()
         self._refuse(None, "no auth message in time")
@@ -201,7 +211,7 @@ class _Door:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._server.decided()
+            self._server.decided(self)
 
     def _closed(self) -> None:
         self._decided()

@@ -80,7 +80,7 @@ class HttpServer:
         self._authenticator = authenticator
         self._peers: dict[str, _Peer] = {}
         self._server: asyncio.Server | None = None
-        self._connections: set[ServerConnection] = set()
+        self._connections: dict[ServerConnection, None] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         times = self.limits.request_ms_max, self.limits.idle_ms_max, self.limits.stalled_ms_max
         self._sweep_seconds = min(_SWEEP_SECONDS_MOST, min(times) / 4000)
@@ -159,15 +159,25 @@ class HttpServer:
                 self._packet(request, exchange, peer)
 
     def opened(self, connection: ServerConnection) -> bool:
-        """A new connection; False where there are too many."""
-        if self._server is None or len(self._connections) >= self.limits.connections_max:
+        """A new connection; False where there are too many of those that have shown who they are.
+
+        Where strangers have taken all the room, the one that has said nothing good for longest makes way: peers, who
+        show at once who they are, still get in.
+        """
+        if self._server is None:
             return False
-        self._connections.add(connection)
+        if len(self._connections) >= self.limits.connections_max:
+            stranger = next((one for one in self._connections if one.remembered is None), None)
+            if stranger is None:
+                return False
+            del self._connections[stranger]
+            stranger.cut()
+        self._connections[connection] = None
         return True
 
     def closed(self, connection: ServerConnection) -> None:
         """A connection is gone."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
 
     def _packet(self, request: Request, exchange: Exchange, peer: _Peer) -> None:
         kind = request.body[0] if request.body else 0

@@ -137,6 +137,11 @@ class ServerConnection(asyncio.Protocol):
         self._ending = True
         self._tcp.close()
 
+    def cut(self) -> None:
+        """Close without a word."""
+        self._ending = True
+        self._tcp.abort()
+
     def check(self, now: float) -> None:
         """Cut the connection where it has waited too long for what it waits for."""
         waited_ms = (now - self._since) * 1000

@@ -67,11 +67,10 @@ async def test_an_unreadable_first_message_is_closed_without_an_answer(dial):
 
 
 async def test_connections_of_nobody_are_bounded_and_give_their_place_back(dial, server):
-    """Above the limit a connection is refused at once; places are free again when connections are decided or gone."""
-    waiting = [await dial() for _ in range(3)]
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-        await dial()
-    assert refusal.value.status == 503
+    """Above the limit the oldest of them makes way; places are free again when connections are decided or gone."""
+    oldest, *waiting = [await dial() for _ in range(4)]
+    assert (await oldest.socket.receive(timeout=5)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert len(server._waiting) == 3
     await waiting[0].auth()
     await waiting[1].auth("wrong")
     await waiting[2].socket.close()
@@ -79,6 +78,15 @@ async def test_connections_of_nobody_are_bounded_and_give_their_place_back(dial,
         await asyncio.sleep(0)
     for _ in range(3):
         await (await dial()).socket.close()
+
+
+async def test_strangers_who_take_all_places_keep_no_peer_out(dial, link):
+    """A peer gets in, however many connections of nobody there are, as long as it says at once who it is."""
+    strangers = [await dial() for _ in range(10)]
+    peer = await dial()
+    assert isinstance(await peer.auth(), Response)
+    assert link.is_up
+    assert len(strangers) == 10
 
 
 async def test_handshakes_that_fail_take_no_place(server):

@@ -156,9 +156,12 @@ async def test_a_packet_that_is_never_answered_does_not_hold_its_connection(dial
 
 
 async def test_connections_are_bounded_and_give_their_place_back(dial, server, connector):
-    """Above the limit a connection is closed at once, and one that ends makes room."""
+    """Where peers have all connections another one is closed at once, and one that ends makes room."""
     connector.answer = FULFILL
     peers = [await dial() for _ in range(20)]
+    for peer in peers:
+        peer.write(post())
+        assert await peer.status() == 200
     surplus = await dial()
     assert await surplus.closed() == b""
     peers[0].writer.close()
@@ -239,3 +242,18 @@ async def test_a_peer_that_is_only_served_gets_no_asynchronous_replies(dial, ser
     peer = await dial()
     peer.write(post(token="bob's", headers=asynchronous(callback="http://127.0.0.1:1/")))
     assert await peer.status() == 400
+
+
+async def test_strangers_who_take_all_connections_keep_no_peer_out(dial, connector):
+    """Where connections that never showed a token fill the server, the oldest of them makes way for a peer's."""
+    connector.answer = FULFILL
+    known = await dial()
+    known.write(post())
+    assert await known.status() == 200
+    strangers = [await dial() for _ in range(40)]
+    peer = await dial()
+    peer.write(post())
+    assert await peer.status() == 200
+    known.write(post())
+    assert await known.status() == 200
+    assert len(strangers) == 40
