@@ -10,8 +10,8 @@ from settlement.channels.ops import Offer, Return
 from settlement.channels.port import Gateway, Notice
 from settlement.channels.routing import Margins, RouteRefused, end_upstream, pass_on, relay_id
 from settlement.channels.state import Change, LockEnded, NotDone, Offered, PreimageSeen, Want
-from settlement.channels.store import ChannelStore
-from settlement.channels.terms import ChannelId, LockId
+from settlement.channels.store import ChannelStore, UnknownChannel
+from settlement.channels.terms import ChannelId, LockId, Side
 from settlement.quantities import Clock, PartyId, Preimage
 
 Changes: TypeAlias = tuple[tuple[ChannelId, Change], ...]
@@ -56,17 +56,24 @@ class Relay:
 
     async def _offered(self, channel: ChannelId, notice: Offered) -> Changes:
         lock = notice.lock
-        async with self._database.view() as view:
-            store = ChannelStore(view.connection)
-            sides = {party: (await store.get(found)).side for party, found in self._channels.items()}
         try:
             payee, _ = pass_on(channel, lock, notice.memo, self._margins, lock.payer.other, self._clock())
-            if payee not in sides or self._channels[payee] == channel:
-                raise RouteRefused(f"there is no channel with {payee}")
-            _, offer = pass_on(channel, lock, notice.memo, self._margins, sides[payee], self._clock())
+            side = await self._side_with(payee, channel)
+            _, offer = pass_on(channel, lock, notice.memo, self._margins, side, self._clock())
         except RouteRefused:
             return ((channel, Want((Return(lock.lock_id),))),)
         return ((self._channels[payee], Want((offer,))),)
+
+    async def _side_with(self, payee: PartyId, upstream: ChannelId) -> Side:
+        """Our side in the channel with a payee. Raises `RouteRefused` where there is none, or it is the payer."""
+        downstream = self._channels.get(payee)
+        if downstream is None or downstream == upstream:
+            raise RouteRefused(f"there is no channel with {payee}")
+        try:
+            async with self._database.view() as view:
+                return (await ChannelStore(view.connection).get(downstream)).side
+        except UnknownChannel as error:
+            raise RouteRefused(f"the channel with {payee} is not open") from error
 
     async def _ended(self, downstream: LockId, preimage: Preimage | None) -> Changes:
         """Where it came from, if it was passed on and is open there still."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,7 @@ from foundation.database import Repository
 from foundation.errors import Fatal
 from settlement.channels.port import Notice
 from settlement.channels.state import Channel, LockEnded, NotDone, Offered, Paid, Phase, PreimageSeen
-from settlement.channels.tables import notices, sides
+from settlement.channels.tables import names, notices, sides
 from settlement.channels.terms import ChannelId
 
 _KINDS: Final[dict[str, Any]] = {kind.__name__: kind for kind in (Offered, Paid, LockEnded, NotDone, PreimageSeen)}
@@ -50,6 +51,19 @@ class ChannelStore(Repository):
         """All channels that have not ended."""
         query = select(sides.c.channel).where(sides.c.phase != Phase.CLOSED.value).order_by(sides.c.channel)
         return tuple(ChannelId(channel) for channel in (await self._connection.scalars(query)).all())
+
+    async def name(self, named: Mapping[str, ChannelId]) -> None:
+        """What people call the channels from now on."""
+        statement = self._insert(names)
+        rows = [{"name": name, "channel": channel} for name, channel in named.items()]
+        change = {"channel": statement.excluded.channel}
+        await self._write(statement.on_conflict_do_update(index_elements=["name"], set_=change), rows)
+
+    async def named(self, name: str) -> Channel | None:
+        """The side that people call so; None where none was begun."""
+        query = select(sides.c.state).join(names, names.c.channel == sides.c.channel).where(names.c.name == name)
+        raw = await self._connection.scalar(query)
+        return None if raw is None else decode_channel(raw)
 
     async def add_notices(self, channel: ChannelId, told: tuple[Notice, ...]) -> None:
         """What the gateway is to be told once this is committed."""

@@ -90,5 +90,47 @@ chain_reveals = Table(
     Column("at", BigInteger, nullable=False),
 )
 
+# What this bank's people call its channels.
+names = Table(
+    "channels_names",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("channel", LargeBinary, nullable=False),
+)
+
+# What this bank's people want of its channels, and what came of it.
+orders = Table(
+    "channels_orders",
+    METADATA,
+    Column("order_id", LargeBinary, primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("result", String, nullable=False),
+)
+
+# What went over the channels, by the reference that its payer chose.
+payments = Table(
+    "channels_payments",
+    METADATA,
+    Column("channel", LargeBinary, primary_key=True),
+    Column("reference", LargeBinary, primary_key=True),
+    Column("incoming", Integer, primary_key=True, autoincrement=False),
+    Column("amount", String(20), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# What this bank asked to be paid. `lock_id`: what it is claimed with, empty before.
+invoices = Table(
+    "channels_invoices",
+    METADATA,
+    Column("condition", LargeBinary, primary_key=True),
+    Column("preimage", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("lock_id", LargeBinary, nullable=False),
+)
+
 SCHEMA: Final = Schema((METADATA,))
 """For tests of this package by itself."""
