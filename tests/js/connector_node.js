@@ -38,6 +38,7 @@ const app = createApp({
   spread: 0,
   store: 'memory',
   routeBroadcastInterval: 200,
+  initialConnectTimeout: 2000, // a plugin that listens is not connected before somebody comes
   ...config,
   accounts
 })

@@ -142,14 +142,19 @@ async def meet(tmp_path: Path) -> AsyncIterator[Meet]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            transport: str, relation: str, *, we_listen: bool = True, account: dict[str, Any] | None = None
+            transport: str,
+            relation: str,
+            *,
+            we_listen: bool = True,
+            account: dict[str, Any] | None = None,
+            more: dict[str, Any] | None = None,
         ) -> Neighbours:
-            """`relation`: what they are to us. `account`: more of our account with them."""
+            """`relation`: what they are to us. `account`: more of our account with them. `more`: accounts of theirs."""
             port, other = free_port(), free_port()
             ours, theirs, listen = sides(transport, port, other, we_listen)
             content = {
                 "connector": {"database": "sqlite:///connector.db"},
-                "listen": listen,
+                "listen": listen | {"spsp": "127.0.0.1:0"},
                 "local": {"asset": "EUR", "scale": 9, "floor": "none", "payees": ["shop"]},
                 "rates": {"prices": {"EUR": "1.10", "USD": "1"}},
                 "accounts": [
@@ -161,7 +166,7 @@ async def meet(tmp_path: Path) -> AsyncIterator[Meet]:
                 content["connector"]["address"] = "test.ours"
             to_them = {"parent": "child", "child": "parent", "peer": "peer"}[relation]
             theirs |= {"relation": to_them, "assetCode": "USD", "assetScale": 9}
-            js = await JsConnector.start({"ours": theirs}, None if relation == "child" else "test.js")
+            js = await JsConnector.start({"ours": theirs} | (more or {}), None if relation == "child" else "test.js")
             stack.push_async_callback(js.stop)
             connector = await stack.enter_async_context(await Connector.start(parse_config(content, tmp_path)))
             await js.wait_ready()
@@ -194,3 +199,27 @@ def sides(
         {"plugin": "ilp-plugin-btp", "options": {"listener": {"port": other, "secret": "of-both"}}},
         {},
     )
+
+
+@pytest.fixture
+async def between(tmp_path: Path) -> AsyncIterator[tuple[Connector, JsConnector, JsConnector]]:
+    """Our connector with an `ilp-connector` on each side: one over BTP, the other over HTTP, both its children."""
+    async with AsyncExitStack() as stack:
+        accounts, listen, started = [], {}, []
+        for name, transport in (("left", "btp"), ("right", "http")):
+            ours, theirs, where = sides(transport, free_port(), free_port(), True)
+            account = {"id": name, "asset": "USD", "scale": 9, "relation": "child", "floor": "none", transport: ours}
+            accounts.append(account)
+            listen |= where
+            theirs |= {"relation": "parent", "assetCode": "USD", "assetScale": 9}
+            started.append(await JsConnector.start({"ours": theirs}, None))
+            stack.push_async_callback(started[-1].stop)
+        content = {
+            "connector": {"address": "test.ours", "database": "sqlite:///connector.db"},
+            "listen": listen,
+            "accounts": accounts,
+        }
+        connector = await stack.enter_async_context(await Connector.start(parse_config(content, tmp_path)))
+        left, right = started
+        await asyncio.gather(left.wait_ready(), right.wait_ready())
+        yield connector, left, right

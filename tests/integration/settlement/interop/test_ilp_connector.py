@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import structlog
+
+from cli.paying import Order, PayConnection, paid
+from infra.ports import free_port
+from settlement.ilp.btp import parse_endpoint
 
 pytestmark = pytest.mark.integration
 
 AMOUNT = 1_000_000_000
+USD = {"code": "USD", "scale": 9}
 WAYS = [("btp", True), ("btp", False), ("http", True)]
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """A command sets the log up for its own process; tests share one."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.mark.parametrize(("transport", "we_listen"), WAYS)
@@ -60,3 +76,30 @@ async def test_route_is_forgotten_when_ilp_connector_ends(meet):
         await both.ours._changed.wait()
         both.ours._changed.clear()
     assert not both.ours.accounts["js"].link.is_up
+
+
+async def test_we_carry_a_payment_between_two_of_them(between):
+    """JavaScript pays JavaScript through three connectors, of which ours is the middle one; we keep nothing of it."""
+    ours, left, right = between
+    told = await right.ask("listening", do="listen")
+    paid = await left.ask("paid", do="pay", address=told["address"], secret=told["secret"], amount=str(AMOUNT))
+    assert (paid["sent"], paid["delivered"]) == (str(AMOUNT), str(AMOUNT))
+    assert await right.hear("closed") == str(AMOUNT)
+    assert await ours.balances.balance("left") == -AMOUNT
+    assert await ours.balances.balance("right") == AMOUNT
+
+
+async def test_our_command_pays_through_ilp_connector(meet):
+    """`causeway pay` is its child over BTP, asks our payment pointer, and pays us through it."""
+    port = free_port()
+    purse = {"relation": "child", "plugin": "ilp-plugin-btp", "assetCode": "USD", "assetScale": 9}
+    purse["options"] = {"listener": {"port": port, "secret": "of-the-purse"}}
+    both = await meet("btp", "peer", more={"purse": purse})
+    where = PayConnection(btp=parse_endpoint(f"btp+ws://127.0.0.1:{port}/", "of-the-purse"))
+    await both.routed("test.js", "test.ours")
+    pointer = f"$127.0.0.1:{both.ours.ports()['spsp']}/shop"
+    said = []
+    found = await paid(Order(pointer, "2.5", is_insecure=True), where, said.append)
+    assert (found["sent"], found["asset"], found["peer_asset"]["code"]) == ("2.500000000", USD, "EUR")
+    assert found["destination"].startswith("test.ours.local.")
+    assert await both.ours.balances.balance("local") == int(found["delivered_units"]) == 2_500_000_000 * 10 // 11
