@@ -74,6 +74,7 @@ async def principal_of(
         found = await doors.by_certificate(fingerprint)
     if found is None:
         raise Problem("unauthorized", "no good API key or certificate came with the request", "Authorization")
+    request.state.principal = found.name
     if not doors.admits(found):
         raise Problem("too-many-requests", "more than your rate", cure="ask more slowly", headers={"Retry-After": "1"})
     return found

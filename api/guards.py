@@ -6,12 +6,14 @@ import time
 from collections.abc import MutableMapping
 from typing import Any, Final
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
 from api.problems import Problem, problem_of
 
+_log = structlog.get_logger(__name__)
 _OPENED_MAX: Final = 500
 """Brackets in a body: Python's reader of JSON recurses for each, and a stack that overflows ends the process."""
 
@@ -54,8 +56,22 @@ class Guards:
                 raise
             await found.response()(scope, receive, sending)
         finally:
-            path = getattr(scope.get("route"), "path", "other")
-            self._metrics.seen(scope["method"] if path != "other" else "other", path, status, time.monotonic() - began)
+            self._seen(scope, status, time.monotonic() - began)
+
+    def _seen(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count and log a request, by its path as it is declared; one that is none of ours is not quoted."""
+        path = getattr(scope.get("route"), "path", "")
+        method = scope["method"] if path else "other"
+        self._metrics.seen(method, path or "other", status, seconds)
+        principal = scope.get("state", {}).get("principal", "")
+        _log.info(
+            "api request",
+            method=method,
+            path=scope["path"] if path else "other",
+            status=status,
+            principal=principal,
+            ms=round(seconds * 1000, 1),
+        )
 
 
 def _check_length(scope: MutableMapping[str, Any], most: int) -> None:

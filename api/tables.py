@@ -72,6 +72,7 @@ webhooks = Table(
     Column("events", Text, nullable=False),  # JSON: types that are wanted; empty: all
     Column("generation", Integer, nullable=False),  # of the signing secret, which is derived from it
     Column("rotated_at", BigInteger, nullable=True),
+    Column("rotated_by", LargeBinary(32), nullable=True),  # the request that did it: a repeat does it once
     Column("state", String(12), nullable=False),  # active, disabled
     Column("made_at", BigInteger, nullable=False),
     Column("cursor", BigInteger, nullable=False),  # events after this number are still to be queued for it
@@ -93,6 +94,7 @@ deliveries = Table(
     Column("ended_at", BigInteger, nullable=True),
     Index("api_deliveries_due", "state", "next_at"),
     Index("api_deliveries_webhook", "webhook_id", "id"),
+    Index("api_deliveries_ended", "ended_at"),
 )
 
 SCHEMA: Final = Schema((METADATA,), version_table="api_revision")

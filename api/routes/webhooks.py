@@ -80,7 +80,7 @@ async def rotate(
     desk = desk_of(request)
 
     async def work(asked: Asked) -> Answer:
-        return await _rotate(desk, principal, webhook_id)
+        return await _rotate(desk, asked, webhook_id)
 
     return await once(request, principal, key, work)
 
@@ -99,13 +99,15 @@ async def deliveries(
     return DeliveriesOut(deliveries=[DeliveryOut.of(one) for one in found])
 
 
-async def _rotate(desk: Desk, principal: Principal, webhook_id: str) -> Answer:
+async def _rotate(desk: Desk, asked: Asked, webhook_id: str) -> Answer:
     async with desk.database.unit() as unit:
-        hook = await _own(unit, principal, webhook_id)
-        generation = hook.generation + 1
-        store = WebhookStore(unit.connection)
-        await store.change(webhook_id, generation=generation, rotated_at=desk.gateway.now())
-        await unit.commit()
+        hook = await _own(unit, asked.principal, webhook_id)
+        generation = hook.generation
+        if hook.rotated_by != asked.work_id:  # else it was done before a crash
+            generation += 1
+            changed = {"generation": generation, "rotated_at": desk.gateway.now(), "rotated_by": asked.work_id}
+            await WebhookStore(unit.connection).change(webhook_id, **changed)
+            await unit.commit()
     return json_answer(201, WebhookSecretOut.with_secret(hook, desk.signing.secret(webhook_id, generation)))
 
 

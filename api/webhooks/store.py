@@ -22,8 +22,8 @@ _KEPT_MS: Final = 30 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class WebhookRow:
-    """Fields: events (types that are wanted; empty: all); generation and rotated_at (of the secret); state; cursor
-    (events after this number are still to be queued)."""
+    """Fields: events (types that are wanted; empty: all); generation, rotated_at and rotated_by (of the secret); state;
+    cursor (events after this number are still to be queued)."""
 
     webhook_id: str
     principal: str
@@ -34,6 +34,7 @@ class WebhookRow:
     state: str
     made_at: UnixMs
     cursor: int
+    rotated_by: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from api.ports import (
 from api.principals import KeyStore, Limits, Scope, new_key
 from api.settings import ApiSettings
 from api.tables import SCHEMA
-from foundation.database import Database
+from foundation.database import Database, DatabaseUnavailable, Moment
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from settlement.quantities import MAX_UNITS, Asset, Scale
@@ -194,6 +194,24 @@ class FakeGateway:
     def _troubled(self) -> None:
         if self.trouble is not None:
             raise self.trouble
+
+
+class Crashing:
+    """A commit hook that fails once: before the commit of a number, or after it."""
+
+    def __init__(self, at: int, moment: Moment) -> None:
+        self.at = at
+        self.moment = moment
+        self.seen = 0
+        self.has_crashed = False
+
+    async def __call__(self, moment: Moment) -> None:
+        if moment is not self.moment or self.has_crashed:
+            return
+        self.seen += 1
+        if self.seen == self.at:
+            self.has_crashed = True
+            raise DatabaseUnavailable("the process was killed here")
 
 
 class Api:

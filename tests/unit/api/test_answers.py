@@ -13,33 +13,15 @@ from api.answers import KEPT_MS, parse_key
 from api.principals import KeyStore, Limits, Scope, new_key
 from api.problems import Problem
 from api.tables import answers
-from foundation.database import DatabaseUnavailable, Moment
+from foundation.database import Moment
 from foundation.quantities import UnixMs
-from tests.support.api_gateway import NOW, PAYMENT, QUOTE, Api, FakeGateway, changed, open_api, problem
+from tests.support.api_gateway import NOW, PAYMENT, QUOTE, Api, Crashing, FakeGateway, changed, open_api, problem
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with open_api(tmp_path) as made:
         yield made
-
-
-class Crashing:
-    """A commit hook that fails once: before the commit of a number, or after it."""
-
-    def __init__(self, at: int, moment: Moment) -> None:
-        self.at = at
-        self.moment = moment
-        self.seen = 0
-        self.has_crashed = False
-
-    async def __call__(self, moment: Moment) -> None:
-        if moment is not self.moment or self.has_crashed:
-            return
-        self.seen += 1
-        if self.seen == self.at:
-            self.has_crashed = True
-            raise DatabaseUnavailable("the process was killed here")
 
 
 @pytest.mark.parametrize("moment", list(Moment))

@@ -21,9 +21,10 @@ from api.settings import ApiSettings
 from api.webhooks.deliverer import Deliverer, DeliveryRules
 from api.webhooks.guard import PublicResolver, check_url, is_public
 from api.webhooks.signing import Signing
+from foundation.database import Moment
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
-from tests.support.api_gateway import PAYMENT, SECRET, Api, FakeGateway, open_api, problem
+from tests.support.api_gateway import PAYMENT, SECRET, Api, Crashing, FakeGateway, open_api, problem
 
 RULES = DeliveryRules(pauses_ms=(1, 1, 1), timeout_seconds=5, allow_private=True)
 
@@ -275,3 +276,18 @@ def test_secrets_are_another_for_each_webhook(tmp_path: Path) -> None:
     """Two webhooks, or two generations, share no secret, and another gateway has others."""
     made = [Signing(SECRET).secret("a", 0), Signing(SECRET).secret("a", 1), Signing(SECRET).secret("b", 0)]
     assert len({*made, Signing(bytes(32)).secret("a", 0)}) == 4
+
+
+async def test_a_rotation_that_a_crash_interrupted_is_one_rotation(stack: AsyncExitStack, tmp_path: Path) -> None:
+    """A rotation whose answer was lost in a crash is not done again by the repeat: the old secret still verifies."""
+    made = await shop(stack, tmp_path)
+    path, crashing = f"/v1/webhooks/{made.hook['id']}/secret", Crashing(3, Moment.BEFORE)
+    made.api.database._commit_hook = crashing
+    await made.api.post(path, {}, "rotate")
+    assert crashing.has_crashed
+    rotated = (await made.api.post(path, {}, "rotate")).json()
+    await made.api.post("/v1/payments", PAYMENT)
+    await made.receiver.until(1)
+    headers, body = made.receiver.got[0]
+    for secret in (made.hook["secret"], rotated["secret"]):
+        assert Webhook(secret).verify(body, headers)
