@@ -19,8 +19,11 @@ from settlement.ilp.stream.changes import ConnectionEnded, Effect, MoneyArrived
 from settlement.ilp.stream.receipts import ReceiptKey
 from settlement.ilp.stream.server import StreamServer
 from settlement.ilp.stream.session import Session
+from settlement.ilp.stream.states import Settings
 from settlement.quantities import Clock
 
+_MONEY_ALONE: Final = Settings(stream_window=8_192, connection_window=8_192)
+"""Nobody reads what payers write here, and anyone may open connections: each may leave a few kilobytes, no more."""
 WELL_KNOWN: Final = "/.well-known/pay"
 _SHUTDOWN_SECONDS: Final = 1.0
 _log = structlog.get_logger(__name__)
@@ -47,7 +50,9 @@ class LocalPayee:
         """From here on payments are taken: `address` is the connector's."""
         account = self._config.account
         where = child_of(address, account.id)
-        self._server = StreamServer(where, self._secret, self._clock, asset=account.asset, watch=self._watch)
+        self._server = StreamServer(
+            where, self._secret, self._clock, asset=account.asset, watch=self._watch, policy=lambda _: _MONEY_ALONE
+        )
 
     def __call__(self, prepare: bytes, reply: Reply) -> None:
         """One Prepare; see `Receiver`."""

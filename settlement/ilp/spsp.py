@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import web
 
 from foundation.errors import BadInput, Fatal, Retryable
+from foundation.unreadable import UNREADABLE
 from settlement.ilp.addresses import Address, parse_address
 from settlement.ilp.stream.crypto import SECRET_BYTES
 from settlement.ilp.stream.receipts import ReceiptKey
@@ -215,7 +216,7 @@ def _payee(url: str, body: bytes) -> Payee:
         address: Address = parse_address(told.destination_account, "destination_account")
         asset = Asset(told.asset_info.code, Scale(told.asset_info.scale)) if told.asset_info is not None else None
         outstanding = _outstanding(told.balance.current) if told.balance is not None else None
-    except (msgspec.DecodeError, BadInput) as bad:
+    except (*UNREADABLE, BadInput) as bad:
         raise SpspRefused(url, 200, f"no answer of SPSP: {bad}") from bad
     name = told.receiver_info.name[:200] if told.receiver_info is not None else ""
     return Payee(Credentials(address, secret, told.receipts_enabled), asset, outstanding, name)

@@ -10,7 +10,8 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from itertools import islice
+from typing import Final, TypeAlias
 
 from foundation.quantities import UnixMs
 from settlement.ilp.addresses import Address
@@ -33,6 +34,10 @@ Watch: TypeAlias = Callable[[str, Session, Effect], None]
 
 Policy: TypeAlias = Callable[[str], Settings]
 """The settings of a connection with this tag, such as how much an invoice still takes."""
+
+
+_LOOKED_AT: Final = 64
+"""Connections that are looked at to find one that can be dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class StreamServer:
         except BadPacket:
             return Reject(Code.UNEXPECTED_PAYMENT, self._address, "", b"")
         self._sweep(now)
-        if len(self._guests) >= self._patience.sessions_max:
+        if len(self._guests) >= self._patience.sessions_max and not self._has_made_room():
             return Reject(Code.CONNECTOR_BUSY, self._address, "too many connections", b"")
         session = self._session(invitation.tag, invitation.receipts, token, keys)
         self._guests[token] = _Guest(session, now)
@@ -186,6 +191,18 @@ class StreamServer:
             randomness=self._randomness,
         )
         return session
+
+    def _has_made_room(self) -> bool:
+        """Drop one of the connections that were silent for longest and have paid nothing: nobody loses by it.
+
+        To open connections costs nothing, so whoever opens them all would keep those out who want to pay.
+        """
+        for token, guest in islice(self._guests.items(), _LOOKED_AT):
+            if not guest.session.connection.received:
+                guest.session.stop()
+                del self._guests[token]
+                return True
+        return False
 
     def _sweep(self, now: UnixMs) -> None:
         """Drop the connections that were silent for long: the front of the queue."""

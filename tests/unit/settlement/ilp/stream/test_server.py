@@ -165,3 +165,19 @@ async def test_bytes_that_are_no_prepare_are_refused(clock: Clock) -> None:
     assert isinstance(first, Reject)
     assert first.code == "F01"
     assert isinstance(second, Fulfill)
+
+
+async def test_connections_that_pay_nothing_keep_no_payer_out(clock: Clock) -> None:
+    """Anyone may open connections for nothing: the oldest that paid nothing makes way, and none that has paid does."""
+    server = StreamServer(BANK, os.urandom(32), clock, patience=Patience(sessions_max=3))
+    paying = server.invite()
+    assert isinstance(server.take(prepare(paying)), Fulfill)
+    for _ in range(20):
+        assert isinstance(server.take(prepare(server.invite(), amount=0)), Fulfill)
+    payer = server.invite()
+    assert isinstance(server.take(prepare(payer)), Fulfill)
+    assert server.connections == 3
+    again = server.take(prepare(paying, sequence=2))
+    assert isinstance(again, Fulfill)
+    told = decode_packet(Keys(paying.shared_secret).open(again.data))
+    assert [frame.total_received for frame in told.frames if isinstance(frame, f.StreamMaxMoney)] == [20]
