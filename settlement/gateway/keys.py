@@ -13,13 +13,14 @@ from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from settlement.connect.envelope_keys import CertifiedKeys, EnvelopeKeys, EnvelopeSecrets, certify, check_certificate
 from settlement.connect.vault import VaultKey
-from settlement.cosign.cosignatures import CoSignature, Partial, assemble, decode
-from settlement.cosign.keys import LocalSigner, Possession, Signer, alone
+from settlement.cosign.cosignatures import Partial, decode
+from settlement.cosign.keys import LocalSigner, Possession
 from settlement.cosign.registry import KeyRegistry
-from settlement.cosign.statements import Circle, Kind, Statement
+from settlement.cosign.statements import Kind, Statement
 from settlement.custody.terms import Quote, instruction_hash, quote_hash
 from settlement.quantities import PartyId
 
+_STATEMENTS_MAX = 4_096
 VALID_MS = 10 * 365 * 24 * 3600 * 1000
 
 
@@ -83,6 +84,7 @@ class Directory:
             NoPossession, KeyConflict, BadSignature: as `cosign` says.
         """
         self.registry = KeyRegistry()
+        self._statements: dict[tuple[Kind, bytes, int, tuple[str, ...]], Statement] = {}
         self._keys: dict[PartyId, EnvelopeKeys] = {}
         self._urls: dict[PartyId, str] = {}
         for party, card in cards.items():
@@ -106,26 +108,28 @@ class Directory:
 
     def quote_statement(self, quote: Quote) -> Statement:
         """What the clearing bank signs. Raises UnknownSigner, KeyNotValid."""
-        return Statement(Kind.QUOTE, quote_hash(quote), self._circle(quote, quote.clearer))
+        return self._statement(Kind.QUOTE, quote_hash(quote), quote, quote.clearer)
 
     def instruction_statement(self, payment: bytes, quote: Quote, terms: bytes) -> Statement:
         """What both banks sign. Raises UnknownSigner, KeyNotValid."""
         text = instruction_hash(payment, quote, terms)
-        return Statement(Kind.INSTRUCTION, text, self._circle(quote, quote.payer, quote.payee))
+        return self._statement(Kind.INSTRUCTION, text, quote, quote.payer, quote.payee)
 
     def receipt_statement(self, quote: Quote, receipt: bytes) -> Statement:
         """What all three sign. Raises UnknownSigner, KeyNotValid."""
-        return Statement(Kind.RECEIPT, receipt, self._circle(quote, quote.payer, quote.clearer, quote.payee))
+        return self._statement(Kind.RECEIPT, receipt, quote, quote.payer, quote.clearer, quote.payee)
 
-    def _circle(self, quote: Quote, *parties: str) -> Circle:
+    def _statement(self, kind: Kind, text: bytes, quote: Quote, *parties: str) -> Statement:
+        """Each is asked for several times in a payment: to be signed, to be put together, to be verified."""
         # The keys that are valid at the quote's end: a moment that all three know.
-        return self.registry.circle([PartyId(party) for party in parties], UnixMs(quote.expires_at))
-
-
-def sign_alone(signer: Signer, statement: Statement) -> CoSignature:
-    """A signature by one party alone."""
-    assert statement.circle == alone(signer), "the statement is this party's own"
-    return assemble(statement, (signer.sign(statement),))
+        place = (kind, text, quote.expires_at, parties)
+        found = self._statements.get(place)
+        if found is None:
+            circle = self.registry.circle([PartyId(party) for party in parties], UnixMs(quote.expires_at))
+            if len(self._statements) >= _STATEMENTS_MAX:
+                self._statements.clear()
+            found = self._statements[place] = Statement(kind, text, circle)
+        return found
 
 
 def encode_part(part: Partial) -> bytes:

@@ -88,7 +88,7 @@ class Exchanged(Struct, frozen=True, array_like=True, tag="exchanged", forbid_un
 
 
 class Accepting(Struct, frozen=True, array_like=True, tag="accepting", forbid_unknown_fields=True):
-    """A signed acceptance; the payee's comes with its part of the signature on the instruction (an encoded `Partial`)."""
+    """A signed acceptance; the payee's comes with its part of the signature on the instruction (a `Partial`)."""
 
     body: bytes
     instruction: Part

@@ -90,6 +90,7 @@ class DeskOffice:
         self._validator = validator
         self._books = books
         self._assets = assets
+        self._joined: dict[bytes, CoSignature] = {}
         self.deliver = deliver
         self._ended = ended
 
@@ -103,6 +104,7 @@ class DeskOffice:
         self, changes: Sequence[tuple[PaymentId, c.AnyChange]], states: Mapping[PaymentId, State]
     ) -> list[tuple[PaymentId, c.AnyChange]]:
         """See `Office`. Who sent a bad signature is named in the log."""
+        self._joined.clear()
         wanted: dict[int, tuple[Statement, CoSignature]] = {}
         bad: set[int] = set()
         for place, (payment, change) in enumerate(changes):
@@ -161,7 +163,10 @@ class DeskOffice:
         if set(parts) != {quote.payer, quote.clearer, quote.payee}:
             return None
         statement = self._directory.receipt_statement(quote, change.receipt_hash)
-        return statement, join(statement, [decode_part(one.signature) for one in parts.values()])
+        signature = self._joined[change.receipt_hash] = join(
+            statement, [decode_part(one.signature) for one in parts.values()]
+        )
+        return statement, signature
 
     def _without_false(self, payment: PaymentId, change: c.Signed, state: State) -> list[tuple[PaymentId, c.AnyChange]]:
         """All parts were there, and do not hold together: take out those that are false, and say whose they are."""
@@ -196,9 +201,8 @@ class DeskOffice:
             case c.Post():
                 await self._books.post(connection, payment, state, effect.event, now)
             case c.Close():
-                statement = self._directory.receipt_statement(quote_of(state), effect.receipt_hash)
-                # Verified when its last part was admitted.
-                signature = join(statement, [decode_part(part) for _, part in effect.signatures])
+                # Put together and verified when its last part was admitted, in this round.
+                signature = self._joined[effect.receipt_hash]
                 await self._books.close(connection, payment, state, signature, now)
             case c.Alarm():
                 _log.error("alarm", payment=payment.hex(), detail=effect.detail)

@@ -36,6 +36,7 @@ class RulesBuffer:
     def __init__(self, facts_key: bytes) -> None:
         self._facts_key = facts_key
         self._head: tuple[int, bytes] | None = None
+        self._digests: set[bytes] = set()
         self._known: dict[bytes, _Known] = {}
         self._decisions: list[dict[str, object]] = []
         self._facts: list[dict[str, object]] = []
@@ -55,7 +56,9 @@ class RulesBuffer:
     def drop(self, payments: Iterable[bytes]) -> None:
         """Payments that are over."""
         for payment in payments:
-            self._known.pop(payment, None)
+            known = self._known.pop(payment, None)
+            if known is not None and known.latest is not None:
+                self._digests.discard(known.latest.decision.facts_digest)
 
     async def flush(self, connection: AsyncConnection) -> None:
         """Write what was gathered."""
@@ -65,6 +68,7 @@ class RulesBuffer:
         """The transaction did not take effect: all is read again."""
         self._head = None
         self._known.clear()
+        self._digests.clear()
         self._decisions.clear()
         self._facts.clear()
         self._uses.clear()
@@ -88,11 +92,7 @@ class BufferedRulesStore(RulesStore):
     async def approvals(self, subject: bytes) -> tuple[Approval, ...]:
         """As `RulesStore.approvals`."""
         # An approval names the digest of what the person saw, so there is none before a first decision.
-        seen = any(
-            known.latest is not None and known.latest.decision.facts_digest == subject
-            for known in self._buffer._known.values()
-        )
-        return await super().approvals(subject) if seen else ()
+        return await super().approvals(subject) if subject in self._buffer._digests else ()
 
     async def latest(self, payment_id: bytes) -> Entry | None:
         """The last decision on a payment."""
@@ -116,6 +116,7 @@ class BufferedRulesStore(RulesStore):
         buffer._decisions.append(row)
         buffer._facts.append(self.facts_row(decision, facts))
         (await self._of(decision.payment_id)).latest = entry
+        buffer._digests.add(decision.facts_digest)
         return entry
 
     async def reserve(self, use: Use) -> None:
@@ -170,6 +171,8 @@ class BufferedRulesStore(RulesStore):
         if known is None:
             known = _Known(await super().latest(payment_id), None, await super().state_of(payment_id))
             self._buffer._known[payment_id] = known
+            if known.latest is not None:
+                self._buffer._digests.add(known.latest.decision.facts_digest)
         return known
 
     def _set(self, payment_id: bytes, known: _Known, state: UseState) -> None:
