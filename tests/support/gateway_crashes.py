@@ -40,18 +40,19 @@ class Plan:
 
 
 class Crashes:
-    """The commit hooks of a town's gateways. `plan`: the next crash; None once it has happened."""
+    """The commit hooks of a town's gateways. `plans`: the crashes that have not happened yet, one of a party."""
 
     def __init__(self, town: Town) -> None:
         self._town = town
-        self.plan: Plan | None = None
-        self._count = 0
+        self.plans: dict[PartyId, Plan] = {}
+        self._counts: dict[PartyId, int] = {}
         self._dead: set[PartyId] = set()
         self._died: asyncio.Queue[PartyId] = asyncio.Queue()
 
-    def arm(self, plan: Plan) -> None:
-        """Let this happen."""
-        self.plan, self._count = plan, 0
+    def arm(self, *plans: Plan) -> None:
+        """Let these happen."""
+        self.plans = {plan.party: plan for plan in plans}
+        self._counts = dict.fromkeys(self.plans, 0)
 
     def watch(self, party: PartyId) -> None:
         """Hook a party, from its next start on."""
@@ -59,15 +60,13 @@ class Crashes:
         async def on_commit(moment: Moment) -> None:
             if party in self._dead:
                 raise Crash  # nothing that it still does before its end takes effect
-            plan = self.plan
-            if plan is None or plan.party != party:
+            plan = self.plans.get(party)
+            if plan is None or (moment is Moment.BEFORE) is not (plan.way is Way.UNDONE):
                 return
-            if moment is Moment.BEFORE and plan.way is not Way.UNDONE:
+            self._counts[party] += 1
+            if self._counts[party] <= plan.commit:
                 return
-            self._count += 1
-            if self._count <= plan.commit:
-                return
-            self.plan = None
+            del self.plans[party]
             if plan.way is Way.UNSURE:
                 raise DatabaseUnavailable("its answer was lost")
             self._dead.add(party)

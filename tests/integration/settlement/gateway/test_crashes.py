@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from settlement.quantities import PartyId
 from tests.support.gateway_crashes import Crashes, Plan, Way, without_pauses
 from tests.support.settlement_book import Time
 from tests.support.settlement_gateway import EURO_LEDGER, FUNDS, YUAN_LEDGER, A, B, C, Town, stages
@@ -17,11 +16,8 @@ pytestmark = pytest.mark.integration
 POSTS = {A: ["hold", "paid", "closed"], B: ["received", "closed"], C: ["hold", "paid", "earned", "closed"]}
 
 
-@pytest.mark.parametrize("party", [A, B, C])
-async def test_a_crash_at_any_commit_loses_and_doubles_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, party: PartyId
-) -> None:
-    """Whichever of its commits a party crashes at, before, after, or unsure of it, the payment is made once."""
+async def test_a_crash_at_any_commit_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of their commits all three crash at, before, after, or unsure of it, a payment is made once."""
     without_pauses(monkeypatch)
     async with Town(tmp_path, clock=Time()) as town:
         crashes = Crashes(town)
@@ -33,15 +29,15 @@ async def test_a_crash_at_any_commit_loses_and_doubles_nothing(
         async with crashes.kept_running():
             for way in Way:
                 for commit in range(40):
-                    crashes.arm(Plan(party, commit, way))
+                    crashes.arm(*(Plan(party, commit, way) for party in (A, B, C)))
                     payment = await town.pay()
                     made += 1
                     assert stages(await town.ended(payment)) == {A: "closed", B: "closed", C: "closed"}, (way, commit)
-                    if crashes.plan is not None:
-                        break  # it has no more commits in a payment
+                    if len(crashes.plans) == 3:
+                        break  # nobody has so many commits in a payment
                 else:
                     raise AssertionError("a payment takes more commits than this test tries")
-        crashes.plan = None
+            crashes.plans.clear()
         assert await town.balance(EURO_LEDGER, A) == FUNDS - made * 1_001_00
         assert await town.balance(EURO_LEDGER, C) == FUNDS + made * 1_001_00
         assert await town.balance(YUAN_LEDGER, C) == FUNDS - made * 2_000_00
