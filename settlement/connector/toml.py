@@ -31,7 +31,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(raw.decode())
     except OSError as error:
         raise BadInput(str(path), error.strerror or "cannot be read", "name a file that is there") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the parser, of UTF-8, a number too long, a thousand brackets
         raise BadInput(str(path), f"no TOML: {error}", "see the line that it names") from error
 
 

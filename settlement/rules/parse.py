@@ -83,6 +83,8 @@ def _loaded(raw: bytes, file: str) -> dict[str, Any]:
         raise BadRules(file, raw[: error.start].count(b"\n") + 1, "file", "is not UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise BadRules(file, line_of_parser(str(error)), "file", f"is no TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a thousand brackets
+        raise BadRules(file, 1, "file", f"cannot be read: {error}") from error
 
 
 def _path(field: str) -> list[str | int]:

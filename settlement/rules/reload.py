@@ -90,6 +90,8 @@ def _read(path: Path, file: str) -> bytes:
             raw = opened.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise BadRules(file, 1, "file", f"{path.name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadRules(file, 1, "file", f"{path.name!r} is no name of a file") from error
     if len(raw) > FILE_BYTES_MAX:
         raise BadRules(file, 1, "file", f"{path.name} has more than {FILE_BYTES_MAX} bytes", "split the lists")
     return raw

@@ -28,7 +28,14 @@ async def test_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     try:
         assert rates.rate("EUR", "USD") == Rate(110, 100)
         version = rates.version
-        for broken in ('[prices]\nEUR = "0"\n', "[prices", "[prices]\nEUR = 1.1\n", "", '[prices]\nEUR="1"\n[x]\n'):
+        for broken in (
+            '[prices]\nEUR = "0"\n',
+            "[prices",
+            "[prices]\nEUR = 1.1\n",
+            "",
+            '[prices]\nEUR="1"\n[x]\n',
+            "x = " + "[" * 2_000,
+        ):
             path.write_text(broken)
             rates.look()
             assert rates.rate("EUR", "USD") == Rate(110, 100)

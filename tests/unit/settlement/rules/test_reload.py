@@ -57,6 +57,28 @@ def test_changed_list_comes_into_force_and_a_missing_one_keeps_the_rules(path: P
     assert "un.toml cannot be read" in str(alarms[0])
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"x = " + b"[" * 2_000,
+        b"x = " + b"9" * 5_000,
+        b'[sanctions]\nlists = ["a\\u0000.toml"]\n',
+        b"\xff\xfe",
+        b"x = 1979-13-01",
+    ],
+    ids=range(5),
+)
+def test_whatever_is_written_the_old_rules_stay(path: Path, broken: bytes) -> None:
+    """However a file is broken, reloading it refuses it and goes on, with the rules that were in force."""
+    alarms: list[BadRules] = []
+    file = RulesFile(path, alarms.append)
+    good = file.current()
+    path.write_bytes(HEAD.encode() + broken)
+    assert isinstance(file.reload(), Kept)
+    assert file.current() is good
+    assert len(alarms) == 1
+
+
 def test_gateway_does_not_start_without_rules(tmp_path: Path) -> None:
     """A file that is missing or broken is refused at the start."""
     with pytest.raises(BadRules):
