@@ -256,13 +256,13 @@ def fund(
 ) -> None:
     """As the accountant: take money into the books that no payment of this gateway brought or took.
 
-    What was on a ledger's account at the start, and later deposits and withdrawals. Until the books know of them, the
-    monitor says by how much ledger and books differ.
+    The gateway opens its books with what its accounts hold. Of later deposits and withdrawals it has to be told: until
+    then the monitor says by how much ledger and books differ.
 
     \b
     Example:
-      causeway books fund --config ./bank-a/gateway.toml --by ann --ledger digital-euro --amount 1000000.00 \\
-        --reference "opening 2026" --why "balance at the start"
+      causeway books fund --config ./bank-a/gateway.toml --by ann --ledger digital-euro --amount 500.00 \\
+        --reference R-17 --why "deposit"
     """
     from cli.books_acting import Funding
     from cli.books_acting import fund as posted

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.books_gateway import GatewayOption, MaybeGatewayOption, PaymentArgument
+from cli.books_gateway import MaybeGatewayOption, PaymentArgument
 from cli.context import JsonOption, PasswordFileOption, command_group, run
 from cli.exits import ExitCode
 from cli.output import Output
@@ -137,29 +137,6 @@ def list_payments(
     else:
         found = run(listed(ApiAccess.of(api, key_file, certificate), statuses, limit))
     Output(as_json).result(found, lambda: payments_table(found))
-
-
-@app.command("alarms")
-def alarms(
-    config: GatewayOption,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many of the newest.")] = 50,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what a gateway asks people to look at, such as a payment in which another party broke its word.
-
-    Read in its database, without a password. The exit status is 4 where there is anything.
-
-    \b
-    Example:
-      causeway payment alarms --config ./bank-a/gateway.toml
-    """
-    from cli.payment_asking import alarms_in
-    from cli.payment_view import alarms_table
-
-    found = run(alarms_in(config, limit))
-    Output(as_json).result(found, lambda: alarms_table(found) if found else "nothing to look at")
-    if found:
-        raise typer.Exit(ExitCode.REFUSED)
 
 
 @app.command("show")

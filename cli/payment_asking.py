@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import select
-
 from api.ports import MomentShown, PaymentShown
 from api.showing import payment as shown_payment
 from api.views import PaymentOut
-from cli.book_times import iso, now
+from cli.book_times import now
 from cli.books_gateway import gateway, gateway_secrets, gateway_view, payment_id
 from cli.exits import NotFound, TimedOut
 from cli.output import Output
@@ -28,7 +26,6 @@ from settlement.custody.states import Role
 from settlement.custody.store import PaymentStore, Stored
 from settlement.custody.terms import PaymentId
 from settlement.gateway.config import BookLedgerConfig, GatewayConfig
-from settlement.gateway.tables import alarms
 from settlement.quantities import Asset, Scale
 
 ENDED: Final = frozenset({"paid", "returned", "failed", "lost"})
@@ -242,23 +239,6 @@ async def listed_in(
             found.extend(one for one in every if _is_payment(one) and (not statuses or one["status"] in statuses))
             before = page[-1][1].created_at
     return found[:limit]
-
-
-async def alarms_in(config_file: Path, limit: int) -> list[dict[str, Any]]:
-    """What a gateway asks people to look at, newest first. Raises what `gateway` raises."""
-    query = select(alarms).order_by(alarms.c.id.desc()).limit(limit)
-    async with gateway_view(gateway(config_file)) as view:
-        rows = (await view.connection.execute(query)).all()
-    return [
-        {
-            "number": row.id,
-            "payment_id": row.payment_id.hex(),
-            "at": iso(row.at),
-            "detail": row.detail,
-            "state": row.state,
-        }
-        for row in rows
-    ]
 
 
 def _is_payment(row: dict[str, Any]) -> bool:

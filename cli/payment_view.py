@@ -60,12 +60,6 @@ def payments_table(payments: Sequence[Mapping[str, Any]]) -> str:
     return table(headers, rows, right=("source", "target"))
 
 
-def alarms_table(found: Sequence[Mapping[str, Any]]) -> str:
-    """What people are asked to look at."""
-    rows = [(one["number"], one["at"], one["state"], short(one["payment_id"], head=12), one["detail"]) for one in found]
-    return table(("number", "at", "state", "payment", "detail"), rows, right=("number",))
-
-
 def _money(money: Mapping[str, Any]) -> str:
     return f"{money['amount']} {money['currency']}"
 

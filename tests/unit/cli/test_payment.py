@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from sqlalchemy import insert
 from typer.testing import CliRunner
 
 from cli.exits import ExitCode
@@ -21,7 +20,6 @@ from settlement.custody import payer
 from settlement.custody.sealing import Sealer
 from settlement.custody.store import PaymentStore
 from settlement.custody.terms import Particulars, PaymentId
-from settlement.gateway.tables import alarms
 from tests.support.gateway_folder import GatewayFolder, new_gateway_folder
 
 NUMBER = "5f" * 32
@@ -257,22 +255,6 @@ def test_a_payment_is_shown_out_of_the_database(tmp_path: Path) -> None:
     assert called("show", "11" * 32, *folder.options)[0] == ExitCode.NOT_FOUND
     folder.password_file.write_text("wrong")
     assert called("show", NUMBER, *folder.options)[0] == ExitCode.BAD_INPUT
-
-
-def test_what_people_have_to_look_at_is_shown(tmp_path: Path) -> None:
-    """Alarms need no password, and the exit status says that there are some."""
-    folder = new_gateway_folder(tmp_path / "bank-a")
-    asyncio.run(_begun(folder))
-    config = ("--config", str(folder.config))
-    assert called("alarms", *config) == (0, [])
-
-    async def raised(unit: UnitOfWork) -> None:
-        row = {"payment_id": bytes.fromhex(NUMBER), "at": 1, "detail": "it broke its word", "state": "open"}
-        await unit.connection.execute(insert(alarms).values(**row))
-
-    asyncio.run(folder.write(raised))
-    status, found = called("alarms", *config)
-    assert (status, found[0]["payment_id"], found[0]["detail"]) == (ExitCode.REFUSED, NUMBER, "it broke its word")
 
 
 async def _begun(folder: GatewayFolder) -> None:
