@@ -164,7 +164,7 @@ def parse_config(content: dict[str, object], folder: Path) -> ConnectorConfig:
         static_routes=tuple(_route(section) for section in top.sections("routes", "prefix")),
         routing_secret=read_secret(connector, "routing_secret", folder),
         admin=read_admin(listen, folder),
-        local=None if local is None else read_local(local, listen, folder),
+        local=read_local(local, listen, folder),
     )
     for section in (connector, listen, top):
         section.end()

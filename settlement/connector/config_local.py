@@ -88,8 +88,13 @@ def read_admin(listen: Section, folder: Path) -> AdminConfig | None:
     return AdminConfig(where, token)
 
 
-def read_local(section: Section, listen: Section, folder: Path) -> LocalConfig:
-    """`[local]`, with `listen.spsp`. Raises `BadInput`."""
+def read_local(section: Section | None, listen: Section, folder: Path) -> LocalConfig | None:
+    """`[local]`, with `listen.spsp`; None where it is missing. Raises `BadInput`."""
+    spsp = read_listen(listen, "spsp")
+    if section is None:
+        if spsp is not None:
+            raise BadInput("local", "missing beside listen.spsp", "write [local]: who is paid there")
+        return None
     asset = Asset(section.text("asset"), Scale(section.number("scale", most=255)))
     account = AccountConfig(
         id=section.text("id", "local"),
@@ -108,7 +113,7 @@ def read_local(section: Section, listen: Section, folder: Path) -> LocalConfig:
     config = LocalConfig(
         account=account,
         secret=read_secret(section, "secret", folder),
-        spsp=read_listen(listen, "spsp"),
+        spsp=spsp,
         payees=payees,
         name=section.text("name", ""),
     )

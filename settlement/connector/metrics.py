@@ -14,9 +14,11 @@ from settlement.connector.balances.book import Book
 class ConnectorMetrics(Collector):
     """Register it with a registry: packets by account and outcome, amounts, balances as this process knows them."""
 
-    def __init__(self, accounts: Mapping[str, Account], book: Book) -> None:
+    def __init__(self, accounts: Mapping[str, Account], book: Book, received: Mapping[str, int] | None = None) -> None:
+        """`received`: what was paid to our own account, by payee."""
         self._accounts = accounts
         self._book = book
+        self._received = {} if received is None else received
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client's `Collector`."""
@@ -55,4 +57,9 @@ class ConnectorMetrics(Collector):
             "causeway_connector_balances_available", "Whether the database with the balances takes writes"
         )
         available.add_metric((), self._book.is_available)
-        return packets, amounts, balances, held, links, available
+        received = CounterMetricFamily(
+            "causeway_connector_received_units", "Base units that were paid to our own account", labels=("payee",)
+        )
+        for payee, units in tuple(self._received.items()):
+            received.add_metric((payee,), units)
+        return packets, amounts, balances, held, links, available, received

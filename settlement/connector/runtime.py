@@ -193,7 +193,7 @@ class Connector:
 
     def metrics(self) -> ConnectorMetrics:
         """A collector for a registry of prometheus_client."""
-        return ConnectorMetrics(self.accounts, self.book)
+        return ConnectorMetrics(self.accounts, self.book, None if self.payee is None else self.payee.received)
 
     # Starting.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import structlog
@@ -167,6 +168,11 @@ def test_operators_see_routes_rates_and_statements(town: Town) -> None:
     (town.folder / "other.token").write_text("another token\n")
     refused = town.causeway.run("rates", "--url", town.admin, "--token-file", town.folder / "other.token", status=4)
     assert "admin_token" in refused.stderr
+    headers = {"Authorization": "Bearer the token of operators"}
+    with urlopen(Request(f"{town.admin}/metrics", headers=headers)) as answer:  # noqa: S310 - our own
+        received = re.search(rb'received_units_total{payee="shop"} ([0-9.e+]+)', answer.read())
+    assert received is not None
+    assert float(received.group(1)) == town.balance("local"), "nothing left the shop's account"
     checked = town.causeway.json("connector", "check", *config)
     assert [each["id"] for each in checked["accounts"]] == ["alice", "bob", "local"]
 

@@ -14,15 +14,14 @@ from settlement.connector.config_local import Listen
 TOKEN = "0123456789abcdef"
 
 
-def content(local: dict[str, Any], listen: dict[str, Any]) -> dict[str, Any]:
+def content(local: dict[str, Any] | None, listen: dict[str, Any]) -> dict[str, Any]:
     """A configuration with these two tables."""
     account = {"id": "alice", "asset": "EUR", "scale": 2, "relation": "child", "btp": {"token": "secret"}}
     return {
         "connector": {"address": "test.hub"},
         "listen": {"btp": "127.0.0.1:0", **listen},
         "accounts": [account],
-        "local": local,
-    }
+    } | ({} if local is None else {"local": local})
 
 
 def test_own_account_and_operators_are_read(tmp_path: Path) -> None:
@@ -60,13 +59,16 @@ def test_own_account_and_operators_are_read(tmp_path: Path) -> None:
         ({"asset": "EUR", "scale": 2, "secret": "abcd"}, {}, "local.secret"),
         ({"asset": "EUR", "scale": 2, "token": "x"}, {}, "local.token"),
         ({"scale": 2}, {}, "local.asset"),
+        (None, {"spsp": "127.0.0.1:1"}, "local"),
         ({"asset": "EUR", "scale": 2}, {"admin": "127.0.0.1:1"}, "listen.admin_token"),
         ({"asset": "EUR", "scale": 2}, {"admin": "127.0.0.1:1", "admin_token": "short"}, "listen.admin_token"),
         ({"asset": "EUR", "scale": 2}, {"admin_token": TOKEN}, "listen.admin"),
         ({"asset": "EUR", "scale": 2}, {"admin": "nowhere", "admin_token": TOKEN}, "listen.admin"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, local: dict[str, Any], listen: dict[str, Any], field: str) -> None:
+def test_what_is_wrong_is_named(
+    tmp_path: Path, local: dict[str, Any] | None, listen: dict[str, Any], field: str
+) -> None:
     """A mistake in either table is told by its dotted path; an open operators' service cannot be configured."""
     with pytest.raises(BadInput) as refused:
         parse_config(content(local, listen), tmp_path)
