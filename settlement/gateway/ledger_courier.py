@@ -7,7 +7,6 @@ becomes a change of the payment, committed together with the removal of the effe
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Sequence
 from typing import Protocol
@@ -38,6 +37,8 @@ from settlement.quantities import Clock, Condition, Preimage, Units
 
 _BATCH = 256
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.2, 5.0
+_TOGETHER_SECONDS = 0.2
+"""So long a batch is waited for before the next one goes beside it."""
 _log = structlog.get_logger(__name__)
 
 _WHY = {
@@ -65,6 +66,10 @@ class LedgerCourier:
         self._waiting: list[Due] = []
         self._wake = asyncio.Event()
         self._tried: set[TransferId] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._later: list[Due] = []
+        self._resting: asyncio.Task[None] | None = None
+        self._pause = _PAUSE_SECONDS
 
     def add(self, due: Sequence[Due], *, recovered: bool = False) -> None:
         """Effects to be carried out. `recovered`: from before a start, so that it is not known whether they were
@@ -76,26 +81,47 @@ class LedgerCourier:
         self._wake.set()
 
     async def run(self) -> None:
-        """Carry out what waits; until cancelled."""
-        pause = _PAUSE_SECONDS
-        while True:
-            if not self._waiting:
-                self._wake.clear()
-                await self._wake.wait()
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-            try:
-                later = await self._carry(batch)
-                pause = _PAUSE_SECONDS
-            except Retryable as problem:
-                _log.warning("ledger unavailable", ledger=self._ledger_id, problem=str(problem))
-                later = batch
-            except Exception:  # noqa: BLE001 - one effect that cannot be understood must not hold up the others
-                _log.exception("a batch failed", ledger=self._ledger_id, size=len(batch))
-                later = await self._each_alone(batch)
-            if later:
-                self._waiting = [*later, *self._waiting]
-                await self._rest(pause)
-                pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+        """Carry out what waits; until cancelled.
+
+        A chain answers a call when its effect is final, which may take long: what comes meanwhile does not wait for it,
+        or a claim could come too late. What comes while a ledger answers soon goes together with the next.
+        """
+        try:
+            while True:
+                if not self._waiting:
+                    self._wake.clear()
+                    await self._wake.wait()
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                kinds = {type(due.effect) for due in batch}
+                started = [self._start([due for due in batch if type(due.effect) is kind]) for kind in kinds]
+                await asyncio.wait(started, timeout=_TOGETHER_SECONDS)
+        finally:
+            tasks = [*self._running, *([self._resting] if self._resting is not None else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, batch: Sequence[Due]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._carried(batch))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _carried(self, batch: Sequence[Due]) -> None:
+        """Carry a batch out; what is to be tried again is, after a while."""
+        try:
+            later = await self._carry(batch)
+            self._pause = _PAUSE_SECONDS
+        except Retryable as problem:
+            _log.warning("ledger unavailable", ledger=self._ledger_id, problem=str(problem))
+            later = list(batch)
+        except Exception:  # noqa: BLE001 - one effect that cannot be understood must not hold up the others
+            _log.exception("a batch failed", ledger=self._ledger_id, size=len(batch))
+            later = await self._each_alone(batch)
+        if later:
+            self._later.extend(later)
+            if self._resting is None:
+                self._resting = asyncio.create_task(self._rest())
 
     async def _each_alone(self, batch: Sequence[Due]) -> list[Due]:
         later: list[Due] = []
@@ -107,12 +133,12 @@ class LedgerCourier:
                 later.append(due)
         return later
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait before the next attempt, or less if something new comes. Parties do not come back in step."""
-        self._wake.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds * random.uniform(0.5, 1.0)):  # noqa: S311 - no secret
-                await self._wake.wait()
+    async def _rest(self) -> None:
+        """Wait before the next attempt at what failed. Parties do not come back in step."""
+        pause, self._pause = self._pause, min(2 * self._pause, _PAUSE_SECONDS_MAX)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        self._waiting, self._later, self._resting = [*self._later, *self._waiting], [], None
+        self._wake.set()
 
     async def _carry(self, batch: Sequence[Due]) -> list[Due]:
         """Carry a batch out; what is to be tried again is returned."""
