@@ -9,11 +9,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eth_abi.abi import encode as encode_abi
+from eth_utils.crypto import keccak
+
 from adapters.evm.channels.deploy import deploy_channels
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.journal import VolatileJournal
+from adapters.evm.lockbox.bindings import Token
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
+from adapters.evm.types import Call
 from adapters.native.eip712 import account_of_secret
 from foundation.database import CommitHook, Database, Schema
 from foundation.quantities import BlockHeight, UnixMs, Wei
@@ -34,6 +39,7 @@ from settlement.ledgers.evm import tables as ledger_tables
 from settlement.ledgers.protocol import LedgerId, LedgerUnavailable
 from settlement.quantities import Units
 from tests.support.channel_town import Listener
+from tests.support.lockbox import helper
 
 SENDING = SenderPolicy(poll_seconds=0.02, tend_seconds=0.2)
 SCHEMA = Schema((tables.METADATA, ledger_tables.METADATA))
@@ -130,6 +136,7 @@ class ChainTown:
     async def channel(self, terms: Terms | None = None) -> ChannelId:
         """A channel that both see open."""
         terms = terms or self.terms()
+        await self.until(self.ready)
         channel = await self.banks[Side.A].at_court.open(terms)
         if terms.deposit_b:
             await self.until(lambda: self.stands(Side.B, channel, Status.WAITING))
@@ -141,6 +148,14 @@ class ChainTown:
         await self.tick()
         assert channel == channel_id(terms)
         return channel
+
+    async def ready(self) -> bool:
+        """Whether A has read the chain."""
+        try:
+            await self.banks[Side.A].at_court.standing(ChannelId(bytes(32)), ())
+        except LedgerUnavailable:
+            return False
+        return True
 
     async def stands(self, side: Side, channel: ChannelId, *statuses: Status) -> bool:
         """Whether a bank sees a channel so."""
@@ -175,6 +190,25 @@ class ChainTown:
         """Move the chain's clock, to finality."""
         await self.node.rpc.call("evm_increaseTime", ms // 1_000)
         await self.node.mine(4)
+
+    async def token(self, amount: int) -> bytes:
+        """A new token, of which each bank has so much; its address."""
+        secret = secrets.token_bytes(32)
+        await self.node.faucet("0x" + account_of_secret(secret).hex(), Wei(COIN))
+        async with TxSender(self.rpc, VolatileJournal(), secret, self.node.chain_id, SENDING) as maker:
+            code = helper("odd_token").bytecode + encode_abi(["uint8"], [2])
+            token = (await maker.send(Call(None, code, "deploy token"), "token")).receipt.contract
+            assert token is not None
+            for bank in self.banks.values():
+                data = keccak(text="give(address,uint256)")[:4]
+                data += encode_abi(["address", "uint256"], [bank.signer.account, amount])
+                await maker.send(Call(token, data, "give"), bank.side.name)
+        return token
+
+    async def tokens(self, token: bytes, side: Side) -> int:
+        """What a bank has of a token by the newest block."""
+        call = Call(token, Token.balance_of.encode(self.banks[side].signer.account), Token.balance_of.label)
+        return int(Token.balance_of.decode(await self.rpc.call(call))[0])
 
     async def case(self, side: Side, channel: ChannelId) -> Case:
         """A channel as a bank's adjudicator has it."""

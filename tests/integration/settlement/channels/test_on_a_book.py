@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.evm.types import BlockRef
 from foundation.database import Database
-from foundation.quantities import UnixMs
+from foundation.quantities import BlockHeight, UnixMs
 from settlement.channels import tables
 from settlement.channels.book import BookAdjudicator, book_salt, deposit_hold
-from settlement.channels.judge import Close, Join, Settle
+from settlement.channels.chain_cases import Projection
+from settlement.channels.chain_store import ChainStore
+from settlement.channels.judge import Close, Join, Settle, open_case
+from settlement.channels.orders import Entry, OrderState, OrderStore, PaymentState, PayOrder
 from settlement.channels.signing import KeySigner, book_domain, channel_id
+from settlement.channels.state import Policy, Registered, new_channel
+from settlement.channels.store import ChannelStore
 from settlement.channels.terms import Sheet, Side, SignedSheet, Terms
 from settlement.ledgers.protocol import Done, LedgerAccount
-from settlement.quantities import Units
+from settlement.quantities import Preimage, Units, condition_of
 from tests.support.settlement_book import Bank, Time
 
 pytestmark = pytest.mark.integration
@@ -48,3 +54,35 @@ async def test_channel_is_funded_and_settled_on_a_book(postgres_url: str, tmp_pa
             assert await court.pay_out() == 0
         balances = [(await client.account()).balance for client in (ann, bob, operator)]
         assert balances == [4_700, 5_300, 0]
+
+
+async def test_what_a_bank_keeps_is_kept_on_postgresql_too(postgres_url: str) -> None:
+    """Cases, preimages, orders, payments and names are stored and found again as on SQLite."""
+    terms = Terms(book_domain("b"), ANN.account, BOB.account, Units(2**64 - 1), Units(0), 60_000, False, b"s" * 32)
+    case = open_case(terms, ANN.account)
+    shown = Registered(Preimage(b"p" * 32), UnixMs(5))
+    made = Projection({case.channel: case}, {condition_of(shown.preimage): shown})
+    entry = Entry(case.channel, b"r" * 32, False, 2**64 - 1, PaymentState.PAID, "", UnixMs(7))
+    async with await Database.open(postgres_url, tables.SCHEMA) as database:
+        for number in (1, 2):
+            async with database.unit() as unit:
+                await ChainStore(unit.connection, terms.ledger).keep(made, BlockRef(BlockHeight(number), b"h" * 32))
+                orders = OrderStore(unit.connection)
+                await orders.record(entry)
+                await ChannelStore(unit.connection).name({"one": case.channel})
+                await ChannelStore(unit.connection).put(new_channel(terms, Side.A, Policy()))
+                await unit.commit()
+        async with database.unit() as unit:
+            await OrderStore(unit.connection).add(b"o" * 32, PayOrder(case.channel, Units(2**64 - 1)), UnixMs(1))
+            assert await OrderStore(unit.connection).finish(b"o" * 32, OrderState.DONE)
+            assert not await OrderStore(unit.connection).finish(b"o" * 32, OrderState.DONE)
+            await unit.commit()
+        async with database.view() as view:
+            chain, orders = ChainStore(view.connection, terms.ledger), OrderStore(view.connection)
+            assert await chain.cursor() == BlockRef(BlockHeight(2), b"h" * 32)
+            assert await chain.cases([case.channel]) == {case.channel: case}
+            assert await chain.reveals(made.reveals) == (shown,)
+            assert (await orders.outcome(b"r" * 32), await orders.waiting()) == (entry, ())
+            found = await ChannelStore(view.connection).named("one")
+            assert found is not None
+            assert found.terms == terms

@@ -125,6 +125,24 @@ async def test_payee_shows_a_preimage_to_the_contract(chain_banks: ChainTown) ->
     await paid(town, -COIN // 2, COIN // 2)
 
 
+async def test_channel_holds_a_token(chain_banks: ChainTown) -> None:
+    """An ERC-20 is taken by an allowance of exactly the deposit, and what is paid out is collected by itself."""
+    town = chain_banks
+    token = await town.token(1_000)
+    channel = await town.channel(town.terms(600, 400, token))
+    assert [await town.tokens(token, side) for side in Side] == [400, 600]
+    await town.banks[A].runs.change(channel, Want((pay(100),)))
+    await town.pump()
+    await town.banks[A].runs.change(channel, Leave())
+    await town.pump()
+    await town.ends(channel)
+
+    async def collected() -> bool:
+        return [await town.tokens(token, side) for side in Side] == [900, 1_100]
+
+    await town.until(collected)
+
+
 async def test_unjoined_channel_is_abandoned(chain_banks: ChainTown) -> None:
     """A takes its deposit back where B does not come; then B can join no more, and a stranger could never."""
     town = chain_banks

@@ -16,6 +16,7 @@ from settlement.channels.book import book_salt, deposit_hold
 from settlement.channels.errors import Overruled
 from settlement.channels.judge import Close, Join, Status, Withdraw
 from settlement.channels.ops import Offer
+from settlement.channels.port import Adjudicator
 from settlement.channels.relay import Relay
 from settlement.channels.routing import (
     Credential,
@@ -33,7 +34,8 @@ from settlement.channels.routing import (
 )
 from settlement.channels.signing import KeySigner
 from settlement.channels.state import Leave, LockEnded, Offered, Phase, Want
-from settlement.channels.terms import LockId, Side, Terms
+from settlement.channels.store import UnknownChannel
+from settlement.channels.terms import ChannelId, LockId, Side, Terms
 from settlement.ledgers.protocol import HoldState, LedgerAccount
 from settlement.quantities import PartyId, Units, condition_of
 from tests.support.channel_town import DOMAIN, OPERATOR, Town
@@ -112,6 +114,38 @@ async def test_crash_at_any_commit_loses_and_doubles_nothing(town: Town, moment:
     assert (ann.sheet, ann.sheet.balance_a, ann.sheet.balance_b) == (bob.sheet, 890, 1_110)
     ends = [notice for notice in town.banks["ann"].listener.heard if isinstance(notice, LockEnded)]
     assert [end.preimage for end in ends] == [secret(1)]
+
+
+async def test_what_was_forgotten_changes_nothing_again(town: Town) -> None:
+    """What follows from something stored is made once, whoever comes a second time."""
+    channel = await town.channel("ann", "bob")
+    left = [True]
+
+    async def forget(_: object) -> bool:
+        return bool(left) and left.pop()
+
+    for number in range(2):
+        await town.banks["ann"].runs.follow(forget, ((channel, Want((pay(10, number),))),))
+        await town.pump()
+    assert (await town.side("ann", channel)).sheet.balance_a == 990
+
+
+async def test_ledger_that_is_not_what_it_should_be_stops_no_other_channel(town: Town) -> None:
+    """A fatal answer about one channel is told in the log, and the others are looked after."""
+    broken, good = await town.channel("ann", "bob"), await town.channel("ann", "pam")
+    agent = town.banks["ann"].runs
+
+    def court(channel: ChannelId) -> Adjudicator:
+        if channel == broken:
+            raise UnknownChannel(channel)
+        return town.court
+
+    agent._courts = court
+    await town.banks["pam"].runs.change(good, Leave())
+    await town.pump()
+    await town.tick()
+    assert (await town.side("ann", good)).phase is Phase.CLOSED
+    assert (await town.side("ann", broken)).phase is Phase.OPEN
 
 
 async def test_stored_side_is_read_back_as_it_was(town: Town) -> None:

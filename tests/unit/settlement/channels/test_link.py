@@ -111,6 +111,7 @@ async def test_letters_of_others_are_dropped(wire: Wire, door: PeerDoor) -> None
         wire.letter(ANN, tagged(GIVE_BACK), ChannelId(b"o" * 32)),
         wire.letter(ANN, tagged(GIVE_BACK), recipient=EVE),
         wire.letter(ANN, encode(GIVE_BACK)),
+        wire.letter(ANN, tagged(GIVE_BACK).replace(b"letter", b"packet")),
         wire.letter(ANN, b"causeway/channels/letter/1/nonsense"),
     ):
         await door.take(body)
