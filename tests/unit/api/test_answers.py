@@ -49,6 +49,18 @@ async def shop_key(api: Api) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
 
 
+async def test_a_payment_that_a_crash_met_is_found_again_after_its_quote_has_ended(api: Api) -> None:
+    """A payment that began before the crash is answered as such, although its quote has expired meanwhile."""
+    quote = (await api.post("/v1/quotes", QUOTE)).json()
+    body = {"quote_id": quote["id"], **{name: PAYMENT[name] for name in ("debtor", "creditor", "purpose")}}
+    api.database._commit_hook = Crashing(2, Moment.BEFORE)
+    await api.post("/v1/payments", body, "pay")
+    assert len(api.gateway.begun) == 1
+    api.gateway.clock = UnixMs(NOW + 60_000)
+    assert (await api.post("/v1/payments", body, "pay")).status_code == 202
+    assert len(api.gateway.begun) == 1
+
+
 async def test_an_answer_is_bound_to_principal_path_and_key(api: Api) -> None:
     """The same key of another principal, or on another path, is another request."""
     await api.post("/v1/payments", PAYMENT, "same")

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -172,6 +173,21 @@ async def test_a_receiver_that_is_gone_is_told_nothing_more(stack: AsyncExitStac
     assert len(made.receiver.got) == 1
 
 
+async def test_what_waits_for_a_receiver_that_is_gone_is_given_up(tmp_path: Path) -> None:
+    """410 ends also what was queued before it came."""
+    async with Receiver(410) as receiver, open_api(tmp_path, Now(), ApiSettings(deliveries=RULES)) as api:
+        hook = (await api.post("/v1/webhooks", {"url": receiver.url})).json()
+        number = bytes.fromhex((await api.post("/v1/payments", PAYMENT)).json()["id"])
+        api.gateway.happen(number, "pricing")
+        deliverer = Deliverer(api.gateway, api.database, api.app.state.desk.signing, RULES)
+        await deliverer._queue()
+        async with aiohttp.ClientSession() as session:
+            await deliverer._send(session)
+        log = (await api.client.get(f"/v1/webhooks/{hook['id']}/deliveries")).json()["deliveries"]
+        assert [one["state"] for one in log] == ["given_up", "given_up"]
+        assert len(receiver.got) == 1
+
+
 async def test_events_that_are_not_wanted_do_not_come(stack: AsyncExitStack, tmp_path: Path) -> None:
     """A webhook that names types gets those alone, in order."""
     made = await shop(stack, tmp_path, events=("payment.closed",))
@@ -180,6 +196,23 @@ async def test_events_that_are_not_wanted_do_not_come(stack: AsyncExitStack, tmp
         made.api.gateway.happen(number, stage)
     await made.receiver.until(1)
     assert [json.loads(body)["type"] for _, body in made.receiver.got] == ["payment.closed"]
+
+
+async def test_a_receiver_that_is_down_is_not_asked_for_each_event(tmp_path: Path) -> None:
+    """When one message is not taken, the others of that webhook wait too."""
+    slow = DeliveryRules(pauses_ms=(3_600_000,), timeout_seconds=5, allow_private=True)
+    async with Receiver(500) as receiver, open_api(tmp_path, Now(), ApiSettings(deliveries=slow)) as api:
+        hook = (await api.post("/v1/webhooks", {"url": receiver.url})).json()
+        number = bytes.fromhex((await api.post("/v1/payments", PAYMENT)).json()["id"])
+        api.gateway.happen(number, "pricing")
+        deliverer = Deliverer(api.gateway, api.database, api.app.state.desk.signing, slow)
+        await deliverer._queue()
+        async with aiohttp.ClientSession() as session:
+            assert await deliverer._send(session)
+            assert not await deliverer._send(session)
+        log = (await api.client.get(f"/v1/webhooks/{hook['id']}/deliveries")).json()["deliveries"]
+        assert [one["attempts"] for one in log] == [0, 1]
+        assert len(receiver.got) == 1
 
 
 async def test_what_was_queued_survives_the_process(stack: AsyncExitStack, tmp_path: Path) -> None:
@@ -230,6 +263,7 @@ async def test_a_webhook_is_its_principals_own(stack: AsyncExitStack, tmp_path: 
         "https://[::1]/",
         "https://[::ffff:127.0.0.1]/",
         "https://[64:ff9b::a00:1]/",
+        "https://[2002:7f00:1::]/",
         "https://[fd00::1]/",
         "https://0.0.0.0/",
         "https://224.0.0.1/",
