@@ -90,6 +90,7 @@ def test_the_source_cannot_stand_for_the_target(run: Recorded) -> None:
     """The end of the source's hold says nothing of the target's, at the clearing bank."""
     run.unmoved("clearing", "waiting", c.Returned("yuan", run.source, False))
     run.unmoved("clearing", "waiting", c.Fulfilled("yuan", run.source, run.preimage))
+    run.unmoved("clearing", "waiting", c.Fulfilled("yuan", run.target, bytes(32)))
     run.unmoved("clearing", "claiming", c.Fulfilled("euro", run.target, run.preimage))
     run.unmoved("clearing", "claiming", c.Returned("euro", run.target, True))
 
@@ -354,6 +355,7 @@ def test_a_receipt_needs_all_three_on_one_text(run: Recorded) -> None:
 
     a, b, third = (c.Signed(name, text, b"s") for name in ("bank-a", "bank-b", "clearing"))
     assert closed(a, b, third)
+    assert closed(c.Signed("bank-x", text, b"s"), a, b, third)
     assert not closed(a, b, b, a)
     assert not closed(a, b, c.Signed("bank-x", text, b"s"))
     assert not closed(a, b, c.Signed("clearing", bytes(32), b"s"))
