@@ -45,7 +45,7 @@ def watch(
     Example:
       causeway channel watch --config channels.toml --password-file bank-a.password
     """
-    from cli.channel_commands import watch_until_stopped
+    from cli.channel_process import watch_until_stopped
 
     run(watch_until_stopped(config, keystore_password(password_file, what="bank's key"), level, as_json))
 
@@ -65,7 +65,7 @@ def adjudicate(
     Example:
       causeway channel adjudicate --config adjudicator.toml
     """
-    from cli.channel_commands import adjudicate_until_stopped
+    from cli.channel_process import adjudicate_until_stopped
 
     run(adjudicate_until_stopped(config, level, as_json))
 

@@ -1,28 +1,20 @@
 """What the commands of `causeway channel` do: they write orders down, and read what came of them.
 
-Only `watch` signs and sends; it has to be running for an order to be carried out.
+Only `watch` (`channel_process`) signs and sends; it has to be running for an order to be carried out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import secrets
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import structlog
 
-from cli.channel_config import BankConfig, ChannelConfig, load_bank, load_court
-from cli.channel_process import SCHEMA, run_bank, run_court, until_stopped
+from cli.channel_config import SCHEMA, BankConfig, ChannelConfig, load_bank
 from cli.exits import NotFound, TimedOut
-from cli.node_process import configure_logging
-from cli.output import Output
 from foundation.database import Database
 from foundation.errors import BadInput, Fatal
 from foundation.files import write_durably
@@ -46,14 +38,12 @@ from settlement.channels.signing import KeySigner
 from settlement.channels.state import Channel
 from settlement.channels.store import ChannelStore
 from settlement.channels.terms import Account
-from settlement.cosign.keyfile import open_key_file
-from settlement.gateway.process import wall_clock
+from settlement.ledgers.book.service import wall_clock
 from settlement.quantities import Asset, party_id
 
 _DAY_MS: Final = 86_400_000
 _POLL_SECONDS: Final = 0.1
 _IS_WATCHING: Final = "see that `causeway channel watch` runs, and that the other bank's does"
-_log = structlog.get_logger(__name__)
 
 
 class NotPaid(Fatal):
@@ -70,54 +60,6 @@ class OrderFailed(Fatal):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
-
-
-# --- Processes --------------------------------------------------------------------------------------------------------
-
-
-async def watch_until_stopped(path: Path, password: str, level: str, as_json: bool) -> None:
-    """Run a bank's channels until SIGTERM or SIGINT.
-
-    Raises:
-        BadInput: a file, a field or the password is not acceptable.
-        DatabaseUnavailable: the database does not answer.
-    """
-    configure_logging(level, as_json or not sys.stderr.isatty())
-    config = load_bank(path)
-    try:
-        seed = open_key_file(config.key_file, config.party, password)
-    except OSError as error:
-        cure = "name the key that `causeway gateway init` made"
-        raise BadInput("bank.key_file", f"{config.key_file} cannot be read", cure) from error
-    with _only_one(path):
-        await _watch(config, seed, as_json)
-
-
-async def _watch(config: BankConfig, seed: bytes, as_json: bool) -> None:
-    async with run_bank(config, seed) as bank:
-        Output(as_json).result({"party": config.party, "url": bank.url}, f"{config.party} listens on {bank.url}")
-        _log.info("channels run", party=config.party, letters=bank.url)
-        await until_stopped(asyncio.create_task(bank.run()))
-
-
-async def adjudicate_until_stopped(path: Path, level: str, as_json: bool) -> None:
-    """Run a book's adjudicator until SIGTERM or SIGINT. Raises as `run_court`."""
-    configure_logging(level, as_json or not sys.stderr.isatty())
-    async with run_court(load_court(path)) as court:
-        Output(as_json).result({"url": court.url}, f"the adjudicator listens on {court.url}")
-        _log.info("adjudicator listens", url=court.url)
-        await until_stopped()
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """One process for a bank: two would send transactions of one account under the same numbers."""
-    with path.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BadInput("--config", f"another process watches the channels of {path}", "stop it first") from error
-        yield
 
 
 # --- Orders -----------------------------------------------------------------------------------------------------------

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
-from cli.channel_config import BankConfig, CourtConfig
+from cli.channel_config import SCHEMA, BankConfig, CourtConfig, load_bank, load_court
 from cli.channel_places import AnyPlace, open_places
-from foundation.database import Database, Schema
+from cli.node_process import configure_logging
+from cli.output import Output
+from foundation.database import Database
 from foundation.errors import BadInput, Fatal, Retryable
 from settlement.channels import tables
 from settlement.channels.agent import ChannelAgent
@@ -28,13 +33,12 @@ from settlement.channels.signing import KeySigner, book_domain, channel_id
 from settlement.channels.store import ChannelStore, UnknownChannel
 from settlement.channels.terms import ChannelId, Terms
 from settlement.connect.envelope_keys import EnvelopeKeys
+from settlement.cosign.keyfile import open_key_file
 from settlement.gateway.cards import read_cards
 from settlement.gateway.keys import Directory, Secrets
-from settlement.gateway.process import wall_clock
 from settlement.ledgers.book.client import BookClient
-from settlement.ledgers.evm import tables as ledger_tables
+from settlement.ledgers.book.service import wall_clock
 
-SCHEMA = Schema((tables.METADATA, ledger_tables.METADATA))
 _log = structlog.get_logger(__name__)
 
 
@@ -190,3 +194,48 @@ async def until_stopped(work: asyncio.Task[None] | None = None) -> None:
     work.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await work
+
+
+async def watch_until_stopped(path: Path, password: str, level: str, as_json: bool) -> None:
+    """Run a bank's channels until SIGTERM or SIGINT.
+
+    Raises:
+        BadInput: a file, a field or the password is not acceptable.
+        DatabaseUnavailable: the database does not answer.
+    """
+    configure_logging(level, as_json or not sys.stderr.isatty())
+    config = load_bank(path)
+    try:
+        seed = open_key_file(config.key_file, config.party, password)
+    except OSError as error:
+        cure = "name the key that `causeway gateway init` made"
+        raise BadInput("bank.key_file", f"{config.key_file} cannot be read", cure) from error
+    with _only_one(path):
+        await _watch(config, seed, as_json)
+
+
+async def _watch(config: BankConfig, seed: bytes, as_json: bool) -> None:
+    async with run_bank(config, seed) as bank:
+        Output(as_json).result({"party": config.party, "url": bank.url}, f"{config.party} listens on {bank.url}")
+        _log.info("channels run", party=config.party, letters=bank.url)
+        await until_stopped(asyncio.create_task(bank.run()))
+
+
+async def adjudicate_until_stopped(path: Path, level: str, as_json: bool) -> None:
+    """Run a book's adjudicator until SIGTERM or SIGINT. Raises as `run_court`."""
+    configure_logging(level, as_json or not sys.stderr.isatty())
+    async with run_court(load_court(path)) as court:
+        Output(as_json).result({"url": court.url}, f"the adjudicator listens on {court.url}")
+        _log.info("adjudicator listens", url=court.url)
+        await until_stopped()
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """One process for a bank: two would send transactions of one account under the same numbers."""
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadInput("--config", f"another process watches the channels of {path}", "stop it first") from error
+        yield
