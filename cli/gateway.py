@@ -98,20 +98,25 @@ def key(
     scope: Annotated[
         list[str] | None, typer.Option("--scope", help="What it may do; may be repeated. Without it: everything.")
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", metavar="PEM", help="Instead of a key: a client's certificate, for mutual TLS."),
+    ] = None,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the key of this name back, for ever.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an API key for the gateway's REST interface, or revoke one. It is shown once.
+    """Make an API key for the gateway's REST interface, which is shown once; or take a client's certificate; or revoke.
 
     \b
     Example:
       causeway gateway key core-banking --config ./bank-a/gateway.toml --principal core-banking
       causeway gateway key dashboard --config ./bank-a/gateway.toml --scope payments:read --scope statements
+      causeway gateway key core-banking --config ./bank-a/gateway.toml --certificate core.pem
       causeway gateway key core-banking --config ./bank-a/gateway.toml --revoke
     """
     from api.principals import Scope
     from cli.exits import NotFound
-    from cli.gateway_keys import make_key, revoke_key
+    from cli.gateway_keys import make_key, register_certificate, revoke_key
     from foundation.errors import BadInput
     from settlement.gateway.config import load_config
 
@@ -125,7 +130,10 @@ def key(
         scopes = tuple(Scope(name) for name in scope) if scope else tuple(Scope)
     except ValueError as error:
         raise BadInput("--scope", str(error), f"one of {', '.join(Scope)}") from error
-    text = run(make_key(loaded, key_id, principal or key_id, scopes))
+    if certificate is not None:
+        text = run(register_certificate(loaded, certificate, principal or key_id, scopes))
+    else:
+        text = run(make_key(loaded, key_id, principal or key_id, scopes))
     Output(as_json).result({"key": text, "scopes": list(scopes)}, text)
 
 

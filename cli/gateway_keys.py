@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from api.principals import KeyStore, Limits, Scope, new_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import load_pem_x509_certificate
+
+from api.principals import KeyRow, KeyStore, Limits, Scope, certificate_row, new_key
 from api.server import make_tables
 from foundation.database import Database
+from foundation.errors import BadInput
 from settlement.gateway.config import GatewayConfig
 from settlement.gateway.process import wall_clock
 from settlement.gateway.runtime import SCHEMA
@@ -21,12 +26,32 @@ async def make_key(config: GatewayConfig, key_id: str, principal: str, scopes: I
         DatabaseUnavailable: the database does not answer.
     """
     text, row = new_key(key_id, principal, frozenset(scopes), Limits(), wall_clock())
+    await _add(config, row)
+    return text
+
+
+async def register_certificate(config: GatewayConfig, path: Path, principal: str, scopes: Iterable[Scope]) -> str:
+    """Register a client's certificate (PEM) for mTLS; the name that it has among the keys.
+
+    Raises:
+        BadInput: the file holds no certificate, it is registered already, or the name is none.
+        DatabaseUnavailable: the database does not answer.
+    """
+    try:
+        found = load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput("--certificate", f"{path} holds no certificate", "a PEM file of the client's") from error
+    row = certificate_row(found.fingerprint(SHA256()), principal, frozenset(scopes), Limits(), wall_clock())
+    await _add(config, row)
+    return row.key_id
+
+
+async def _add(config: GatewayConfig, row: KeyRow) -> None:
     async with await Database.open(config.database, SCHEMA) as database:
         await make_tables(database)
         async with database.unit() as unit:
             await KeyStore(unit.connection).add(row)
             await unit.commit()
-    return text
 
 
 async def revoke_key(config: GatewayConfig, key_id: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from api.server import serve_api
+from api.settings import load_settings
 from cli.node_process import configure_logging
 from foundation.errors import BadInput
 from settlement.cosign.keyfile import open_key_file
@@ -38,7 +39,8 @@ async def run_until_stopped(path: Path, password: str, level: str, as_json: bool
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with run_gateway(config, seed) as running, serve_api(running, *config.api) as serving:
+    settings = load_settings(config.folder / "api.toml")
+    async with run_gateway(config, seed) as running, serve_api(running, *config.api, settings) as serving:
         _LOG.info("gateway runs", party=config.party, letters=running.letters, api=serving.url)
         await stopped.wait()
         _LOG.info("stopping", party=config.party)
