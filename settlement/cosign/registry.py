@@ -70,6 +70,9 @@ class KeyRegistry:
             NoPossession: the proof is not the owner's.
             KeyConflict: the key is another party's, or is registered with another validity.
         """
+        moments = (possession.valid_from, possession.valid_until or 0)
+        if not all(0 <= moment < 1 << 63 for moment in moments):
+            raise BadInput("valid_from or valid_until", "it is no moment", "Unix milliseconds")
         if possession.valid_until is not None and possession.valid_until <= possession.valid_from:
             raise BadInput("valid_until", "it is not after valid_from", "give a later time, or none")
         member = Member.of(possession.party, possession.key)

@@ -114,6 +114,10 @@ class DeskOffice:
                 _log.warning("signature refused", payment=payment.hex(), change=type(change).__name__, why=str(problem))
                 bad.add(place)
                 continue
+            except Exception:  # noqa: BLE001 - a stranger's hold that we stumble over must not stop its ledger's feed
+                _log.exception("signature not understood", payment=payment.hex(), change=type(change).__name__)
+                bad.add(place)
+                continue
             if found is not None:
                 wanted[place] = found
         places = list(wanted)

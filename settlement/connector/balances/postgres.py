@@ -32,7 +32,7 @@ from settlement.connector.balances.model import (
     ledger_account,
 )
 from settlement.connector.balances.room import RoomQueue, has_room
-from settlement.connector.balances.shares import Bounds, free_room, narrowed, reach, widened
+from settlement.connector.balances.shares import Bounds, free_room, narrowed, raised, reach, widened
 from settlement.connector.balances.uncut import Uncut
 from settlement.connector.ports import BalancesUnavailable, NotOwed
 from settlement.quantities import Clock, Units
@@ -45,14 +45,8 @@ _WAIT_FOR_ROOM_SECONDS: Final = 0.02
 _ROUNDS: Final = 4
 _STATEMENT_SECONDS: Final = 10.0
 _SYNCHRONOUS: Final = {Durability.PROCESS: "off", Durability.POWER: "on"}
-_GONE: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-    rows.Fenced,
-)
+# Time-outs are OSErrors.
+_GONE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, rows.Fenced)
 _log = structlog.get_logger(__name__)
 
 
@@ -342,15 +336,20 @@ class PostgresBalances:
             if not await rows.put_settlement(connection, settlement, self._clock()):
                 return False
             balance = base + sum(share.delta for share in shares)
-            bounds = Bounds(position.lowest, position.highest)
+            wanted = reach(position, self._written.get(name, 0))
             if rows.is_paying(settlement):
                 if balance - settlement.amount < settlement.keep:
                     raise NotOwed(name, settlement.amount, balance)
-                wanted = reach(position, self._written.get(name, 0))
-                bounds = widened(bounds, wanted, free_room(position.terms, base, shares), len(shares))
+                mine = Bounds(position.lowest, position.highest)
+                bounds = widened(mine, wanted, free_room(position.terms, base, shares), len(shares))
                 if bounds.lowest > wanted.lowest:
                     raise rows.NoRoom
-                await rows.set_bounds(connection, name, self._process, bounds)
+            else:
+                # No credit is held until the new bound is written: it counts for the others' room.
+                bounds, position.highest = raised(position, wanted, settlement.change), wanted.highest
+                if len(shares) > 1 and position.terms.ceiling is not None:
+                    await self._call_for_room(connection, name, 0, settlement.change)
+            await rows.set_bounds(connection, name, self._process, bounds)
             await rows.move(connection, self._process, changes)
         for account, change in changes:
             self._written[account] = self._written.get(account, 0) + change

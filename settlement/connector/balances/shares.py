@@ -70,6 +70,14 @@ def reach(position: Position, written: int) -> Bounds:
     )
 
 
+def raised(position: Position, needed: Bounds, change: int) -> Bounds:
+    """My bounds once a settlement has raised the balance by `change`, also above the ceiling: what it uses of the room
+    is mine, so that no other process gives it away. `needed`: see `reach`.
+    """
+    highest = max(position.highest, min(UNBOUNDED, needed.highest + change))
+    return Bounds(position.lowest, highest)
+
+
 def narrowed(position: Position, written: int, wanted: tuple[int, int]) -> Bounds:
     """My bounds after giving room back, because somebody lacks `wanted` to fall and to rise by.
 

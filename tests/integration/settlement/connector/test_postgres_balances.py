@@ -294,3 +294,18 @@ async def test_end_waits_for_settlements_that_have_begun(start: Start, postgres_
     await core.balances.close()
     found = await sums(postgres_url)
     assert (found["alice"], found["bob"], found["ledger:EUR.2"]) == (10 - 1, 1, -10)
+
+
+async def test_ceiling_is_kept_by_all_processes_after_a_settlement(start: Start, postgres_url: str) -> None:
+    """What a holder settles with one process counts for the room that the others have left under the ceiling."""
+    configs = (replace(ALICE, floor=None), replace(BOB, ceiling=500))
+    cores = [await start(*configs), await start(*configs)]
+    for seed in range(2):
+        await replied(pay(cores[seed], 10, seed))
+    await cores[0].balances.settle_in("bob", Units(400), "in")
+    async with asyncio.timeout(20):
+        while cores[1].book.positions["bob"].highest > 10 + 80:
+            await asyncio.sleep(0.01)
+    for seed in range(2, 12):
+        await replied(pay(cores[seed % 2], 40, seed))
+    assert 420 <= (await sums(postgres_url))["bob"] <= 500

@@ -89,6 +89,13 @@ def test_a_key_whose_proof_is_not_its_own_is_refused(change: dict[str, object]) 
         KeyRegistry().register(replace(signer(A).possession(START), **change))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("change", [{"valid_from": -1}, {"valid_from": 1 << 64}, {"valid_until": 1 << 64}])
+def test_a_key_of_no_time_is_refused(change: dict[str, object]) -> None:
+    """Moments that cannot be are told as bad input, whoever sent the card."""
+    with pytest.raises(BadInput):
+        KeyRegistry().register(replace(signer(A).possession(START), **change))  # type: ignore[arg-type]
+
+
 def test_a_rogue_key_cannot_be_registered_and_would_have_signed_for_both() -> None:
     """The key "mine minus yours" signs alone for both, and has no proof of possession that passes."""
     mine = PrivateKey.from_bytes((12345).to_bytes(32, "big"))
