@@ -69,8 +69,8 @@ demo: setup ## run the main job on a live network (KEEP=1 leaves the network run
 	@$(BIN)/python -m cli.demo $(if $(KEEP),--keep)
 
 .PHONY: demo-settlement
-demo-settlement: setup ## let two banks pay each other over two ledgers, step by step
-	@$(BIN)/python -m cli.demo_settlement
+demo-settlement: setup ## let two banks pay each other over two ledgers, step by step (KEEP=1 leaves it running)
+	@$(BIN)/python -m cli.demo_settlement $(if $(KEEP),--keep)
 
 .PHONY: test
 test: setup ## run the whole test suite, real nodes included

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -84,8 +84,8 @@ class Watcher:
         return self.shown[bank]
 
 
-async def perform(screen: Screen, town: Town) -> bool:
-    """The whole demo; whether every ledger sums to zero and the auditor is content."""
+async def perform(screen: Screen, town: Town, then: Callable[[Screen, Town], Awaitable[None]] | None = None) -> bool:
+    """The whole demo, and then `then`; whether every ledger sums to zero and the auditor is content."""
     async with AsyncExitStack() as stack:
         with screen.step("Two ledgers, three banks, each a process", "") as step:
             await stack.enter_async_context(town)
@@ -101,7 +101,10 @@ async def perform(screen: Screen, town: Town) -> bool:
         watcher = Watcher(banks, answer["id"])
         await _thirteen_steps(screen, watcher)
         await _balances(screen, town, rpc, "After")
-        return await show_books(screen, town, banks[PAYER], answer["id"])
+        fine = await show_books(screen, town, banks[PAYER], answer["id"])
+        if then is not None:
+            await then(screen, town)
+        return fine
 
 
 def _client(town: Town, bank: str) -> httpx.AsyncClient:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.context import JsonOption, PasswordFileOption, command_group, keystore_password, run
+from cli.context import JsonOption, PasswordFileOption, command_group, keystore_password, read_text, run
 from cli.output import Output, facts
 
 app = command_group("Make and run a bank's, or a clearing bank's, settlement gateway.")
@@ -131,7 +131,9 @@ def key(
     except ValueError as error:
         raise BadInput("--scope", str(error), f"one of {', '.join(Scope)}") from error
     if certificate is not None:
-        text = run(register_certificate(loaded, certificate, principal or key_id, scopes))
+        text = run(
+            register_certificate(loaded, read_text(certificate, "--certificate").encode(), principal or key_id, scopes)
+        )
     else:
         text = run(make_key(loaded, key_id, principal or key_id, scopes))
     Output(as_json).result({"key": text, "scopes": list(scopes)}, text)

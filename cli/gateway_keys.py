@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -30,17 +29,17 @@ async def make_key(config: GatewayConfig, key_id: str, principal: str, scopes: I
     return text
 
 
-async def register_certificate(config: GatewayConfig, path: Path, principal: str, scopes: Iterable[Scope]) -> str:
+async def register_certificate(config: GatewayConfig, pem: bytes, principal: str, scopes: Iterable[Scope]) -> str:
     """Register a client's certificate (PEM) for mTLS; the name that it has among the keys.
 
     Raises:
-        BadInput: the file holds no certificate, it is registered already, or the name is none.
+        BadInput: the text holds no certificate, it is registered already, or the name is none.
         DatabaseUnavailable: the database does not answer.
     """
     try:
-        found = load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadInput("--certificate", f"{path} holds no certificate", "a PEM file of the client's") from error
+        found = load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise BadInput("--certificate", "it holds no certificate", "a PEM file of the client's") from error
     row = certificate_row(found.fingerprint(SHA256()), principal, frozenset(scopes), Limits(), wall_clock())
     await _add(config, row)
     return row.key_id

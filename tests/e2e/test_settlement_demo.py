@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
+import signal
 import sys
+from pathlib import Path
 
 import pytest
+
+README = Path(__file__).parents[2] / "README.md"
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
@@ -27,3 +33,41 @@ async def test_the_demo_shows_thirteen_steps_and_ends_content() -> None:
     assert "NOT ZERO" not in text
     assert len(re.findall(r" zero ", text)) == 5
     assert all(len(line.rstrip()) <= 100 for line in text.splitlines())
+
+
+async def test_the_readmes_curl_examples_run_as_they_stand(tmp_path: Path) -> None:
+    """Against the demo that was left running, the README's lines pay, and fetch a receipt and a statement."""
+    (examples,) = re.findall(r"```bash\n(post\(\).*?)```", README.read_text(), re.DOTALL)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli.demo_settlement", "--keep"), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        variables = await asyncio.wait_for(_variables(process), 240)
+        shell = await asyncio.create_subprocess_exec(
+            *("bash", "-euo", "pipefail", "-c", examples),
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(shell.communicate(), 120)
+        assert shell.returncode == 0, output.decode()
+        assert '"status": "paid"' in output.decode()
+        assert json.loads((tmp_path / "receipt.json").read_bytes())["format"] == "causeway-receipt/1"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+    assert process.returncode == 0
+
+
+async def _variables(process: asyncio.subprocess.Process) -> dict[str, str]:
+    """What the demo says is to be exported."""
+    assert process.stdout is not None
+    found: dict[str, str] = {}
+    async for line in process.stdout:
+        match = re.match(r"export (CAUSEWAY_\w+)=(\S+)", line.decode())
+        if match:
+            found[match[1]] = match[2]
+        if len(found) == 2:
+            return found
+    raise AssertionError("the demo ended without a word of how to talk to it")
