@@ -15,7 +15,7 @@ from settlement.channels.judge import Challenge, Close, Join, Settle, Status, Wi
 from settlement.channels.ops import Fulfil, Offer
 from settlement.channels.signing import contract_domain
 from settlement.channels.state import CloseNow, Leave, LockEnded, Phase, Want
-from settlement.channels.terms import ChannelId, Lock, LockId, Side, SignedSheet
+from settlement.channels.terms import ChannelId, Lock, LockId, Side, SignedSheet, first_sheet
 from settlement.ledgers.protocol import LedgerMismatch, LedgerUnavailable
 from settlement.quantities import Units, condition_of
 from tests.support.channels import pay, secret
@@ -154,6 +154,9 @@ async def test_unjoined_channel_is_abandoned(chain_banks: ChainTown) -> None:
         await town.banks[A].at_court.submit(channel, Join(terms.b))
     assert refusal.value.ruling is Ruling.NOT_A_PARTY
     await town.until(lambda: town.stands(A, channel, Status.WAITING))
+    with pytest.raises(Overruled) as refusal:  # it would count as A's own
+        await town.banks[A].at_court.submit(channel, Close(terms.b, first_sheet(terms, channel)))
+    assert refusal.value.ruling is Ruling.NOT_A_PARTY
     await town.banks[A].at_court.submit(channel, Withdraw(terms.a))
     with pytest.raises(Overruled) as refusal:
         await town.banks[B].at_court.submit(channel, Join(terms.b))
