@@ -127,7 +127,7 @@ class HttpLink:
         if self.outgoing.mode == "sync":
             self.statistics.sent += 1
             raw = b"".join((self._head, content_length(len(prepare)), prepare))
-            pool.request(raw, partial(self._answered, reply))
+            pool.request(raw, partial(self._answered, reply), prepare)
             return
         if self._asked.full:
             raise LinkDown(self.account, "too many packets wait for an answer")
@@ -136,7 +136,7 @@ class HttpLink:
         self._asked.add(request_id.int, reply)
         self._start_turning()
         raw = b"".join((self._head, str(request_id).encode(), b"\r\n", content_length(len(prepare)), prepare))
-        pool.request(raw, partial(self._accepted, request_id.int))
+        pool.request(raw, partial(self._accepted, request_id.int), prepare)
 
     async def close(self) -> None:
         """Close all connections; what waits for an answer over them is rejected."""

@@ -8,7 +8,9 @@ unknown, and the caller is told so.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
+import time
 from collections import deque
 from enum import Enum, auto
 from typing import Final, Protocol, cast
@@ -16,10 +18,14 @@ from typing import Final, Protocol, cast
 import httptools
 import structlog
 
+from settlement.ilp.errors import BadPacket
 from settlement.ilp.http.limits import ClientLimits
 from settlement.ilp.http.messages import Target
+from settlement.ilp.oer import read_length
+from settlement.ilp.times import TIME_BYTES, parse_interledger_time
 
 _SWEEP_SECONDS_MOST: Final = 0.5
+_AMOUNT_BYTES: Final = 8
 _RETRY_SECONDS: Final = 0.25
 """After a connection could not be made, no other is tried for so long."""
 
@@ -30,7 +36,7 @@ class Trouble(Enum):
     """Why there is no answer."""
 
     NOT_SENT = auto()
-    """No connection could be made: nothing was sent."""
+    """No connection could be made, or none was free before the packet expired: nothing was sent."""
     LOST = auto()
     """The connection broke, or what came was no HTTP: the server may have had the request, or not."""
     TIMED_OUT = auto()
@@ -54,7 +60,7 @@ class Pool:
         self._tls = (tls or ssl.create_default_context()) if target.is_tls else None
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
-        self._waiting: deque[tuple[bytes, Caller, float]] = deque()
+        self._waiting: deque[tuple[bytes, Caller, float, float]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._failed_at: float | None = None
@@ -77,8 +83,11 @@ class Pool:
             return False
         return self._failed_at is None or bool(self._opening) or self._time() - self._failed_at >= _RETRY_SECONDS
 
-    def request(self, raw: bytes, caller: Caller) -> None:
-        """Send a whole request as soon as a connection is free. The caller has looked at `takes_more`."""
+    def request(self, raw: bytes, caller: Caller, prepare: bytes = b"") -> None:
+        """Send a whole request as soon as a connection is free. The caller has looked at `takes_more`.
+
+        `prepare`: the packet that is in it; once it has expired, a request that still waits is not sent any more.
+        """
         now = self._time()
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(self._sweep_seconds, self._sweep)
@@ -88,7 +97,7 @@ class Pool:
                 self._use(connection, raw, caller, now)
                 return
             connection.close()
-        self._waiting.append((raw, caller, now))
+        self._waiting.append((raw, caller, now, now + _life_seconds(prepare)))
         if len(self._busy) + len(self._opening) < self._limits.connections_max:
             self._open()
 
@@ -114,12 +123,16 @@ class Pool:
         self._busy.discard(connection)
         if self._closed:
             connection.close()
-        elif self._waiting:
-            raw, caller, _ = self._waiting.popleft()
-            self._use(connection, raw, caller, self._time())
-        else:
-            connection.since = self._time()
-            self._idle.append(connection)
+            return
+        now = self._time()
+        while self._waiting:
+            raw, caller, _, until = self._waiting.popleft()
+            if now < until:
+                self._use(connection, raw, caller, now)
+                return
+            caller(0, b"", Trouble.NOT_SENT)
+        connection.since = now
+        self._idle.append(connection)
 
     def gone(self, connection: _Connection) -> None:
         """A connection is closed."""
@@ -179,6 +192,16 @@ class Pool:
     @staticmethod
     def _time() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _life_seconds(prepare: bytes) -> float:
+    """How long a Prepare has still to live; for ever where there is none."""
+    try:
+        _, start = read_length(prepare, 1)
+        expiry = prepare[start + _AMOUNT_BYTES : start + _AMOUNT_BYTES + TIME_BYTES]
+        return parse_interledger_time(expiry) / 1000 - time.time()
+    except BadPacket:
+        return math.inf
 
 
 class _Connection(asyncio.Protocol):

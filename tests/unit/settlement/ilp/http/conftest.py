@@ -123,6 +123,7 @@ class Scripted:
         self._then_close = then_close
         self.requests = asyncio.Queue()
         self.connections = 0
+        self.writers = []
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -135,6 +136,7 @@ class Scripted:
 
     async def _serve(self, reader, writer):
         self.connections += 1
+        self.writers.append(writer)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -3,12 +3,16 @@
 import asyncio
 import hashlib
 import ssl
+import time
 
 import pytest
 
+from foundation.quantities import UnixMs
+from settlement.ilp.addresses import Address
 from settlement.ilp.http import ClientLimits, HttpLink, HttpServer, Outgoing, parse_target
 from settlement.ilp.link import LinkDown
-from settlement.ilp.packets import decode_reply
+from settlement.ilp.packets import Prepare, decode_reply, encode
+from settlement.quantities import Condition, Units
 from tests.unit.settlement.ilp.btp.test_btp_client import contexts
 from tests.unit.settlement.ilp.http.conftest import (
     FULFILL,
@@ -62,6 +66,25 @@ async def test_no_more_connections_are_made_than_allowed_and_packets_wait_for_th
         link = link_to(server, limits=ClientLimits(connections_max=1))
         assert await asyncio.gather(*(sent(link) for _ in range(10))) == [FULFILL + bytes([at]) for at in range(10)]
         assert server.connections == 1
+        await link.close()
+
+
+async def test_a_packet_that_expires_while_it_waits_is_not_sent():
+    """Behind a peer that answers slowly a packet outlives its time: then it is refused, and never leaves."""
+    expires_at = UnixMs(time.time_ns() // 1_000_000 + 100)
+    packet = encode(Prepare(Units(1), expires_at, Condition(bytes(32)), Address("test.them"), b""))
+    async with Scripted() as server:
+        link = link_to(server, limits=ClientLimits(connections_max=1))
+        first, second = asyncio.Queue(), asyncio.Queue()
+        link.send(PREPARE, first.put_nowait)
+        await server.requests.get()
+        link.send(packet, second.put_nowait)
+        await asyncio.sleep(0.15)
+        server.writers[0].write(ok())
+        async with asyncio.timeout(5):
+            assert await first.get() == FULFILL
+            assert decode_reply(await second.get()).code == "T01"
+        assert server.requests.empty()
         await link.close()
 
 
