@@ -97,7 +97,9 @@ def _prepare_file(path: Path, busy_ms: int) -> None:
 
 
 def _sqlite(url: URL, busy_ms: int) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=_CONNECTIONS, connect_args={"timeout": busy_ms / 1000})
+    engine = create_async_engine(
+        url, pool_size=_CONNECTIONS, connect_args={"timeout": busy_ms / 1000}, hide_parameters=True
+    )
     event.listen(engine.sync_engine, "handle_error", _connection_lost)
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -120,7 +122,11 @@ def _sqlite(url: URL, busy_ms: int) -> AsyncEngine:
 def _postgresql(url: URL, busy_ms: int) -> AsyncEngine:
     settings = {"lock_timeout": str(busy_ms), "application_name": "causeway"}
     engine = create_async_engine(
-        url, pool_size=_CONNECTIONS, pool_pre_ping=True, connect_args={"server_settings": settings}
+        url,
+        pool_size=_CONNECTIONS,
+        pool_pre_ping=True,
+        connect_args={"server_settings": settings},
+        hide_parameters=True,  # errors are logged, and values may be secret or personal
     )
     event.listen(engine.sync_engine, "handle_error", _connection_lost)
 
