@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
@@ -97,4 +98,4 @@ deliveries = Table(
     Index("api_deliveries_ended", "ended_at"),
 )
 
-SCHEMA: Final = Schema((METADATA,), version_table="api_revision")
+SCHEMA: Final = Schema((METADATA,), Path(__file__).parent / "migrations", "api_revision")

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -46,7 +47,7 @@ from settlement.ilp.link import Reply
 from settlement.ilp.packets import encode_reject, rejection
 from settlement.quantities import Clock
 
-SCHEMA: Final = Schema((METADATA, settle_tables.METADATA))
+SCHEMA: Final = Schema((METADATA, settle_tables.METADATA), Path(__file__).parent / "migrations")
 _ENDING_SECONDS: Final = 5.0
 _ASK_PARENT_SECONDS: Final = 1.0
 _log = structlog.get_logger(__name__)

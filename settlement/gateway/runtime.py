@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -286,5 +287,6 @@ SCHEMA = Schema(
         rules_tables.METADATA,
         gateway_tables.METADATA,
         books_tables.METADATA,
-    )
+    ),
+    Path(__file__).parent / "migrations",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -43,7 +44,7 @@ from settlement.ledgers.evm.tables import METADATA as EVM_METADATA
 from settlement.ledgers.protocol import LedgerAccount, LedgerId
 from settlement.quantities import Asset, Scale
 
-SCHEMA = Schema((METADATA, EVM_METADATA))
+SCHEMA = Schema((METADATA, EVM_METADATA), Path(__file__).parent / "migrations")
 
 
 def wall_clock() -> UnixMs:
