@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cli.channel_config import SCHEMA, BankConfig, ChannelConfig, load_bank
+from cli.channel_config import BankConfig, ChannelConfig, load_bank
 from cli.exits import NotFound, TimedOut
 from foundation.database import Database
 from foundation.errors import BadInput, Fatal
@@ -34,6 +34,7 @@ from settlement.channels.orders import (
     decode_invoice,
 )
 from settlement.channels.routing import Credential, credential
+from settlement.channels.schema import SCHEMA
 from settlement.channels.signing import KeySigner
 from settlement.channels.state import Channel
 from settlement.channels.store import ChannelStore

@@ -10,24 +10,19 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from adapters.evm.lockbox.types import NATIVE_COIN
-from foundation.database import Schema
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight
 from registry.caip import ChainId
 from registry.chains import OWN_FINALITY, Chain
-from settlement.channels import tables
 from settlement.channels.chain_feed import ChainConfig
 from settlement.channels.routing import Margins
 from settlement.channels.state import Policy
 from settlement.channels.terms import Account, Side
 from settlement.connector.toml import Section, read_toml
 from settlement.ledgers.book.client import BookAccess
-from settlement.ledgers.evm import tables as ledger_tables
 from settlement.ledgers.protocol import LedgerAccount, LedgerId
 from settlement.quantities import Asset, PartyId, Scale, Units, party_id, tagged_hash
 
-SCHEMA: Final = Schema((tables.METADATA, ledger_tables.METADATA))
-"""What a bank's channels keep: the channels themselves, and the transactions of its account."""
 _MS: Final = 1_000
 
 

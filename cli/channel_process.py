@@ -14,13 +14,12 @@ from pathlib import Path
 
 import structlog
 
-from cli.channel_config import SCHEMA, BankConfig, CourtConfig, load_bank, load_court
+from cli.channel_config import BankConfig, CourtConfig, load_bank, load_court
 from cli.channel_places import AnyPlace, open_places
 from cli.node_process import configure_logging
 from cli.output import Output
 from foundation.database import Database
 from foundation.errors import BadInput, Fatal, Retryable
-from settlement.channels import tables
 from settlement.channels.agent import ChannelAgent
 from settlement.channels.book import BookAdjudicator
 from settlement.channels.court_service import CourtService
@@ -29,6 +28,7 @@ from settlement.channels.link import HttpPeerLink, PeerDoor
 from settlement.channels.orders import OpenOrder, OrderState, Standing
 from settlement.channels.port import Adjudicator, Gateway
 from settlement.channels.relay import Relay
+from settlement.channels.schema import SCHEMA
 from settlement.channels.signing import KeySigner, book_domain, channel_id
 from settlement.channels.store import ChannelStore, UnknownChannel
 from settlement.channels.terms import ChannelId, Terms
@@ -169,7 +169,7 @@ async def run_court(config: CourtConfig) -> AsyncIterator[CourtService]:
         LedgerUnavailable, DatabaseUnavailable: it does not answer.
     """
     async with (
-        await Database.open(config.database, tables.SCHEMA) as database,
+        await Database.open(config.database, SCHEMA) as database,
         BookClient(config.access) as funds,
     ):
         await funds.facts()

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import api.tables
 import bridge.storage.database
+import settlement.channels.schema
 import settlement.connector.runtime
 import settlement.connector.settle.engines.running
 import settlement.gateway.runtime
@@ -23,6 +24,7 @@ SCHEMAS = {
     "bridge": bridge.storage.database.SCHEMA,
     "gateway": settlement.gateway.runtime.SCHEMA,
     "api": api.tables.SCHEMA,
+    "channels": settlement.channels.schema.SCHEMA,
     "book": settlement.ledgers.book.tables.SCHEMA,
     "connector": settlement.connector.runtime.SCHEMA,
     "engine": settlement.connector.settle.engines.running.SCHEMA,
