@@ -73,8 +73,8 @@ demo-settlement: setup ## let two banks pay each other over two ledgers, step by
 	@$(BIN)/python -m cli.demo_settlement $(if $(KEEP),--keep)
 
 .PHONY: test
-test: setup ## run the whole test suite, real nodes included
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup ## run the whole test suite, real nodes included, on two cores
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## run the quick tests that start no node, on two cores
