@@ -124,6 +124,9 @@ class Settler:
             except Retryable as error:
                 _log.warning("settlements wait", problem=str(error))
                 due = UnixMs(self._clock() + 1_000)
+            except Exception:  # noqa: BLE001 - whatever one settlement met, the others are not given up
+                _log.exception("settlements failed")
+                due = UnixMs(self._clock() + 1_000)
             pause_ms = min(max(due - self._clock(), 1), _LOOK_MS)
             try:
                 async with asyncio.timeout(pause_ms / 1000):
@@ -145,7 +148,10 @@ class Settler:
             store = Settlements(view.connection)
             open_ones, uncredited = await store.open(), await store.uncredited()
         for received in uncredited:  # the engine may have given up, or the process crashed in between
-            await self._credit(received)
+            if received.account in self._rules:
+                await self._credit(received)
+            else:
+                _log.error("a settlement waits for an account that is gone", account=received.account, id=received.id)
         ready = [state for state in open_ones if state.next_at <= now and state.account in self._engines]
         by_account: dict[str, list[Outgoing]] = {}
         for state in ready:

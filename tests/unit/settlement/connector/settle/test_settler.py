@@ -20,7 +20,7 @@ from settlement.connector.settle.outgoing import SettleRule, Stage
 from settlement.connector.settle.quantity import Quantity
 from settlement.connector.settle.rfc38 import Rfc38Client
 from settlement.connector.settle.settler import Settler
-from settlement.connector.settle.store import Settlements
+from settlement.connector.settle.store import Incoming, Settlements
 from settlement.connector.settle.tables import METADATA
 from settlement.connector.settle.web import OtherRequest, UnknownAccount
 from settlement.quantities import Scale, Units
@@ -290,3 +290,20 @@ async def test_a_crash_anywhere_credits_once(world: World):
             assert at >= 6
             return
     raise AssertionError("a report has fewer events than this")
+
+
+async def test_account_that_is_gone_holds_up_no_other(world: World) -> None:
+    """What came in for an account that was taken out of the configuration waits, and the others are settled."""
+    settler = await world.start()
+    async with world._databases[-1].unit() as unit:
+        await Settlements(unit.connection).receive(
+            Incoming("1" * 64, "gone", Quantity(5, 2), 5, credited=False), UnixMs(world.now)
+        )
+        await unit.commit()
+    world.balances.balances["bank"] = 1_500
+    settler("bank", 1_500)
+    await settler.round()
+    await settler.round()
+    assert world.balances.balances["bank"] == 100
+    async with world._databases[-1].view() as view:
+        assert [one.account for one in await Settlements(view.connection).uncredited()] == ["gone"]
