@@ -44,6 +44,7 @@ class Kind(StrEnum):
     POSSESSION = "proof-of-possession"
 
 
+@lru_cache(maxsize=4096)
 def key_id(key: PublicKey) -> KeyId:
     """The key's short name, 16 bytes."""
     return KeyId(tagged_hash("cosign/key", key)[:KEY_ID_BYTES])
