@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from settlement.connector.pipeline import Pipeline
 
 _FULFILLMENT_BYTES: Final = 32
+_FULFILL_BYTES_MAX: Final = 1 + 4 + _FULFILLMENT_BYTES + 4 + MAX_DATA_BYTES
+"""More is none that every transport on the way back carries: one that does not would cost the sender its money, because
+we would have debited it.
+"""
 
 
 class InFlight:
@@ -159,7 +163,7 @@ class InFlight:
     def _fulfils(self, answer: bytes) -> bool:
         """Whether these bytes are a well-formed Fulfill with the condition's preimage."""
         try:
-            if answer[0] != FULFILL:
+            if answer[0] != FULFILL or len(answer) > _FULFILL_BYTES_MAX:
                 return False
             length, start = read_length(answer, 1)
             size, at = read_length(answer, start + _FULFILLMENT_BYTES)

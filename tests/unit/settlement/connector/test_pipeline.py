@@ -13,7 +13,7 @@ import pytest
 from settlement.connector.balances.model import IncidentKind
 from settlement.connector.limits import Window
 from settlement.ilp.errors import Code, amount_limits
-from settlement.ilp.packets import Fulfill, Reject, encode
+from settlement.ilp.packets import MAX_DATA_BYTES, Fulfill, Reject, encode
 from settlement.quantities import MAX_UNITS
 from tests.support.connector import (
     ALICE,
@@ -85,6 +85,21 @@ async def test_wrong_fulfillment_is_refused_and_not_paid(core: Core) -> None:
     await turn()
     assert replies.code == Code.WRONG_CONDITION
     assert core.balance("bob") == 0
+
+
+@pytest.mark.parametrize("surplus", [5, 32_000])
+async def test_fulfill_that_not_every_transport_carries_moves_nothing(core: Core, surplus: int) -> None:
+    """Whatever a next hop puts behind the longest Fulfill there is, no sender is debited for what cannot reach it."""
+    longest = encode(fulfilment(1, bytes(MAX_DATA_BYTES)))
+    replies = core.take("alice", make_prepare(100, seed=1))
+    core.links["bob"].sent[-1][1](longest + bytes(surplus))
+    await turn()
+    assert replies.code == Code.WRONG_CONDITION
+    assert (core.balance("alice"), core.balance("bob")) == (0, 0)
+    replies = core.take("alice", make_prepare(100, seed=1))
+    core.links["bob"].sent[-1][1](longest)
+    await turn()
+    assert isinstance(replies.only, Fulfill)
 
 
 @pytest.mark.parametrize(
