@@ -145,6 +145,8 @@ class RunningGateway:
             source_max=wanted.source_max.units,
             particulars=particulars,
             answer_by=self.now() + self._parts.margins.answer_ms,
+            target_asset=asked.target.asset.code,
+            target_scale=int(asked.target.asset.scale),
         )
         dossier = Dossier(wanted.debtor, wanted.creditor.account, wanted.initiator, wanted.reference)
         await self._gateway.pay(order, dossier)

@@ -42,7 +42,8 @@ class Order(Struct, frozen=True):
     Fields: payment_id; payer, clearer, payee (parties); target_ledger, target_amount (what the payee is to get, base
     units); source_ledger, source_account (where it pays from); source_max (the most that it may cost, fee included:
     the slippage limit); particulars; answer_by (Unix milliseconds: when it gives up to wait for an answer); hold_ms_max
-    (the longest time for which it lets its money be held).
+    (the longest time for which it lets its money be held); target_asset and target_scale (what target_amount counts, so
+    that no other currency or scale passes for it; an empty code compares neither).
     """
 
     payment_id: bytes
@@ -57,6 +58,8 @@ class Order(Struct, frozen=True):
     particulars: Particulars
     answer_by: int
     hold_ms_max: int = 3_600_000
+    target_asset: str = ""
+    target_scale: int = 0
 
 
 class State(Struct, frozen=True, tag_field="stage"):
@@ -232,7 +235,7 @@ def _quoted(state: Pricing, change: c.QuoteGiven, now: UnixMs) -> Step:
 
 
 def _differs(order: Order, account: str, quote: Quote) -> str:
-    asked = {
+    asked: dict[str, tuple[object, object]] = {
         "payer": (quote.payer, order.payer),
         "clearing bank": (quote.clearer, order.clearer),
         "payee": (quote.payee, order.payee),
@@ -242,6 +245,9 @@ def _differs(order: Order, account: str, quote: Quote) -> str:
         "target account": (quote.target.payee, account),
         "target amount": (quote.target.amount, order.target_amount),
     }
+    if order.target_asset:
+        asked["target currency"] = (quote.target.asset, order.target_asset)
+        asked["target scale"] = (str(quote.target.scale), str(order.target_scale))
     return next((name for name, (given, wanted) in asked.items() if given != wanted), "")
 
 

@@ -30,7 +30,8 @@ def test_amounts_are_read_exactly(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", "+1", "1.", ".5", "1e3", "0.001", "01", "1,0", "½", "١", "1" * 400, "184467440737095516.16", " 1"]
+    "text",
+    ["", "-1", "+1", "1.", ".5", "1e3", "0.001", "01", "1,0", "½", "١", "1" * 400, "184467440737095516.16", " 1"],
 )
 def test_what_is_no_amount_is_refused_and_names_its_field(text):
     """Negative, too fine, too large or malformed amounts are refused, and the error names the field."""

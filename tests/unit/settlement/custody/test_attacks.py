@@ -270,6 +270,19 @@ def test_a_quote_of_something_else_is_not_taken(run: Recorded, path: str, value:
     assert (state.why, word in state.detail) == (c.Why.QUOTE_WRONG, True)
 
 
+@pytest.mark.parametrize(("asset", "scale", "taken"), [("CNY", 2, True), ("CNX", 2, False), ("CNY", 3, False)])
+def test_an_amount_in_another_currency_or_scale_is_not_what_was_ordered(
+    run: Recorded, asset: str, scale: int, taken: bool
+) -> None:
+    """A quote counts the same currency in the same decimals as an order that names them, or is not taken."""
+    state, quote = run.stages["bank-a", "pricing"], run.quote
+    order = msgspec.structs.replace(state.order, target_asset="CNY", target_scale=2)
+    target = msgspec.structs.replace(quote.target, asset=asset, scale=scale)
+    given = c.QuoteGiven(msgspec.structs.replace(quote, target=target), b"")
+    after, _ = payer.step(msgspec.structs.replace(state, order=order), given, UnixMs(run.begun_at))
+    assert isinstance(after, payer.Clearing) is taken
+
+
 def test_a_payer_lets_nobody_keep_its_money_for_long(run: Recorded) -> None:
     """A quote whose hold would last longer than the order allows is not taken; the longest that it allows is."""
     quote, order = run.quote, run.stages["bank-a", "pricing"].order
