@@ -38,8 +38,8 @@ class Schema:
     def upgrade(self, connection: Connection) -> None:
         """Bring the database to this revision, inside the caller's transaction, which must hold the write lock.
 
-        A database without any of the tables gets them as they are now, which is quicker than all revisions one after the
-        other and the same: for each schema a test compares the two.
+        A database without any of the tables gets them as they are now, which is quicker than all revisions one after
+        the other and the same: for each schema a test compares the two.
 
         Raises:
             DatabaseNewer: the database's revision is not one of this release's.
