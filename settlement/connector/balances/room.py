@@ -7,12 +7,15 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import structlog
+
 from settlement.connector.balances.model import Position
 
 _WAITERS_MAX: Final = 1_000
 _POOR_SECONDS: Final = 0.05
 """After a no, nobody is asked again for so long: a flood of packets that are too large costs no queries."""
 
+_log = structlog.get_logger(__name__)
 _Waiter = tuple[int, int, Callable[[bool], None]]
 
 
@@ -54,7 +57,10 @@ class RoomQueue:
             debit, credit, answered = waiters[0]
             is_granted = has_room(position, debit, credit)
             if not is_granted and not self._is_poor(name):
-                is_granted = await self._find(position, debit, credit)
+                try:
+                    is_granted = await self._find(position, debit, credit)
+                except Exception:  # noqa: BLE001 - or nobody would ask for this account again, and all would wait
+                    _log.exception("room.failed", account=name)
                 if not is_granted:
                     self._poor_until[name] = asyncio.get_running_loop().time() + _POOR_SECONDS
             waiters.pop(0)

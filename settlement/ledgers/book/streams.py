@@ -19,9 +19,12 @@ from settlement.ledgers.book.access import authenticated, readable
 from settlement.ledgers.book.feed import Feed, Page
 from settlement.ledgers.book.keys import Doorkeeper
 from settlement.ledgers.book.problems import Refusal
+from settlement.ledgers.book.types import Holder
 from settlement.ledgers.protocol import LedgerAccount
 
 _STALLED_SECONDS: Final = 30.0
+_HOLDERS_PART: Final = 4
+"""One holder has at most a quarter of the streams: none can keep the others from their events."""
 _DIGITS_MAX: Final = 18
 _HEADERS: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
 _HEARTBEAT: Final = b": alive\n\n"
@@ -38,7 +41,7 @@ class Streams:
         self._doors = doors
         self._streams_max = streams_max
         self._heartbeat_seconds = heartbeat_seconds
-        self._open: set[asyncio.Task[object]] = set()
+        self._open: dict[asyncio.Task[object], Holder] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """Where it is reached."""
@@ -46,18 +49,19 @@ class Streams:
 
     async def end(self, app: web.Application) -> None:
         """Hang up on all readers; they come again."""
-        for task in self._open:
+        for task in list(self._open):
             task.cancel()
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         caller = await authenticated(self._doors, request)
         account = (await readable(self._database, caller, request.query.get("account", ""))).name
         after = _number(request.query.get("after") or request.headers.get("Last-Event-ID") or "0")
-        if len(self._open) >= self._streams_max:
+        holder_max = max(1, self._streams_max // _HOLDERS_PART)
+        if len(self._open) >= self._streams_max or list(self._open.values()).count(caller.holder) >= holder_max:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many readers of events")
         task = asyncio.current_task()
         assert task is not None, "handlers run in tasks"
-        self._open.add(task)
+        self._open[task] = caller.holder
         try:
             with self._feed.reader(account) as changed:
                 page = await self._feed.page(account, after)  # a wrong cursor is refused before the stream begins
@@ -68,7 +72,7 @@ class Streams:
                     await self._follow(request, response, page, account, changed)
                 return response
         finally:
-            self._open.discard(task)
+            self._open.pop(task, None)
 
     async def _follow(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -241,3 +242,16 @@ async def test_a_statement_goes_from_opening_to_closing(bank: Bank, clock: Time)
     assert (last.opening, [booking.amount for booking in last.bookings]) == (696, [-104])
     before = await alice.statement(until=clock())
     assert (before.closing, len(before.bookings)) == (696, 4)
+
+
+async def test_one_holder_keeps_no_other_from_its_events(sqlite_url: str, clock: Time) -> None:
+    """Of the streams of events a holder has a quarter at most, so others still hear of what is held for them."""
+    async with Bank(sqlite_url, clock, streams_max=8) as bank, AsyncExitStack() as stack:
+        for name in ("greedy", "bob"):
+            await bank.account(name)
+        statuses = []
+        for name in ("greedy", "greedy", "greedy", "bob"):
+            http = await stack.enter_async_context(httpx.AsyncClient(base_url=bank.url, headers=key(bank.keys[name])))
+            answer = await stack.enter_async_context(http.stream("GET", "/events", params={"account": name}))
+            statuses.append(answer.status_code)
+        assert statuses == [200, 200, 503, 200]
