@@ -19,6 +19,7 @@ from foundation.database import Database
 from foundation.errors import BadInput, Fatal
 from foundation.files import write_durably
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.channels.desk import outcome_of
 from settlement.channels.orders import (
     CloseOrder,
@@ -218,7 +219,7 @@ def _route(config: BankConfig, name: str, state: Channel, path: Path) -> RouteOr
         shown_credential = msgspec.json.decode(proxy.credential.read_bytes(), type=Credential)
     except OSError as error:
         raise BadInput(str(error.filename), error.strerror or "cannot be read", "name a file that is there") from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput(str(proxy.credential), f"no credential: {error}", "ask the network's authority") from error
     margins = proxy.margins
     return RouteOrder(state.channel, asked, shown_credential, margins.fee, margins.hop_ms, margins.least_ms)

@@ -19,6 +19,7 @@ from cli.rules_view import decision_row
 from foundation.errors import BadInput, Fatal
 from foundation.files import write_durably
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.cosign.keyfile import create_key_file, open_key_file
 from settlement.quantities import party_id
 from settlement.rules.approvals import Signed, approval_digest, authenticate
@@ -149,6 +150,6 @@ def read_approval(path: Path) -> SignedApproval:
             return msgspec.json.decode(file.read(_FILE_BYTES_MAX), type=SignedApproval)
     except OSError as error:
         raise BadInput("--approval", f"{path} cannot be read", "the path of an approval") from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         cure = "the file that `causeway rules approve` wrote"
         raise BadInput("--approval", f"{path} is no approval: {error}", cure) from error

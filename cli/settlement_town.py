@@ -239,6 +239,7 @@ class Town:
             "settle_seconds": 10,
             "answer_seconds": 60,
             "poll_ms": 100,
+            "payers": [self.account(CLEARER)],
             "key_file": "chain.key",
         }
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from foundation.database import View
 from foundation.errors import BadInput
 from foundation.files import write_durably
+from foundation.unreadable import UNREADABLE
 from settlement.books.batch_store import BatchStore
 from settlement.books.batches import Anchored, BatchText
 from settlement.books.errors import UnknownReceipt
@@ -154,7 +155,7 @@ def decode_file(raw: bytes) -> ReceiptFile:
         raise BadInput("receipt", f"more than {FILE_BYTES_MAX} bytes", "name a receipt's file")
     try:
         file = msgspec.json.decode(raw, type=ReceiptFile)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput("receipt", f"no receipt: {error}", "name a receipt's file") from error
     if file.format != FORMAT:
         raise BadInput("receipt.format", f"{file.format[:40]!r} is not known", f"{FORMAT} is")

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.cosign.cosignatures import CoSignature
 from settlement.custody.terms import Bytes32, Quote, receipt_hash
 from settlement.quantities import tagged_hash
@@ -80,5 +81,5 @@ def decode_receipt(raw: Annotated[bytes, Meta(max_length=RECEIPT_BYTES_MAX)]) ->
     """
     try:
         return msgspec.msgpack.decode(raw, type=Receipt)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput("receipt", str(error), "32 bytes for each hash, and the signature") from error

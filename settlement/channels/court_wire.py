@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from foundation.errors import BadInput
+from foundation.unreadable import UNREADABLE
 from settlement.channels.judge import (
     Case,
     Challenge,
@@ -122,7 +123,7 @@ def decode(raw: bytes, kind: type[Body]) -> Body:
     """
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput("body", str(error)) from error
 
 

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from foundation.errors import BadInput, CausewayError
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.channels.messages import MESSAGE_BYTES_MAX, AskTurn, Message, decode, encode
 from settlement.channels.terms import ChannelId
 from settlement.connect.acceptance import PaymentId
@@ -192,7 +193,7 @@ class PeerDoor:
         """
         try:
             letters = _body.decode(body)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             letters = []
         if not 0 < len(letters) <= _LETTERS_MAX:
             raise BadInput("body", f"no list of at most {_LETTERS_MAX} letters")

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from foundation.errors import BadInput
+from foundation.unreadable import UNREADABLE
 from settlement.channels.ops import Op
 from settlement.channels.terms import ChannelId, LockId
 from settlement.quantities import Preimage
@@ -99,5 +100,5 @@ def decode(raw: bytes) -> Message:
         raise BadInput("message", f"{len(raw)} bytes", f"at most {MESSAGE_BYTES_MAX}")
     try:
         return _DECODER.decode(raw)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except UNREADABLE as error:
         raise BadInput("message", str(error)) from error

@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, update
 from foundation.database import Repository
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.channels.routing import Credential, Invoice
 from settlement.channels.tables import invoices, orders, payments
 from settlement.channels.terms import ChannelId, LockId
@@ -202,7 +203,7 @@ def decode_invoice(text: str) -> Invoice:
     """
     try:
         return msgspec.json.decode(text, type=Invoice)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput("invoice", f"is none: {error}", "the JSON that the payee gave") from error
 
 

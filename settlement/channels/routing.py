@@ -16,6 +16,7 @@ from eth_utils.crypto import keccak
 from adapters.native.eip712 import recover, sign_digest
 from foundation.errors import BadInput, Fatal
 from foundation.quantities import UnixMs
+from foundation.unreadable import UNREADABLE
 from settlement.channels.ops import Fulfil, Offer, Op, Return
 from settlement.channels.terms import Account, ChannelId, Lock, LockId, Side
 from settlement.quantities import Condition, PartyId, Preimage, Units, tagged_hash
@@ -137,7 +138,7 @@ def pass_on(
     """
     try:
         wish = msgspec.msgpack.decode(memo, type=Onward)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except UNREADABLE as error:
         raise RouteRefused("nothing is to be passed on") from error
     if wish.hop != 1:
         raise RouteRefused(f"a payment goes over {HOPS_MAX} hops at most")
@@ -171,7 +172,7 @@ def accept_last(asked: Invoice, offered: Lock, memo: bytes, now: UnixMs) -> None
     """
     try:
         last = msgspec.msgpack.decode(memo, type=Last)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except UNREADABLE as error:
         raise RouteRefused("it is to be passed on") from error
     if last.hop > HOPS_MAX or offered.condition != asked.condition:
         raise RouteRefused("it is not for this invoice")

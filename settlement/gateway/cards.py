@@ -8,6 +8,7 @@ import msgspec
 
 from foundation.errors import BadInput
 from foundation.files import write_durably
+from foundation.unreadable import UNREADABLE
 from settlement.gateway.keys import Card
 from settlement.quantities import PartyId
 
@@ -30,7 +31,7 @@ def read_card(path: Path) -> Card:
             return msgspec.json.decode(file.read(_BYTES_MAX), type=Card)
     except OSError as error:
         raise BadInput(str(path), error.strerror or "cannot be read", "ask the party for its card") from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadInput(str(path), f"no card: {error}", "ask the party for its card") from error
 
 

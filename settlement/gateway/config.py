@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from eth_utils.address import to_checksum_address
+
 from adapters.evm.lockbox.types import NATIVE_COIN
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight
@@ -190,6 +192,7 @@ def _chain_ledger(name: str, section: Section, asset: Asset, folder: Path, kind:
     if kind != "evm":
         raise BadInput(section.name("kind"), f"{kind!r} is not known", "book or evm")
     token = section.optional_text("token")
+    payers = tuple(to_checksum_address(_address(text, section.name("payers"))) for text in section.texts("payers"))
     evm = EvmLedgerConfig(
         ledger_id=LedgerId(name),
         asset=asset,
@@ -202,6 +205,7 @@ def _chain_ledger(name: str, section: Section, asset: Asset, folder: Path, kind:
         skew_ms=section.number("skew_seconds", 15) * _SECONDS,
         answer_ms=section.number("answer_seconds", 1_800, least=1) * _SECONDS,
         poll_seconds=section.number("poll_ms", 1_000, least=10) / 1_000,
+        payers=frozenset(LedgerAccount(payer) for payer in payers) if payers else None,
     )
     return ChainLedgerConfig(evm, section.texts("urls"), _secret(section, folder))
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from foundation.errors import BadInput
+from foundation.unreadable import UNREADABLE
 from settlement.connect.ivms101 import Beneficiary, IdentityPayload, Originator, Person
 from settlement.connect.policy import PersonKind, kind_of
 from settlement.rules.facts import Role, Subject
@@ -71,7 +72,7 @@ class CustomerFolder:
         for path in sorted(folder.glob("*.json")):
             try:
                 found = msgspec.json.decode(path.read_bytes()[:FILE_BYTES_MAX], type=_File)
-            except msgspec.MsgspecError:
+            except UNREADABLE:
                 raise BadInput(f"customers.{path.name}", "no customer's file", "see docs/gateway.md") from None
             if found.account in self._customers:
                 raise BadInput(f"customers.{path.name}", "its account is another file's", "one file for each account")
