@@ -114,7 +114,7 @@ def test_the_chain_is_registered_with_its_vault_and_its_coin(causeway: Causeway)
     assert (asset["caip19"], asset["policy"]["fee_bps"]) == (str(ETH), 10)
     listed = causeway.run("chain", "list").stdout
     assert str(CHAIN) in listed
-    assert vault["address"][:6] in listed
+    assert vault["address"][:4] in listed  # the last column is cut to the terminal
 
 
 def test_every_node_follows_it(causeway: Causeway) -> None:

@@ -18,13 +18,24 @@ from settlement.books.receipt_file import receipt_file
 from settlement.books.reconciliation import AccountStatement, StatementLine, from_entries, reconcile
 from settlement.books.store import Books
 from settlement.gateway.bookkeeping import GatewayBooks
-from settlement.gateway.runtime import SCHEMA
 from settlement.ledgers.book.client import BookAccess, BookClient
 from settlement.ledgers.book.operator import BookOperator
 from settlement.ledgers.protocol import LedgerAccount, LedgerId
 from settlement.quantities import PartyId
 from tests.support.settlement_books import id_of
-from tests.support.settlement_gateway import EURO, EURO_LEDGER, FUNDS, YUAN, YUAN_LEDGER, A, B, C, Town, stages
+from tests.support.settlement_gateway import (
+    EURO,
+    EURO_LEDGER,
+    FUNDS,
+    TOWN_SCHEMA,
+    YUAN,
+    YUAN_LEDGER,
+    A,
+    B,
+    C,
+    Town,
+    stages,
+)
 
 pytestmark = pytest.mark.integration
 LEDGERS = {
@@ -52,7 +63,7 @@ def _books() -> dict[PartyId, GatewayBooks]:
 async def _fund(town: Town, party: PartyId, accounts: Mapping[str, LedgerAccounts], books: GatewayBooks) -> None:
     """Take over what is on the ledgers at the start."""
     entries = [funding_entry(id_of((party, name)), each, FUNDS) for name, each in accounts.items()]
-    async with await Database.open(town.url(str(party)), SCHEMA) as database, database.unit() as unit:
+    async with await Database.open(town.url(str(party)), TOWN_SCHEMA) as database, database.unit() as unit:
         await Books(unit.connection, books.key).post_many(entries, UnixMs(town.clock()), books.chart)
         await unit.commit()
 
@@ -71,7 +82,7 @@ async def test_books_are_what_the_ledgers_say(tmp_path: Path) -> None:
         trusted: TrustedKeys = {party: frozenset({secret.signer.member.key}) for party, secret in town.secrets.items()}
         for party in (A, B, C):
             registry = town.gateways[party]._parts.directory.registry
-            async with await Database.open(town.url(str(party)), SCHEMA) as database:
+            async with await Database.open(town.url(str(party)), TOWN_SCHEMA) as database:
                 watched = {
                     name: WatchedLedger(Holder(town.operators[LedgerId(name)], party), each)
                     for name, each in books[party].accounts.items()
@@ -95,7 +106,7 @@ async def test_ledgers_statement_agrees_with_the_books(tmp_path: Path) -> None:
         for payment in [await town.pay(amount) for amount in (2_000_00, 10_00, 5_00)]:
             await town.ended(payment)
         group = books[C].accounts[str(EURO_LEDGER)].group
-        async with await Database.open(town.url(str(C)), SCHEMA) as database, database.view() as view:
+        async with await Database.open(town.url(str(C)), TOWN_SCHEMA) as database, database.view() as view:
             posted = [each async for each in Books(view.connection).journal()]
         ours = from_entries(EURO, group, 0, posted)
         theirs = await _statement(town)
