@@ -32,7 +32,7 @@ from settlement.books.errors import UnknownReceipt
 from settlement.books.receipt_file import encode_file, receipt_file
 from settlement.custody import changes as c
 from settlement.custody import payer
-from settlement.custody.states import State, is_open
+from settlement.custody.states import State, is_open, stage_of
 from settlement.custody.terms import Particulars, PaymentId
 from settlement.gateway.customers import Customer
 from settlement.gateway.dossiers import Dossier
@@ -44,6 +44,10 @@ from settlement.rules.facts import Approval
 
 _NOT_KNOWN_YET: Final = "not-known-yet"
 """Stands for the payee's account in a question outside of a payment: the payee tells it to its payer alone."""
+
+
+_LOOKS = 10
+"""At a payment that moves meanwhile, for one moment of it."""
 
 
 class RunningGateway:
@@ -154,11 +158,13 @@ class RunningGateway:
     async def payment(self, payment_id: bytes) -> PaymentShown:
         """See `GatewayPort`."""
         number = PaymentId(payment_id)
-        # The history first: so the state is never older than what is told of it.
-        lines = await self._gateway.history(number)
-        stored = (await self._gateway.stored([number])).get(number)
-        if stored is None:
-            raise Unknown("payment")
+        for _ in range(_LOOKS):
+            lines = await self._gateway.history(number)
+            stored = (await self._gateway.stored([number])).get(number)
+            if stored is None:
+                raise Unknown("payment")
+            if not lines or lines[-1].stage == stage_of(stored.state):
+                break  # else it has moved between the two looks
         history = tuple(MomentShown(one.at, one.stage, one.note) for one in lines)
         return showing.payment(number, stored, self.party, self._assets_of(stored.state), history)
 

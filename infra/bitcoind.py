@@ -16,6 +16,8 @@ from infra.processes import Process
 from infra.programs import Program, find_bitcoind
 from infra.rpc import Json, JsonRpc
 
+_FEE_ROOM = Satoshi(1_000_000)
+"""What the miner's wallet has to have besides: its payment's fee, however many coins it takes."""
 _COINBASE_MATURITY = 100
 """A block's reward can be spent once this many blocks follow it (consensus rule)."""
 
@@ -115,7 +117,7 @@ class Bitcoind(Node):
         Raises:
             RpcRefused: the address is not one of regtest, or the amount is dust.
         """
-        while await self._miner_balance() <= amount:
+        while await self._miner_balance() <= amount + _FEE_ROOM:
             await self.mine(_COINBASE_MATURITY + 1 if await self.height() < _COINBASE_MATURITY else 10)
         txid = str(await self._miner("sendtoaddress", address, as_btc(amount)))
         await self._broadcast(txid)
