@@ -161,10 +161,11 @@ class RunningGateway:
         for _ in range(_LOOKS):
             lines = await self._gateway.history(number)
             stored = (await self._gateway.stored([number])).get(number)
-            if stored is None:
-                raise Unknown("payment")
-            if not lines or lines[-1].stage == stage_of(stored.state):
-                break  # else it has moved between the two looks
+            # Else it has moved between the two looks.
+            if stored is None or not lines or lines[-1].stage == stage_of(stored.state):
+                break
+        if stored is None:
+            raise Unknown("payment")
         history = tuple(MomentShown(one.at, one.stage, one.note) for one in lines)
         return showing.payment(number, stored, self.party, self._assets_of(stored.state), history)
 
