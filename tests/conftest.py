@@ -24,10 +24,21 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 TESTS = Path(__file__).parent
 AnyNode = TypeVar("AnyNode", bound=Node)
+SLOW = (
+    "property",
+    "unit/contracts",
+    "unit/settlement/channels",
+    "unit/bridge/agents",
+    "unit/settlement/connector/balances",
+    "unit/settlement/connector/settle",
+    "unit/settlement/ledgers",
+    "unit/api",
+)
+"""Folders whose tests start no node, and yet take seconds each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in `integration/` and `e2e/` as such, so that the fast run can leave it out."""
+    """Mark what lies in `integration/` and `e2e/` as such, and what is slow, so that the fast run can leave it out."""
     for item in items:
         if not item.path.is_relative_to(TESTS):
             continue
@@ -36,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("integration")
         if kind == "e2e":
             item.add_marker("e2e")
+        if any(item.path.is_relative_to(TESTS / folder) for folder in SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
