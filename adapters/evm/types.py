@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from foundation.quantities import BlockHeight, Wei
 
 BlockTag: TypeAlias = Literal["latest", "safe", "finalized", "pending"]
 """Names of blocks that every node knows (execution-apis)."""
+
+Event = TypeVar("Event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,15 @@ class Log:
     block: BlockRef
     transaction: bytes  # hash, 32 bytes
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[Event]):
+    """All events from block `first` to block `last`, both included, in order; proved. Store `last` as the cursor."""
+
+    first: BlockHeight
+    last: BlockRef
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)

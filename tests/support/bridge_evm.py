@@ -10,7 +10,7 @@ from eth_utils.crypto import keccak
 
 from adapters.evm.lockbox import events as e
 from adapters.evm.lockbox.types import NATIVE_COIN, Position
-from adapters.evm.types import BlockRef
+from adapters.evm.types import Batch, BlockRef
 from foundation.quantities import BlockHeight, TokenUnits
 from registry.assets import Asset, AssetPolicy
 from registry.caip import erc20, evm_chain, evm_coin
@@ -73,7 +73,7 @@ class EvmSide:
         """The next block."""
         self.block += 1
         number = BlockHeight(self.block)
-        return e.LockboxBatch(number, BlockRef(number, keccak(b"block%d" % number)), tuple(events))
+        return Batch(number, BlockRef(number, keccak(b"block%d" % number)), tuple(events))
 
     def locked(
         self,

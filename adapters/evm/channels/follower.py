@@ -1,102 +1,25 @@
-"""Following a Channels contract to finality: every event of it, once, in order, and proved.
-
-The follower keeps nothing that matters: its caller stores the cursor (the last block that was read) in the same
-database transaction as what it derived from the events, and passes it in again.
-"""
+"""Following a Channels contract to finality: see `adapters.evm.follower`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import TypeAlias
 
 from adapters.evm.channels.events import ChannelsEvent, decode_event
 from adapters.evm.endpoints import Endpoints
-from adapters.evm.errors import CursorReorged, NodeUnavailable
-from adapters.evm.headers import Header
+from adapters.evm.follower import MAX_RANGE, ContractFollower
 from adapters.evm.lockbox.types import check_address
-from adapters.evm.proved import prove_range
-from adapters.evm.types import BlockRef
+from adapters.evm.types import Batch
 from foundation.quantities import BlockHeight
 
-MAX_RANGE: Final = 2_000
-"""Blocks in one batch at most, which bounds what is held of them."""
+ChannelsBatch: TypeAlias = Batch[ChannelsEvent]
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelsBatch:
-    """All events from block `first` to block `last`, both included, in order; proved. Store `last` as the cursor."""
-
-    first: BlockHeight
-    last: BlockRef
-    events: tuple[ChannelsEvent, ...]
-
-
-class ChannelsFollower:
-    """One contract on one chain."""
+class ChannelsFollower(ContractFollower[ChannelsEvent]):
+    """One contract on one chain; `start` is the block in which it was deployed."""
 
     def __init__(
         self, endpoints: Endpoints, contract: bytes, start: BlockHeight, *, max_range: int = MAX_RANGE
     ) -> None:
-        """Describe what to follow.
-
-        Args:
-            endpoints: the chain's.
-            contract: its address, 20 bytes.
-            start: the first block to read where there is no cursor; the one in which the contract was deployed.
-            max_range: blocks in one batch.
-
-        Raises:
-            BadInput: no address.
-        """
+        """See `ContractFollower`. Raises `BadInput`: no address."""
         check_address(contract, "channels", zero_allowed=False)
-        self._endpoints = endpoints
-        self._contract = contract
-        self._start = start
-        self._max_range = self._range = max_range
-
-    async def read(self, cursor: BlockRef | None) -> ChannelsBatch | None:
-        """The events in the next final blocks after `cursor`; None where there are no more yet.
-
-        Raises:
-            CursorReorged: the block at the cursor is no longer in the final chain.
-            EndpointsDisagree, TooFewEndpoints: see `adapters.evm.endpoints`; nothing may be acted on until they agree.
-            WrongChain: an endpoint serves another chain.
-            EndpointLied: no endpoint proves what it says (its kinds say what is wrong).
-            BadAnswer: also where a log is no event that we know.
-            NodeUnavailable, AccessDenied, RpcRefused, TooManyLogs: no endpoint serves.
-        """
-        final = await self._endpoints.final()
-        first = self._start if cursor is None else BlockHeight(cursor.number + 1)
-        if final is None or final.number < first:
-            # Where an endpoint is behind the cursor it catches up; at the cursor it has to have the cursor's block.
-            if final is not None and cursor is not None and final.number == cursor.number:
-                _check_cursor(cursor, final)
-            return None
-        top = await self._agreed_top(cursor, first, final)
-        try:
-            proved = await self._endpoints.read(
-                lambda endpoint: prove_range(endpoint, self._contract, cursor, first, top)
-            )
-        except NodeUnavailable:
-            # Perhaps it was too much to answer in time: less is asked for when the caller comes again.
-            self._range = max(1, (top.number - first + 1) // 2)
-            raise
-        read = proved.last.number - first + 1
-        self._range = min(self._max_range, 2 * (self._range if proved.last == top else read))
-        return ChannelsBatch(first, proved.last, tuple(decode_event(log) for log in proved.logs))
-
-    async def _agreed_top(self, cursor: BlockRef | None, first: BlockHeight, final: Header) -> BlockRef:
-        """The block up to which to read: one on which the endpoints agree, on the chain of the cursor."""
-        last = BlockHeight(min(final.number, first + self._range - 1))
-        # The cursor's block is compared too: an endpoint could make up a fork between it and the final block.
-        wanted = [] if cursor is None else [cursor.number]
-        wanted += [] if last == final.number else [last]
-        agreed = await self._endpoints.headers(wanted) if wanted else []
-        if cursor is not None:
-            _check_cursor(cursor, agreed[0])
-        return final.ref if last == final.number else agreed[-1].ref
-
-
-def _check_cursor(cursor: BlockRef, found: Header) -> None:
-    if found.hash != cursor.hash:
-        raise CursorReorged(cursor.number, cursor.hash, found.hash)
+        super().__init__(endpoints, contract, start, decode_event, max_range=max_range)

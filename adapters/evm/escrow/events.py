@@ -11,8 +11,7 @@ from adapters.evm.errors import BadAnswer
 from adapters.evm.escrow.bindings import Escrow
 from adapters.evm.escrow.types import Terms
 from adapters.evm.lockbox.types import Position
-from adapters.evm.types import BlockRef, Log
-from foundation.quantities import BlockHeight
+from adapters.evm.types import Batch, Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,7 @@ class Withdrawn:
 EscrowEvent: TypeAlias = Locked | Memo | Claimed | Returned | Owed | Withdrawn
 
 
-@dataclass(frozen=True, slots=True)
-class EscrowBatch:
-    """All events from block `first` to block `last`, both included, in order; proved. Store `last` as the cursor."""
-
-    first: BlockHeight
-    last: BlockRef
-    events: tuple[EscrowEvent, ...]
+EscrowBatch: TypeAlias = Batch[EscrowEvent]
 
 
 def _locked(at: Position, *values: Any) -> Locked:

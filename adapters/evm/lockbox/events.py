@@ -10,8 +10,8 @@ from adapters.evm.abi import Event
 from adapters.evm.errors import BadAnswer
 from adapters.evm.lockbox.bindings import Lockbox
 from adapters.evm.lockbox.types import Position
-from adapters.evm.types import BlockRef, Log
-from foundation.quantities import BlockHeight, TokenUnits
+from adapters.evm.types import Batch, Log
+from foundation.quantities import TokenUnits
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +151,7 @@ LockboxEvent: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LockboxBatch:
-    """All events from block `first` to block `last`, both included, in order; proved. Store `last` as the cursor."""
-
-    first: BlockHeight
-    last: BlockRef
-    events: tuple[LockboxEvent, ...]
+LockboxBatch: TypeAlias = Batch[LockboxEvent]
 
 
 _EVENTS: Final[tuple[tuple[Event, Callable[..., LockboxEvent]], ...]] = (

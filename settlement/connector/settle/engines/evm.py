@@ -19,12 +19,12 @@ from adapters.evm.abi import Function, function
 from adapters.evm.errors import Reverted, TransactionAbandoned
 from adapters.evm.flight import TxResult
 from adapters.evm.journal import TxJournal, TxStatus
-from adapters.evm.types import BlockRef, Call
+from adapters.evm.types import Batch, BlockRef, Call
 from foundation.database import Database
 from foundation.errors import BadInput, Retryable
 from foundation.quantities import BlockHeight
 from settlement.connector.settle.engines.core import Credit, Payment
-from settlement.connector.settle.engines.evm_feed import TransferBatch, transfer_of
+from settlement.connector.settle.engines.evm_feed import Transfer, transfer_of
 from settlement.connector.settle.engines.rail import (
     Answer,
     Ask,
@@ -68,7 +68,7 @@ class Sender(Protocol):
 class Feed(Protocol):
     """What watching needs: `TransferFeed`."""
 
-    async def read(self, cursor: BlockRef | None) -> TransferBatch | None:
+    async def read(self, cursor: BlockRef | None) -> Batch[Transfer] | None:
         """The next final blocks' transfers to us."""
 
 
@@ -188,13 +188,13 @@ class EvmRail:
                 continue
             await self._take(batch)
             cursor = batch.last
-            if batch.transfers:
+            if batch.events:
                 changed()
 
-    async def _take(self, batch: TransferBatch) -> None:
+    async def _take(self, batch: Batch[Transfer]) -> None:
         async with self._database.unit() as unit:
             store = EngineStore(unit.connection)
-            for one in batch.transfers:
+            for one in batch.events:
                 if not one.amount:
                     continue
                 source = text_of(one.sender)

@@ -17,7 +17,7 @@ from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.journal import VolatileJournal
 from adapters.evm.sender import TxSender
-from adapters.evm.types import BlockRef, Log, Receipt
+from adapters.evm.types import Batch, BlockRef, Log, Receipt
 from foundation.database import Database
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, UnixMs
@@ -25,7 +25,7 @@ from settlement.connector.settle.engines.core import PaymentStage
 from settlement.connector.settle.engines.engine import Engine
 from settlement.connector.settle.engines.evm import TRANSFER, EvmRail, TokenRail, proof_of_payer, text_of
 from settlement.connector.settle.engines.evm_feed import TRANSFER as EVENT
-from settlement.connector.settle.engines.evm_feed import Transfer, TransferBatch
+from settlement.connector.settle.engines.evm_feed import Transfer
 from settlement.connector.settle.engines.rail import Question
 from settlement.connector.settle.engines.store import EngineStore
 from settlement.connector.settle.quantity import Quantity
@@ -77,7 +77,7 @@ class ChainFeed:
     chain: TokenChain
     receiver: bytes
 
-    async def read(self, cursor: BlockRef | None) -> TransferBatch | None:
+    async def read(self, cursor: BlockRef | None) -> Batch[Transfer] | None:
         """See `TransferFeed`."""
         number = 0 if cursor is None else cursor.number + 1
         if number > self.chain.final:
@@ -86,7 +86,7 @@ class ChainFeed:
             Transfer(tx.account, *moved(tx), tx.hash, 0) for tx in self.chain.mined[number] if tx.to == TARGET
         )
         mine = tuple(one for one in found if one.receiver == self.receiver)
-        return TransferBatch(BlockRef(BlockHeight(number), number.to_bytes(32, "big")), mine)
+        return Batch(BlockHeight(number), BlockRef(BlockHeight(number), number.to_bytes(32, "big")), mine)
 
 
 class Dying:
