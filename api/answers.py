@@ -47,18 +47,25 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request with its key. Fields: path (without the query); key; content (all that makes it the same request)."""
+    """A request with its key. Fields: path (without the query); key; content (all that makes it the same request);
+    salt (32 bytes of this party's)."""
 
     principal: Principal
     method: str
     path: str
     key: str
     content: bytes
+    salt: bytes = field(repr=False)
 
     @property
     def work_id(self) -> bytes:
-        """32 bytes: the id of what the request makes."""
-        return tagged_hash("api/work", self.principal.name.encode(), self.path.encode(), self.key.encode())
+        """32 bytes: the id of what the request makes.
+
+        A payment's id is told to the other parties, and to the ledgers by what follows from it. Without the salt, two
+        banks whose clients count their keys would make payments of the same id, and a stranger could take an id first.
+        """
+        text = (self.principal.name.encode(), self.path.encode(), self.key.encode())
+        return tagged_hash("api/work", self.salt, *text)
 
 
 def parse_key(text: str) -> str:
@@ -82,6 +89,7 @@ class Answers:
         self._database = database
         self._secret = secret
         self._cipher = AESGCM(tagged_hash("api/answers", secret))
+        self.salt = tagged_hash("api/work-ids", secret)
         self._clock = clock
         self._in_flight: set[tuple[str, str, str]] = set()
         self._swept_at = UnixMs(0)

@@ -108,8 +108,9 @@ async def once(
 ) -> Response:
     """Carry out a POST once for its key, and answer the same again."""
     content = b"\0".join((request.url.query.encode(), await request.body()))
-    asked = Asked(principal, request.method, request.url.path, parse_key(key), content)
-    answer = await desk_of(request).answers.once(asked, lambda: work(asked))
+    answers = desk_of(request).answers
+    asked = Asked(principal, request.method, request.url.path, parse_key(key), content, answers.salt)
+    answer = await answers.once(asked, lambda: work(asked))
     return Response(answer.body, answer.status, answer.headers)
 
 

@@ -239,12 +239,16 @@ class Api:
 
 @asynccontextmanager
 async def open_api(
-    folder: Path, gateway: FakeGateway | None = None, settings: ApiSettings | None = None, url: str = ""
+    folder: Path,
+    gateway: FakeGateway | None = None,
+    settings: ApiSettings | None = None,
+    url: str = "",
+    secret: bytes = SECRET,
 ) -> AsyncIterator[Api]:
     """The interface over a fake gateway and a database of its own, kept in `folder`."""
     gateway = gateway or FakeGateway()
     async with await Database.open(url or f"sqlite:///{folder / 'api.db'}", SCHEMA) as database:
-        app = make_app(gateway, database, SECRET, settings or ApiSettings())
+        app = make_app(gateway, database, secret, settings or ApiSettings())
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             api = Api(gateway, database, app, client)

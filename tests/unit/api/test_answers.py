@@ -70,6 +70,16 @@ async def test_an_answer_is_bound_to_principal_path_and_key(api: Api) -> None:
     assert len(api.gateway.begun) == 2
 
 
+async def test_two_banks_with_the_same_keys_make_different_payments(tmp_path: Path) -> None:
+    """The same principal, path and key at two banks are two payments: their ids meet at one clearing bank."""
+    ids = []
+    for name, secret in (("one", bytes(32)), ("two", b"\1" * 32)):
+        (tmp_path / name).mkdir()
+        async with open_api(tmp_path / name, secret=secret) as bank:
+            ids.append((await bank.post("/v1/payments", PAYMENT, "payment-1")).json()["id"])
+    assert ids[0] != ids[1]
+
+
 async def test_an_error_is_told_again_as_it_was(api: Api) -> None:
     """A refusal under a key stays one, also when the reason has gone; a fresh key is looked at anew."""
     body = changed("debtor.account", "nobody")
