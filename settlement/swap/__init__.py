@@ -1,0 +1,1 @@
+"""Atomic swaps between bitcoin and an EVM chain: two strangers trade, and nobody who follows the protocol loses."""
