@@ -1,4 +1,4 @@
-"""The few functions of libwally that we use, with types. Nothing else imports `wallycore`."""
+"""The few functions of libwally that we use, with types. Beside it only `hd_keys` imports `wallycore`."""
 
 from __future__ import annotations
 

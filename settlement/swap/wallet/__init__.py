@@ -1,0 +1,1 @@
+"""A trader's mnemonic, and everything that follows from it."""
