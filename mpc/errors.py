@@ -12,7 +12,7 @@ from typing import Literal
 
 from foundation.errors import BadInput, Fatal
 
-Contribution = Literal["aggothernonce", "aggnonce", "psig", "pubnonce", "pubshare"]
+Contribution = Literal["aggothernonce", "aggnonce", "psig", "pubkey", "pubnonce", "pubshare"]
 
 
 class MalformedInput(BadInput, ValueError):  # noqa: N818 - named like its root, `BadInput`
