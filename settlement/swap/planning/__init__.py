@@ -1,0 +1,1 @@
+"""When each step of a swap is still safe: time-outs and gates from block times, confirmations and fees."""
