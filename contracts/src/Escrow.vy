@@ -4,29 +4,31 @@
 """
 @title Escrow
 @license MIT
-@notice Holds coin and ERC-20s under a hash and a time-out: whoever shows the preimage in time has the beneficiary paid, and
-        afterwards anyone has the money sent back. Serves settlement and swaps.
+@notice Holds coin and ERC-20s under a hash, or a point of secp256k1, and a time-out: whoever shows the preimage (the
+        point's scalar) in time has the beneficiary paid, and afterwards anyone has the money sent back. Serves settlement
+        and swaps.
 @dev Invariants:
      1. Of each asset the Escrow holds at least the sum of its open locks and of what it owes, as long as the asset's own
         contract takes nothing: a lock is made only if exactly its amount arrived, a payment only if exactly that left.
      2. A lock is named by its payer and an id of the payer's choice, for ever: it is made once and ends once, claimed or
         returned. Nobody can use up somebody else's ids.
-     3. Before its time-out a lock pays its beneficiary, by the preimage of 32 bytes, or goes back by the beneficiary's word.
-        From the time-out on it goes back, and to nowhere else.
+     3. Before its time-out a lock pays its beneficiary, by the preimage of 32 bytes (the scalar), or goes back by the
+        beneficiary's word. From the time-out on it goes back, and to nowhere else.
      4. Who calls decides nothing: the terms name who is paid. The one exception is `withdraw`, by which an owner may have
         what it is owed sent elsewhere.
      5. Nobody's payment can stop another's: a beneficiary or a token that refuses a claim is owed the amount, for ever, for
         the preimage is out by then. A refund that is refused reverts, for it has no time-out.
      6. While a token or a payee is called, the Escrow can be entered at no place but `transfer_token`, which only it itself
         may call.
+     7. A hash lock ends by the functions for hash locks alone, a point lock by those for point locks: what their slots hash
+        differs in length and in its first word, and what their beneficiaries sign is of another type.
      There is no owner, nothing is paused, and nothing can be changed. Coin that is forced in belongs to nobody.
-     A lock's slot holds a hash of its terms, so that locks of another kind (point locks) need other terms and functions,
-     and no room here.
 """
 
 
 import eip712
-from ethereum.ercs import IERC20
+import escrow_payments
+import points
 
 initializes: eip712
 
@@ -38,22 +40,22 @@ MAX_CLAIMS: constant(uint256) = 64
 # @dev An ILP packet: 32,768 bytes of data, and what stands before them.
 MAX_MEMO: constant(uint256) = 32_768 + 64
 
+# @dev What a swap has to tell its two sides. Room for more would be paid for by every lock: memory is laid out for the most.
+MAX_NOTE: constant(uint256) = 1_024
+
 # @dev What a lock's slot holds once it has ended; no hash of terms that anybody can find is one of these.
 CLAIMED: constant(bytes32) = 0x0000000000000000000000000000000000000000000000000000000000000001
 RETURNED: constant(bytes32) = 0x0000000000000000000000000000000000000000000000000000000000000002
 
-# @dev Gas for a payee of coin (a smart account needs some), and for a whole ERC-20 payment with its two checks.
-_COIN_GAS: constant(uint256) = 50_000
-_TOKEN_GAS: constant(uint256) = 300_000
-
-# @dev What has to be left before each call: its gas · 64/63 (EIP-150), and what the call itself costs at most (9,000 for
-#      the value, 25,000 for a new account, 2,600 for a cold one). With less, whoever calls could make a payment fail.
-_COIN_GAS_LEFT: constant(uint256) = 90_000
-_TOKEN_GAS_LEFT: constant(uint256) = 310_000
-
 _GIVE_BACK_TYPE: constant(bytes32) = keccak256(
     "GiveBack(bytes32 id,address payer,address beneficiary,address refund_to,address asset,uint256 amount,bytes32 condition,uint256 expires_at)"
 )
+_GIVE_BACK_POINT_TYPE: constant(bytes32) = keccak256(
+    "GiveBackPoint(bytes32 id,address payer,address beneficiary,address refund_to,address asset,uint256 amount,address point,uint256 expires_at)"
+)
+
+# @dev Stands before the terms in what a point lock's slot hashes. A hash lock's hashes the eight words of its terms alone.
+_POINT_LOCK: constant(bytes32) = keccak256("Causeway: terms of a point lock")
 
 
 struct Terms:
@@ -74,6 +76,19 @@ struct Terms:
     expires_at: uint256
 
 
+struct PointTerms:
+    # As those of `Terms`.
+    id: bytes32
+    payer: address
+    beneficiary: address
+    refund_to: address
+    asset: address
+    amount: uint256
+    # The account of the point, which is what has to be multiplied out to: the last 20 bytes of keccak256(x ‖ y).
+    point: address
+    expires_at: uint256
+
+
 struct Claim:
     terms: Terms
     preimage: bytes32
@@ -90,6 +105,17 @@ event Locked:
     expires_at: uint256
 
 
+event PointLocked:
+    id: indexed(bytes32)
+    payer: indexed(address)
+    beneficiary: indexed(address)
+    refund_to: address
+    asset: address
+    amount: uint256
+    point: address
+    expires_at: uint256
+
+
 event Memo:
     id: indexed(bytes32)
     payer: indexed(address)
@@ -101,6 +127,13 @@ event Claimed:
     payer: indexed(address)
     beneficiary: indexed(address)
     preimage: bytes32
+
+
+event PointClaimed:
+    id: indexed(bytes32)
+    payer: indexed(address)
+    beneficiary: indexed(address)
+    scalar: uint256
 
 
 event Returned:
@@ -123,7 +156,8 @@ event Withdrawn:
     amount: uint256
 
 
-# @dev Payer → id → keccak256(abi.encode(terms)) of an open lock, 1 if it was claimed, 2 if it was returned.
+# @dev Payer → id → keccak256(abi.encode(terms)) of an open hash lock, keccak256(abi.encode(_POINT_LOCK, terms)) of an open
+#      point lock, 1 if it was claimed, 2 if it was returned.
 locks: public(HashMap[address, HashMap[bytes32, bytes32]])
 
 # @dev Beneficiary → asset → what it was to be paid and did not take.
@@ -179,6 +213,29 @@ def lock_with_memo(
 
 
 @external
+@payable
+def lock_with_note(
+    id: bytes32,
+    beneficiary: address,
+    refund_to: address,
+    condition: bytes32,
+    expires_at: uint256,
+    memo: Bytes[MAX_NOTE],
+):
+    """
+    @notice As `lock_with_memo`, for short ones: 5,000 gas less.
+    @param id See `lock`.
+    @param beneficiary See `lock`.
+    @param refund_to See `lock`.
+    @param condition See `lock`.
+    @param expires_at See `lock`.
+    @param memo Anything. Public.
+    """
+    self._open(id, beneficiary, refund_to, empty(address), msg.value, condition, expires_at)
+    log Memo(id=id, payer=msg.sender, memo=memo)
+
+
+@external
 def lock_token(
     id: bytes32,
     asset: address,
@@ -199,7 +256,7 @@ def lock_token(
     @param expires_at See `lock`.
     """
     self._open(id, beneficiary, refund_to, asset, amount, condition, expires_at)
-    self._pull(asset, amount)
+    escrow_payments._pull(asset, amount)
 
 
 @external
@@ -226,7 +283,58 @@ def lock_token_with_memo(
     """
     self._open(id, beneficiary, refund_to, asset, amount, condition, expires_at)
     log Memo(id=id, payer=msg.sender, memo=memo)
-    self._pull(asset, amount)
+    escrow_payments._pull(asset, amount)
+
+
+# --- Locking by a point -----------------------------------------------------------------------------------------------
+
+
+@external
+@payable
+def lock_point(
+    id: bytes32,
+    beneficiary: address,
+    refund_to: address,
+    point: address,
+    expires_at: uint256,
+    memo: Bytes[MAX_NOTE],
+):
+    """
+    @notice Locks the coin that is sent along under a point, whose scalar pays the beneficiary. The caller is the payer.
+    @param id Unlike that of any other lock that the caller ever made, of either kind.
+    @param beneficiary Is paid by the scalar.
+    @param refund_to Gets the money back otherwise.
+    @param point The account of the point.
+    @param expires_at Seconds of Unix time, later than now.
+    @param memo Anything. Public; told beside the lock unless it is empty.
+    """
+    self._open_point(id, beneficiary, refund_to, empty(address), msg.value, point, expires_at, memo)
+
+
+@external
+def lock_point_token(
+    id: bytes32,
+    asset: address,
+    amount: uint256,
+    beneficiary: address,
+    refund_to: address,
+    point: address,
+    expires_at: uint256,
+    memo: Bytes[MAX_NOTE],
+):
+    """
+    @notice As `lock_point`, for tokens of the caller: see `lock_token`.
+    @param id See `lock_point`.
+    @param asset The token.
+    @param amount How much.
+    @param beneficiary See `lock_point`.
+    @param refund_to See `lock_point`.
+    @param point See `lock_point`.
+    @param expires_at See `lock_point`.
+    @param memo See `lock_point`.
+    """
+    self._open_point(id, beneficiary, refund_to, asset, amount, point, expires_at, memo)
+    escrow_payments._pull(asset, amount)
 
 
 # --- Ending -----------------------------------------------------------------------------------------------------------
@@ -243,7 +351,7 @@ def claim(terms: Terms, preimage: bytes32):
     assert self._is_open(terms), "Escrow: no such open lock"
     assert block.timestamp < terms.expires_at, "Escrow: too late"
     assert sha256(preimage) == terms.condition, "Escrow: wrong preimage"
-    self._pay(terms, preimage)
+    self._claim(terms, preimage)
 
 
 @external
@@ -259,7 +367,7 @@ def claim_batch(claims: DynArray[Claim, MAX_CLAIMS]):
             and sha256(one.preimage) == one.terms.condition
             and self._is_open(one.terms)
         ):
-            self._pay(one.terms, one.preimage)
+            self._claim(one.terms, one.preimage)
             paid += 1
     assert paid > 0, "Escrow: nothing to claim"
 
@@ -289,6 +397,44 @@ def give_back(terms: Terms, signature: Bytes[65]):
 
 
 @external
+def claim_point(terms: PointTerms, scalar: uint256):
+    """
+    @notice As `claim`, for a point lock.
+    @param terms The lock's.
+    @param scalar Above 0 and below the group order; times the generator of secp256k1 it is the point.
+    """
+    assert self._is_open_point(terms), "Escrow: no such open lock"
+    assert block.timestamp < terms.expires_at, "Escrow: too late"
+    assert points._is_of(scalar, terms.point), "Escrow: wrong scalar"
+    self.locks[terms.payer][terms.id] = CLAIMED
+    log PointClaimed(id=terms.id, payer=terms.payer, beneficiary=terms.beneficiary, scalar=scalar)
+    self._pay(terms.asset, terms.beneficiary, terms.amount)
+
+
+@external
+def refund_point(terms: PointTerms):
+    """
+    @notice As `refund`, for a point lock.
+    @param terms The lock's.
+    """
+    assert block.timestamp >= terms.expires_at, "Escrow: too early"
+    self._return_point(terms, False)
+
+
+@external
+def give_back_point(terms: PointTerms, signature: Bytes[65]):
+    """
+    @notice As `give_back`, for a point lock.
+    @param terms The lock's.
+    @param signature The beneficiary's EIP-712 signature `GiveBackPoint` of the terms; see `give_back`.
+    """
+    if msg.sender != terms.beneficiary:
+        digest: bytes32 = eip712._digest(keccak256(abi_encode(_GIVE_BACK_POINT_TYPE, terms)))
+        assert eip712._recover(digest, signature) == terms.beneficiary, "Escrow: not the beneficiary's word"
+    self._return_point(terms, True)
+
+
+@external
 def withdraw(owner: address, asset: address, to: address):
     """
     @notice Pays what is owed to a beneficiary that did not take it: to wherever it likes if it calls, and to itself whoever
@@ -303,7 +449,7 @@ def withdraw(owner: address, asset: address, to: address):
     assert amount > 0, "Escrow: nothing owed"
     self.owed[owner][asset] = 0
     log Withdrawn(owner=owner, asset=asset, to=to, amount=amount)
-    self._transfer(asset, to, amount)
+    escrow_payments._transfer(asset, to, amount)
 
 
 @external
@@ -316,7 +462,7 @@ def transfer_token(asset: address, to: address, amount: uint256):
     @param amount How much.
     """
     assert msg.sender == self, "Escrow: not the Escrow"
-    self._transfer_token(asset, to, amount)
+    escrow_payments._transfer_token(asset, to, amount)
 
 
 # --- Views ------------------------------------------------------------------------------------------------------------
@@ -331,6 +477,17 @@ def is_open(terms: Terms) -> bool:
     @return Whether it is.
     """
     return self._is_open(terms)
+
+
+@external
+@view
+def is_open_point(terms: PointTerms) -> bool:
+    """
+    @notice As `is_open`, for a point lock.
+    @param terms The lock's.
+    @return Whether it is.
+    """
+    return self._is_open_point(terms)
 
 
 # --- Inside -----------------------------------------------------------------------------------------------------------
@@ -377,22 +534,47 @@ def _open(
 
 
 @internal
-def _pull(asset: address, amount: uint256):
+def _open_point(
+    id: bytes32,
+    beneficiary: address,
+    refund_to: address,
+    asset: address,
+    amount: uint256,
+    point: address,
+    expires_at: uint256,
+    memo: Bytes[MAX_NOTE],
+):
     """
-    @notice Takes tokens of the caller, and reverts unless exactly the amount arrives: terms say what is paid out.
-    @param asset The token.
+    @notice Writes a point lock down and tells of it.
+    @param id See `lock_point`.
+    @param beneficiary See `lock_point`.
+    @param refund_to See `lock_point`.
+    @param asset The token; zero for the coin.
     @param amount How much.
+    @param point See `lock_point`.
+    @param expires_at See `lock_point`.
+    @param memo See `lock_point`.
     """
-    assert asset.is_contract, "Escrow: not a token"
-    before: uint256 = staticcall IERC20(asset).balanceOf(self)
-    answer: Bytes[32] = raw_call(
-        asset,
-        abi_encode(msg.sender, self, amount, method_id=method_id("transferFrom(address,address,uint256)")),
-        max_outsize=32,
+    assert amount > 0, "Escrow: nothing to lock"
+    assert beneficiary != empty(address) and refund_to != empty(address), "Escrow: no recipient"
+    assert point != empty(address), "Escrow: no point"
+    assert expires_at > block.timestamp, "Escrow: time-out has passed"
+    assert self.locks[msg.sender][id] == empty(bytes32), "Escrow: id is used"
+    self.locks[msg.sender][id] = keccak256(
+        abi_encode(_POINT_LOCK, id, msg.sender, beneficiary, refund_to, asset, amount, point, expires_at)
     )
-    assert self._is_consent(answer), "Escrow: token refused"
-    after: uint256 = staticcall IERC20(asset).balanceOf(self)
-    assert after >= before and after - before == amount, "Escrow: another amount arrived"
+    log PointLocked(
+        id=id,
+        payer=msg.sender,
+        beneficiary=beneficiary,
+        refund_to=refund_to,
+        asset=asset,
+        amount=amount,
+        point=point,
+        expires_at=expires_at,
+    )
+    if len(memo) > 0:
+        log Memo(id=id, payer=msg.sender, memo=memo)
 
 
 @internal
@@ -407,7 +589,18 @@ def _is_open(terms: Terms) -> bool:
 
 
 @internal
-def _pay(terms: Terms, preimage: bytes32):
+@view
+def _is_open_point(terms: PointTerms) -> bool:
+    """
+    @notice Whether a point lock with exactly these terms is there and has not ended.
+    @param terms The lock's.
+    @return Whether it is.
+    """
+    return self.locks[terms.payer][terms.id] == keccak256(abi_encode(_POINT_LOCK, terms))
+
+
+@internal
+def _claim(terms: Terms, preimage: bytes32):
     """
     @notice Ends an open lock by its preimage, which is the caller's to check.
     @param terms The lock's.
@@ -415,9 +608,20 @@ def _pay(terms: Terms, preimage: bytes32):
     """
     self.locks[terms.payer][terms.id] = CLAIMED
     log Claimed(id=terms.id, payer=terms.payer, beneficiary=terms.beneficiary, preimage=preimage)
-    if not self._send(terms.asset, terms.beneficiary, terms.amount):
-        self.owed[terms.beneficiary][terms.asset] += terms.amount
-        log Owed(owner=terms.beneficiary, asset=terms.asset, amount=terms.amount)
+    self._pay(terms.asset, terms.beneficiary, terms.amount)
+
+
+@internal
+def _pay(asset: address, beneficiary: address, amount: uint256):
+    """
+    @notice Pays what was claimed, or owes it.
+    @param asset The token, or zero.
+    @param beneficiary Receives it.
+    @param amount How much.
+    """
+    if not escrow_payments._send(asset, beneficiary, amount):
+        self.owed[beneficiary][asset] += amount
+        log Owed(owner=beneficiary, asset=asset, amount=amount)
 
 
 @internal
@@ -430,70 +634,17 @@ def _return(terms: Terms, is_early: bool):
     assert self._is_open(terms), "Escrow: no such open lock"
     self.locks[terms.payer][terms.id] = RETURNED
     log Returned(id=terms.id, payer=terms.payer, beneficiary=terms.beneficiary, is_early=is_early)
-    self._transfer(terms.asset, terms.refund_to, terms.amount)
+    escrow_payments._transfer(terms.asset, terms.refund_to, terms.amount)
 
 
 @internal
-def _send(asset: address, to: address, amount: uint256) -> bool:
+def _return_point(terms: PointTerms, is_early: bool):
     """
-    @notice Pays within bounded gas. Nothing that comes back is looked at, however long it is. Reverts only if whoever calls
-            sent too little gas to grant the bound.
-    @param asset The token, or zero.
-    @param to Receives it.
-    @param amount How much.
-    @return Whether it was paid.
+    @notice Ends an open point lock by sending the money back, or reverts.
+    @param terms The lock's.
+    @param is_early Whether the beneficiary gave it back.
     """
-    if asset == empty(address):
-        assert msg.gas >= _COIN_GAS_LEFT, "Escrow: more gas"
-        return raw_call(to, b"", value=amount, gas=_COIN_GAS, revert_on_failure=False)
-    assert msg.gas >= _TOKEN_GAS_LEFT, "Escrow: more gas"
-    return raw_call(
-        self,
-        abi_encode(asset, to, amount, method_id=method_id("transfer_token(address,address,uint256)")),
-        gas=_TOKEN_GAS,
-        revert_on_failure=False,
-    )
-
-
-@internal
-def _transfer(asset: address, to: address, amount: uint256):
-    """
-    @notice Pays with all the gas there is, or reverts.
-    @param asset The token, or zero.
-    @param to Receives it.
-    @param amount How much.
-    """
-    if asset != empty(address):
-        self._transfer_token(asset, to, amount)
-        return
-    assert raw_call(to, b"", value=amount, revert_on_failure=False), "Escrow: payee refused"
-
-
-@internal
-def _transfer_token(asset: address, to: address, amount: uint256):
-    """
-    @notice Transfers a token, and reverts unless exactly the amount has left. The balance is asked because a token may
-            claim success and move nothing, or take more.
-    @param asset The token.
-    @param to Receives it; the Escrow itself cannot, for then nothing leaves.
-    @param amount How much.
-    """
-    assert asset.is_contract, "Escrow: not a token"
-    before: uint256 = staticcall IERC20(asset).balanceOf(self)
-    answer: Bytes[32] = raw_call(
-        asset, abi_encode(to, amount, method_id=method_id("transfer(address,uint256)")), max_outsize=32
-    )
-    assert self._is_consent(answer), "Escrow: token refused"
-    after: uint256 = staticcall IERC20(asset).balanceOf(self)
-    assert after <= before and before - after == amount, "Escrow: another amount left"
-
-
-@internal
-@pure
-def _is_consent(answer: Bytes[32]) -> bool:
-    """
-    @notice Whether a token's answer means success: true, or nothing at all, as tokens older than the standard answer.
-    @param answer The first 32 bytes of it.
-    @return Whether it does.
-    """
-    return len(answer) == 0 or (len(answer) == 32 and convert(answer, uint256) == 1)
+    assert self._is_open_point(terms), "Escrow: no such open lock"
+    self.locks[terms.payer][terms.id] = RETURNED
+    log Returned(id=terms.id, payer=terms.payer, beneficiary=terms.beneficiary, is_early=is_early)
+    escrow_payments._transfer(terms.asset, terms.refund_to, terms.amount)

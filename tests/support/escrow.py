@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import boa
 from boa.contracts.abi.abi_contract import ABIContract, ABIContractFactory
 from eth_abi.abi import encode
+from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
@@ -55,6 +56,44 @@ class Terms(NamedTuple):
     def hash(self) -> bytes:
         """What an open lock's slot holds."""
         return keccak(encode(TERMS_TYPES, self))
+
+
+POINT_TYPES = ("bytes32", "address", "address", "address", "address", "uint256", "address", "uint256")
+GIVE_BACK_POINT = [
+    {"name": "point", "type": "address"} if field["name"] == "condition" else field for field in GIVE_BACK
+]
+POINT_LOCK = keccak(text="Causeway: terms of a point lock")
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""Of secp256k1."""
+
+
+class PointTerms(NamedTuple):
+    """A point lock's terms, in the contract's order."""
+
+    id: bytes
+    payer: str
+    beneficiary: str
+    refund_to: str
+    asset: str
+    amount: int
+    point: str
+    expires_at: int
+
+    @property
+    def hash(self) -> bytes:
+        """What an open lock's slot holds."""
+        return keccak(POINT_LOCK + encode(POINT_TYPES, self))
+
+
+def scalar_of(label: str) -> int:
+    """A scalar that nobody else knows."""
+    return int.from_bytes(preimage_of(label), "big") % (ORDER - 1) + 1
+
+
+def point_of(label: str) -> str:
+    """The account of that scalar's point: what a key's address is."""
+    address: str = Account.from_key(scalar_of(label).to_bytes(32, "big")).address
+    return address
 
 
 def preimage_of(label: str) -> bytes:
@@ -111,6 +150,33 @@ class Desk:
             call(terms.id, terms.asset, terms.amount, *tail, *told, sender=terms.payer)
         return terms
 
+    def point_terms(self, label: str = "one", **other: Any) -> PointTerms:
+        """As `terms`, under the point of that label."""
+        until = boa.env.timestamp + HOUR
+        people = (PAYER.address, PAYEE.address, KEEPER.address)
+        return PointTerms(id_of(label), *people, ZERO, ETHER, point_of(label), until)._replace(**other)
+
+    def lock_point(self, terms: PointTerms, memo: bytes = b"") -> PointTerms:
+        """As `lock`, under a point."""
+        tail = (terms.beneficiary, terms.refund_to, terms.point, terms.expires_at, memo)
+        if terms.asset == ZERO:
+            boa.env.set_balance(terms.payer, boa.env.get_balance(terms.payer) + terms.amount)
+            self.escrow.lock_point(terms.id, *tail, value=terms.amount, sender=terms.payer)
+        else:
+            self.escrow.lock_point_token(terms.id, terms.asset, terms.amount, *tail, sender=terms.payer)
+        return terms
+
+    def claim_point(self, terms: PointTerms, label: str = "one", **other: Any) -> None:
+        """A stranger brings the scalar."""
+        self.escrow.claim_point(terms, scalar_of(label), **{"sender": STRANGER.address, **other})
+
+    def lock_noted(self, terms: Terms, memo: bytes) -> Terms:
+        """Lock coin with a short memo."""
+        boa.env.set_balance(terms.payer, boa.env.get_balance(terms.payer) + terms.amount)
+        tail = (terms.beneficiary, terms.refund_to, terms.condition, terms.expires_at, memo)
+        self.escrow.lock_with_note(terms.id, *tail, value=terms.amount, sender=terms.payer)
+        return terms
+
     def lock_token(self, token: Any, label: str = "one", **other: Any) -> Terms:
         """Approve and lock tokens."""
         terms = self.terms(label, asset=at(token), amount=1_000)._replace(**other)
@@ -121,7 +187,7 @@ class Desk:
         """A stranger brings the preimage."""
         self.escrow.claim(terms, preimage_of(label), **{"sender": STRANGER.address, **other})
 
-    def word(self, terms: Terms, by: LocalAccount = PAYEE, chain_id: int | None = None) -> bytes:
+    def word(self, terms: Terms | PointTerms, by: LocalAccount = PAYEE, chain_id: int | None = None) -> bytes:
         """A beneficiary's signature that gives a lock back."""
         domain = {
             "name": "Causeway",
@@ -129,10 +195,11 @@ class Desk:
             "chainId": boa.env.evm.patch.chain_id if chain_id is None else chain_id,
             "verifyingContract": self.names or self.address,
         }
-        message = encode_typed_data(domain, {"GiveBack": GIVE_BACK}, terms._asdict())
+        kind = {"GiveBack": GIVE_BACK} if isinstance(terms, Terms) else {"GiveBackPoint": GIVE_BACK_POINT}
+        message = encode_typed_data(domain, kind, terms._asdict())
         return bytes(by.sign_message(message).signature)
 
-    def state(self, terms: Terms) -> bytes:
+    def state(self, terms: Terms | PointTerms) -> bytes:
         """A lock's slot."""
         found: bytes = self.escrow.locks(terms.payer, terms.id)
         return found

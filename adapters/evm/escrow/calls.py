@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.evm.abi import Function
 from adapters.evm.escrow.bindings import Anchors, Escrow
-from adapters.evm.escrow.types import MAX_CLAIMS, MAX_MEMO, Terms
+from adapters.evm.escrow.types import MAX_CLAIMS, MAX_MEMO, MAX_NOTE, AnyTerms, PointTerms, Terms
 from adapters.evm.lockbox.bindings import Token
 from adapters.evm.lockbox.types import check_address
 from adapters.evm.types import Call
@@ -40,6 +40,25 @@ class EscrowCalls:
         function = Escrow.lock_token_with_memo if memo else Escrow.lock_token
         return self._call(function, terms.id, terms.asset, terms.amount, *tail, *told)
 
+    def lock_noted(self, terms: AnyTerms, note: bytes) -> Call:
+        """As `lock`, for a lock of either kind and a short memo, at 5,000 gas less in coin.
+
+        Args:
+            terms: all of them.
+            note: public bytes, up to `MAX_NOTE`; empty: none.
+        """
+        if len(note) > MAX_NOTE:
+            raise BadInput("note", f"{len(note)} bytes", f"at most {MAX_NOTE:,} bytes")
+        if isinstance(terms, PointTerms):
+            rest = (terms.beneficiary, terms.refund_to, terms.point, terms.expires_at, note)
+            if terms.is_coin:
+                return self._call(Escrow.lock_point, terms.id, *rest, value=Wei(terms.amount))
+            return self._call(Escrow.lock_point_token, terms.id, terms.asset, terms.amount, *rest)
+        if not note or not terms.is_coin:
+            return self.lock(terms, note)
+        rest = (terms.beneficiary, terms.refund_to, terms.condition, terms.expires_at, note)
+        return self._call(Escrow.lock_with_note, terms.id, *rest, value=Wei(terms.amount))
+
     def claim(self, terms: Terms, preimage: bytes) -> Call:
         """Have the beneficiary paid, before the time-out; anyone. From here on the preimage (32 bytes) is public."""
         return self._call(Escrow.claim, terms.tuple, preimage)
@@ -50,18 +69,26 @@ class EscrowCalls:
             raise BadInput("claims", f"there are {len(claims)}", f"1 to {MAX_CLAIMS}")
         return self._call(Escrow.claim_batch, [(terms.tuple, preimage) for terms, preimage in claims])
 
-    def refund(self, terms: Terms) -> Call:
-        """Send the money back once the time-out has passed; anyone."""
-        return self._call(Escrow.refund, terms.tuple)
+    def claim_point(self, terms: PointTerms, scalar: bytes) -> Call:
+        """As `claim`, by the scalar of the point (32 bytes, big-endian), which is public from here on."""
+        if len(scalar) != 32:
+            raise BadInput("scalar", f"{len(scalar)} bytes", "32 bytes")
+        return self._call(Escrow.claim_point, terms.tuple, int.from_bytes(scalar, "big"))
 
-    def give_back(self, terms: Terms, signature: bytes = b"") -> Call:
+    def refund(self, terms: AnyTerms) -> Call:
+        """Send the money back once the time-out has passed; anyone."""
+        function = Escrow.refund if isinstance(terms, Terms) else Escrow.refund_point
+        return self._call(function, terms.tuple)
+
+    def give_back(self, terms: AnyTerms, signature: bytes = b"") -> Call:
         """Send the money back at any time.
 
         Args:
             terms: the lock's.
             signature: the beneficiary's `give_back_digest`, 65 bytes; empty where the sender is the beneficiary.
         """
-        return self._call(Escrow.give_back, terms.tuple, signature)
+        function = Escrow.give_back if isinstance(terms, Terms) else Escrow.give_back_point
+        return self._call(function, terms.tuple, signature)
 
     def withdraw(self, owner: bytes, asset: bytes, to: bytes) -> Call:
         """Pay what a beneficiary did not take: the owner to any address, anyone else to the owner."""

@@ -12,6 +12,7 @@ from foundation.errors import Fatal
 
 _REMEDIES: Final = {
     "Escrow: more gas": "send it again with a higher gas limit: each payment is granted its bound first",
+    "Escrow: no point": "name the account of the point whose scalar frees the money",
     "Escrow: no recipient": "name a beneficiary, and whom a refund goes to",
     "Escrow: not the beneficiary's word": "have the beneficiary sign for these terms, this contract and this chain",
     "Escrow: not the owner": "withdraw to the account to which the money is owed",
@@ -19,6 +20,7 @@ _REMEDIES: Final = {
     "Escrow: nothing to lock": "lock more than 0",
     "Escrow: payee refused": "have the account take coin, or withdraw to another one",
     "Escrow: wrong preimage": "show the 32 bytes whose SHA-256 is the lock's condition",
+    "Escrow: wrong scalar": "show the scalar of the lock's point, above 0 and below the group order",
 }
 """What to do about the strings that have no class of their own."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from adapters.evm.abi import Event
 from adapters.evm.errors import BadAnswer
 from adapters.evm.escrow.bindings import Escrow
-from adapters.evm.escrow.types import Terms
+from adapters.evm.escrow.types import PointTerms, Terms
 from adapters.evm.lockbox.types import Position
 from adapters.evm.types import Batch, Log
 
@@ -20,6 +20,14 @@ class Locked:
 
     at: Position
     terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class PointLocked:
+    """A point lock was made: exactly `terms.amount` arrived."""
+
+    at: Position
+    terms: PointTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +52,19 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class PointClaimed:
+    """A point lock ended by its scalar (32 bytes, big-endian): the beneficiary was paid, or is owed."""
+
+    at: Position
+    id: bytes
+    payer: bytes
+    beneficiary: bytes
+    scalar: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
-    """A lock's money went back. `is_early`: by the beneficiary's word, not by the time-out."""
+    """The money of a lock of either kind went back. `is_early`: by the beneficiary's word, not by the time-out."""
 
     at: Position
     id: bytes
@@ -75,7 +94,7 @@ class Withdrawn:
     amount: int
 
 
-EscrowEvent: TypeAlias = Locked | Memo | Claimed | Returned | Owed | Withdrawn
+EscrowEvent: TypeAlias = Locked | PointLocked | Memo | Claimed | PointClaimed | Returned | Owed | Withdrawn
 
 
 EscrowBatch: TypeAlias = Batch[EscrowEvent]
@@ -85,10 +104,20 @@ def _locked(at: Position, *values: Any) -> Locked:
     return Locked(at, Terms(*values))
 
 
+def _point_locked(at: Position, *values: Any) -> PointLocked:
+    return PointLocked(at, PointTerms(*values))
+
+
+def _point_claimed(at: Position, lock_id: bytes, payer: bytes, beneficiary: bytes, scalar: int) -> PointClaimed:
+    return PointClaimed(at, lock_id, payer, beneficiary, scalar.to_bytes(32, "big"))
+
+
 _EVENTS: Final[tuple[tuple[Event, Callable[..., EscrowEvent]], ...]] = (
     (Escrow.Locked, _locked),
+    (Escrow.PointLocked, _point_locked),
     (Escrow.Memo, Memo),
     (Escrow.Claimed, Claimed),
+    (Escrow.PointClaimed, _point_claimed),
     (Escrow.Returned, Returned),
     (Escrow.Owed, Owed),
     (Escrow.Withdrawn, Withdrawn),
@@ -109,6 +138,6 @@ def decode_event(log: Log) -> EscrowEvent | None:
         raise BadAnswer("eth_getLogs", "Escrow", f"unknown event in block {log.block.number}, log {log.index}")
     event, make = found
     values: tuple[Any, ...] = event.decode(log)
-    if event is Escrow.Locked and values[-1] >= 1 << 63:
+    if event in (Escrow.Locked, Escrow.PointLocked) and values[-1] >= 1 << 63:
         return None
     return make(Position(log.block, log.transaction, log.index), *values)

@@ -7,8 +7,8 @@ from typing import Final
 from eth_utils.crypto import keccak
 
 from adapters.evm.abi import encode_values
-from adapters.evm.escrow.bindings import TERMS
-from adapters.evm.escrow.types import Terms
+from adapters.evm.escrow.bindings import POINT_TERMS, TERMS
+from adapters.evm.escrow.types import AnyTerms, Terms
 from adapters.native.eip712 import Domain
 
 GIVE_BACK: Final = (
@@ -17,11 +17,18 @@ GIVE_BACK: Final = (
 )
 
 
-def give_back_digest(chain_id: int, escrow: bytes, terms: Terms) -> bytes:
+GIVE_BACK_POINT: Final = (
+    "GiveBackPoint(bytes32 id,address payer,address beneficiary,address refund_to,address asset,uint256 amount,"
+    "address point,uint256 expires_at)"
+)
+
+
+def give_back_digest(chain_id: int, escrow: bytes, terms: AnyTerms) -> bytes:
     """What the beneficiary signs (`adapters.native.eip712.sign_digest`), 32 bytes.
 
     It counts for these terms alone, at the Escrow at that address (20 bytes), on the chain of that EIP-155 number; once
     signed it cannot be taken back, so whoever signed must not claim.
     """
-    struct = keccak(keccak(text=GIVE_BACK) + encode_values([TERMS], [terms.tuple], "terms"))
+    kind, fields = (GIVE_BACK, TERMS) if isinstance(terms, Terms) else (GIVE_BACK_POINT, POINT_TERMS)
+    struct = keccak(keccak(text=kind) + encode_values([fields], [terms.tuple], "terms"))
     return keccak(b"\x19\x01" + Domain(chain_id, escrow).separator + struct)

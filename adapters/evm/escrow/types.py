@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
+from coincurve import PublicKey
 from eth_utils.crypto import keccak
 
 from adapters.evm.abi import encode_values
-from adapters.evm.escrow.bindings import TERMS
+from adapters.evm.escrow.bindings import POINT_TERMS, TERMS
 from adapters.evm.lockbox.types import NATIVE_COIN, check_address, check_word
 from foundation.errors import BadInput
 
@@ -17,6 +18,12 @@ MAX_CLAIMS: Final = 64
 
 MAX_MEMO: Final = 32_768 + 64
 """Bytes of a memo."""
+
+MAX_NOTE: Final = 1_024
+"""Bytes of the memo of a point lock, and of a lock that is made by `EscrowCalls.lock_noted`."""
+
+POINT_LOCK: Final = keccak(text="Causeway: terms of a point lock")
+"""Stands before the terms in what a point lock's slot hashes. Source: docs/contracts.md."""
 
 CLAIMED: Final = (1).to_bytes(32, "big")
 RETURNED: Final = (2).to_bytes(32, "big")
@@ -45,18 +52,8 @@ class Terms:
     expires_at: int
 
     def __post_init__(self) -> None:
-        for field, value in (("terms.id", self.id), ("terms.condition", self.condition)):
-            if len(value) != 32:
-                raise BadInput(field, f"{len(value)} bytes", "32 bytes")
-        check_address(self.payer, "terms.payer", zero_allowed=False)
-        check_address(self.beneficiary, "terms.beneficiary", zero_allowed=False)
-        check_address(self.refund_to, "terms.refund_to", zero_allowed=False)
-        check_address(self.asset, "terms.asset")
-        check_word(self.amount, "terms.amount")
-        if self.amount == 0:
-            raise BadInput("terms.amount", "is nothing", "more than 0")
-        if not 0 < self.expires_at < _SECONDS:
-            raise BadInput("terms.expires_at", f"{self.expires_at} is no time", "seconds since 1970")
+        _check_word32(self.condition, "terms.condition")
+        _check_lock(self)
 
     @property
     def tuple(self) -> tuple[bytes, bytes, bytes, bytes, bytes, int, bytes, int]:
@@ -81,3 +78,80 @@ class Terms:
     def hash(self) -> bytes:
         """What the lock's slot holds while it is open, 32 bytes."""
         return keccak(encode_values([TERMS], [self.tuple], "terms"))
+
+
+@dataclass(frozen=True, slots=True)
+class PointTerms:
+    """A point lock: claimed by the scalar of a point, not by a preimage. Raises `BadInput` for fields that do not fit.
+
+    Fields: as `Terms`, but for point (the point's account, 20 bytes: see `account_of_point`).
+    """
+
+    id: bytes
+    payer: bytes
+    beneficiary: bytes
+    refund_to: bytes
+    asset: bytes
+    amount: int
+    point: bytes
+    expires_at: int
+
+    def __post_init__(self) -> None:
+        check_address(self.point, "terms.point", zero_allowed=False)
+        _check_lock(self)
+
+    @property
+    def tuple(self) -> tuple[bytes, bytes, bytes, bytes, bytes, int, bytes, int]:
+        """As the contract's structure."""
+        return (
+            self.id,
+            self.payer,
+            self.beneficiary,
+            self.refund_to,
+            self.asset,
+            self.amount,
+            self.point,
+            self.expires_at,
+        )
+
+    @property
+    def is_coin(self) -> bool:
+        """Whether it is the chain's own coin that is locked."""
+        return self.asset == NATIVE_COIN
+
+    @property
+    def hash(self) -> bytes:
+        """What the lock's slot holds while it is open, 32 bytes: of no hash lock, for it begins with another word."""
+        return keccak(encode_values(["bytes32", POINT_TERMS], [POINT_LOCK, self.tuple], "terms"))
+
+
+AnyTerms: TypeAlias = Terms | PointTerms
+
+
+def account_of_point(point: bytes) -> bytes:
+    """The account of a point of secp256k1 (33 bytes, compressed), 20 bytes. Raises `BadInput`."""
+    if len(point) != 33:
+        raise BadInput("point", f"{len(point)} bytes", "33 bytes, compressed")
+    try:
+        return keccak(PublicKey(point).format(compressed=False)[1:])[12:]
+    except ValueError as error:
+        raise BadInput("point", "is not on the curve", "33 bytes, compressed") from error
+
+
+def _check_lock(terms: AnyTerms) -> None:
+    """Refuse what no lock of either kind can say."""
+    _check_word32(terms.id, "terms.id")
+    check_address(terms.payer, "terms.payer", zero_allowed=False)
+    check_address(terms.beneficiary, "terms.beneficiary", zero_allowed=False)
+    check_address(terms.refund_to, "terms.refund_to", zero_allowed=False)
+    check_address(terms.asset, "terms.asset")
+    check_word(terms.amount, "terms.amount")
+    if terms.amount == 0:
+        raise BadInput("terms.amount", "is nothing", "more than 0")
+    if not 0 < terms.expires_at < _SECONDS:
+        raise BadInput("terms.expires_at", f"{terms.expires_at} is no time", "seconds since 1970")
+
+
+def _check_word32(value: bytes, field: str) -> None:
+    if len(value) != 32:
+        raise BadInput(field, f"{len(value)} bytes", "32 bytes")

@@ -26,9 +26,11 @@ from tests.support.escrow import (
     RETURNED,
     STRANGER,
     Desk,
+    PointTerms,
     Terms,
     build_desk,
     coin_of,
+    point_of,
     preimage_of,
 )
 from tests.support.lockbox import ACCEPT, REFUSE, actor, at, odd_token
@@ -69,9 +71,9 @@ def accepted(call: Callable[[], object]) -> bool:
 
 @dataclass
 class Lock:
-    """What the model knows of a lock. Fields: secret (the label of its preimage); ends (what ended it, in order)."""
+    """What the model knows of a lock. Fields: secret (label of its preimage or scalar); ends (what ended it, in order)."""
 
-    terms: Terms
+    terms: Terms | PointTerms
     secret: str
     ends: list[bytes]
 
@@ -79,6 +81,18 @@ class Lock:
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return not self.ends
+
+    @property
+    def is_hash(self) -> bool:
+        """Whether it is a preimage that frees it."""
+        return isinstance(self.terms, Terms)
+
+    def other_kind(self) -> Terms | PointTerms:
+        """The same words, as terms of the other kind."""
+        words = tuple(self.terms)
+        if isinstance(self.terms, Terms):
+            return PointTerms(*words[:6], "0x" + self.terms.condition[12:].hex(), words[7])
+        return Terms(*words[:6], bytes(12) + bytes.fromhex(self.terms.point[2:]), words[7])
 
 
 class EscrowMachine(RuleBasedStateMachine):
@@ -95,8 +109,8 @@ class EscrowMachine(RuleBasedStateMachine):
         self.owed: dict[tuple[str, str], int] = {}
         self.paid: dict[tuple[str, str], int] = {}
         self.refusing = self.barred = False
-        for label in LABELS[:2]:
-            self.somebody_locks(label, label, label == "a", 40, 0, 30)
+        for number, label in enumerate(LABELS[:3]):
+            self.somebody_locks(label, label, label == "a", 40, 0, 30, number == 2)
 
     def teardown(self) -> None:
         """Put the deployment back as it was."""
@@ -104,35 +118,59 @@ class EscrowMachine(RuleBasedStateMachine):
 
     # --- Acts ---
 
-    @rule(label=labels, secret=labels, token=is_token, amount=amounts, who=st.integers(0, 1), seconds=pick)
-    def somebody_locks(self, label: str, secret: str, token: bool, amount: int, who: int, seconds: int) -> None:
-        """A payer locks coin or tokens, perhaps under an id that it has used, perhaps too late."""
-        beneficiary = (PAYEE.address, at(self.payee))[who]
-        terms = self.desk.terms(
-            label,
-            asset=at(self.token) if token else ZERO,
-            amount=amount,
-            beneficiary=beneficiary,
-            condition=self.desk.terms(secret).condition,
-            expires_at=boa.env.timestamp + seconds,
-        )
+    @rule(
+        label=labels,
+        secret=labels,
+        token=is_token,
+        amount=amounts,
+        who=st.integers(0, 1),
+        seconds=pick,
+        by_point=st.booleans(),
+    )
+    def somebody_locks(
+        self, label: str, secret: str, token: bool, amount: int, who: int, seconds: int, by_point: bool
+    ) -> None:
+        """A payer locks coin or tokens by hash or point, perhaps under an id that it has used, perhaps too late."""
+        fields = {
+            "asset": at(self.token) if token else ZERO,
+            "amount": amount,
+            "beneficiary": (PAYEE.address, at(self.payee))[who],
+            "expires_at": boa.env.timestamp + seconds,
+        }
+        terms: Terms | PointTerms
+        if by_point:
+            terms = self.desk.point_terms(label, point=point_of(secret), **fields)
+        else:
+            terms = self.desk.terms(label, condition=self.desk.terms(secret).condition, **fields)
         place = (terms.payer, terms.id)
         fine = amount > 0 and seconds > 0 and place not in self.locks
-        assert accepted(lambda: self.desk.lock(terms)) == fine
+        assert accepted(lambda: self.lock(terms)) == fine
         if fine:
             self.locks[place] = Lock(terms, secret, [])
 
     @precondition(lambda self: self.locks)
     @rule(number=pick, secret=labels, right=st.booleans(), other=st.sampled_from([0, 0, 0, 1]))
     def preimage_is_brought(self, number: int, secret: str, right: bool, other: int) -> None:
-        """Anyone brings a preimage, right or wrong, in time or not, for terms that are the lock's or not."""
+        """Anyone brings a preimage or a scalar, right or wrong, in time or not, for the lock or for other terms."""
         lock = self.chosen(number)
         secret = lock.secret if right else secret
         terms = lock.terms._replace(amount=lock.terms.amount + other)
         fine = self.can_be_claimed(lock, secret) and not other
-        assert accepted(lambda: self.desk.claim(terms, secret)) == fine
+        assert accepted(lambda: self.claim(terms, secret)) == fine
         if fine:
             self.is_claimed(lock)
+
+    @precondition(lambda self: self.locks)
+    @rule(number=pick)
+    def lock_is_passed_off_as_the_other_kind(self, number: int) -> None:
+        """Anyone uses the functions for the other kind on a lock, with the right secret and the beneficiary's word."""
+        lock = self.chosen(number)
+        terms = lock.other_kind()
+        assert not accepted(lambda: self.claim(terms, lock.secret))
+        assert not accepted(lambda: self.refund(terms))
+        assert not accepted(lambda: self.give_back(terms, self.desk.word(terms)))
+        if isinstance(terms, Terms):
+            assert not accepted(lambda: self.desk.escrow.claim_batch([(terms, preimage_of(lock.secret))]))
 
     @precondition(lambda self: self.locks)
     @rule(picks=st.lists(st.tuples(pick, st.booleans(), labels), max_size=5))
@@ -141,6 +179,8 @@ class EscrowMachine(RuleBasedStateMachine):
         batch, expected = [], []
         for number, right, secret in picks:
             lock = self.chosen(number)
+            if not lock.is_hash:
+                continue
             secret = lock.secret if right else secret
             batch.append((lock.terms, preimage_of(secret)))
             if self.can_be_claimed(lock, secret) and lock not in expected:
@@ -156,7 +196,7 @@ class EscrowMachine(RuleBasedStateMachine):
         """Anyone asks for a refund, too early, in time, or again."""
         lock = self.chosen(number)
         fine = lock.is_open and boa.env.timestamp >= lock.terms.expires_at
-        assert accepted(lambda: self.desk.escrow.refund(lock.terms, sender=STRANGER.address)) == fine
+        assert accepted(lambda: self.refund(lock.terms)) == fine
         if fine:
             self.is_returned(lock)
 
@@ -167,7 +207,7 @@ class EscrowMachine(RuleBasedStateMachine):
         lock = self.chosen(number)
         word = self.desk.word(lock.terms, by)
         fine = lock.is_open and lock.terms.beneficiary == by.address
-        assert accepted(lambda: self.desk.escrow.give_back(lock.terms, word, sender=STRANGER.address)) == fine
+        assert accepted(lambda: self.give_back(lock.terms, word)) == fine
         if fine:
             self.is_returned(lock)
 
@@ -220,6 +260,30 @@ class EscrowMachine(RuleBasedStateMachine):
             assert self.desk.state(terms) == expected
 
     # --- Helpers ---
+
+    def lock(self, terms: Terms | PointTerms) -> None:
+        """Lock by the functions for these terms."""
+        if isinstance(terms, Terms):
+            self.desk.lock(terms)
+        else:
+            self.desk.lock_point(terms)
+
+    def claim(self, terms: Terms | PointTerms, secret: str) -> None:
+        """Claim by the function for these terms."""
+        if isinstance(terms, Terms):
+            self.desk.claim(terms, secret)
+        else:
+            self.desk.claim_point(terms, secret)
+
+    def refund(self, terms: Terms | PointTerms) -> None:
+        """Refund by the function for these terms."""
+        refund = self.desk.escrow.refund if isinstance(terms, Terms) else self.desk.escrow.refund_point
+        refund(terms, sender=STRANGER.address)
+
+    def give_back(self, terms: Terms | PointTerms, word: bytes) -> None:
+        """Give back by the function for these terms."""
+        give_back = self.desk.escrow.give_back if isinstance(terms, Terms) else self.desk.escrow.give_back_point
+        give_back(terms, word, sender=STRANGER.address)
 
     def chosen(self, number: int) -> Lock:
         """One of the locks."""
