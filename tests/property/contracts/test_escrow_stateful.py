@@ -71,7 +71,7 @@ def accepted(call: Callable[[], object]) -> bool:
 
 @dataclass
 class Lock:
-    """What the model knows of a lock. Fields: secret (label of its preimage or scalar); ends (what ended it, in order)."""
+    """What the model knows of a lock. Fields: secret (a label); ends (what ended it, in order)."""
 
     terms: Terms | PointTerms
     secret: str
