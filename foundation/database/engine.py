@@ -101,6 +101,7 @@ def _sqlite(url: URL, busy_ms: int) -> AsyncEngine:
         url, pool_size=_CONNECTIONS, connect_args={"timeout": busy_ms / 1000}, hide_parameters=True
     )
     event.listen(engine.sync_engine, "handle_error", _connection_lost)
+    event.listen(engine.sync_engine, "handle_error", _cancelled)
 
     @event.listens_for(engine.sync_engine, "connect")
     def opened(connection: sqlite3.Connection, record: object) -> None:
@@ -166,6 +167,18 @@ def _connection_lost(context: ExceptionContext) -> BaseException | None:
     if isinstance(context.original_exception, OSError):
         return DatabaseUnavailable(_problem(context.original_exception))
     return None
+
+
+def _cancelled(context: ExceptionContext) -> None:
+    """Keep the connection of a task that was cancelled while one of its statements ran.
+
+    SQLAlchemy takes such a connection for broken, and closes it with the statement's cursor open. SQLite then keeps the
+    transaction, and with it the write lock, until Python's garbage collector finds the cursor: for minutes nobody could
+    write. But nothing is broken: the driver runs each statement to its end in a thread, and what is asked after it
+    comes after it. So the cursor is closed, and the transaction undone when the connection goes back to the pool.
+    """
+    if not isinstance(context.original_exception, Exception):
+        context.is_disconnect = False
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 
-from foundation.database import Repository
+from foundation.database import BulkInsert, Repository
 from foundation.quantities import UnixMs
 from settlement.books.errors import ReceiptConflict
 from settlement.books.journal import FIRST_LINK
@@ -20,6 +20,7 @@ _HEAD = select(receipts.c.sequence, receipts.c.link).order_by(receipts.c.sequenc
 _KEPT = select(receipts.c.payment_id, receipts.c.digest).where(
     receipts.c.payment_id.in_(bindparam("ids", expanding=True))
 )
+_ADD = BulkInsert(receipts)
 _COLUMNS = (receipts.c.sequence, receipts.c.receipt, receipts.c.at, receipts.c.digest, receipts.c.link)
 
 
@@ -56,7 +57,7 @@ class ReceiptStore(Repository):
                     "at": now,
                 }
             )
-        await self._write(insert(receipts), rows)
+        await _ADD.write(self._connection, rows)
 
     async def head(self) -> tuple[int, bytes]:
         """Sequence number and link of the newest receipt; 0 and zeros where there is none."""

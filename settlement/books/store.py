@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mappi
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Select, bindparam, insert, select, update
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database import Repository, chunks
+from foundation.database import BulkInsert, BulkUpdate, Repository, chunks
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from settlement.books.accounts import Account, AccountName, Chart
@@ -35,9 +35,10 @@ _NAMED = _ACCOUNTS.where(accounts.c.name.in_(bindparam("names", expanding=True))
 _POSTED = select(entries.c.entry_id, entries.c.number, entries.c.digest).where(
     entries.c.entry_id.in_(bindparam("ids", expanding=True))
 )
-_ADD_ENTRIES = insert(entries)
-_ADD_LINES = insert(lines)
-_MOVE = update(accounts).where(accounts.c.name == bindparam("moved")).values(balance=bindparam("becomes"))
+_OPEN = BulkInsert(accounts)
+_ADD_ENTRIES = BulkInsert(entries)
+_ADD_LINES = BulkInsert(lines)
+_MOVE = BulkUpdate(accounts, ("name",), ("balance",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Books(Repository):
             for name, account in wanted.items()
             if name not in there
         ]
-        await self._write(insert(accounts), rows)
+        await _OPEN.write(self._connection, rows)
 
     async def post(self, entry: Entry, now: UnixMs) -> int:
         """Post one entry; its number. See `post_many`."""
@@ -200,12 +201,12 @@ class Books(Repository):
             for line in posted.entry.lines:
                 changes[line.account] += line.change
         before = await self._open_or_opened(changes, now, chart)
-        await self._write(_ADD_ENTRIES, [_entry_row(posted) for posted in fresh])
-        await self._write(_ADD_LINES, [row for posted in fresh for row in _line_rows(posted)])
+        await _ADD_ENTRIES.write(self._connection, [_entry_row(posted) for posted in fresh])
+        await _ADD_LINES.write(self._connection, [row for posted in fresh for row in _line_rows(posted)])
         moved = [
-            {"moved": account.name, "becomes": str(before[account] + change)} for account, change in changes.items()
+            {"name": account.name, "balance": str(before[account] + change)} for account, change in changes.items()
         ]
-        await self._write(_MOVE, moved)
+        await _MOVE.write(self._connection, moved)
 
     async def _open_or_opened(
         self, used: Mapping[Account, int], now: UnixMs, chart: Chart | None

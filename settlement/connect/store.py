@@ -8,12 +8,15 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database.repository import Repository
+from foundation.database import BulkInsert, Repository
 from settlement.connect.acceptance import PaymentId
 from settlement.connect.exchange_types import Exchange, Phase, Reason, Record
 from settlement.connect.screening import Verdict
 from settlement.connect.tables import decisions, exchanges
 from settlement.quantities import PartyId
+
+_SAVE = BulkInsert(exchanges, ("payment_id", "party"), ("phase", "state", "expires_at_ms"))
+_ADD = BulkInsert(decisions)
 
 
 class Exchanges(Repository):
@@ -40,9 +43,7 @@ class Exchanges(Repository):
             }
             for state in states
         ]
-        insert = self._insert(exchanges)
-        kept = {name: insert.excluded[name] for name in ("phase", "state", "expires_at_ms")}
-        await self._write(insert.on_conflict_do_update(index_elements=["payment_id", "party"], set_=kept), rows)
+        await _SAVE.write(self._connection, rows)
 
     async def get(self, payment: PaymentId) -> Exchange | None:
         """The state of a payment's exchange, if it has begun."""
@@ -72,7 +73,7 @@ class Decisions(Repository):
 
     async def add(self, records: Sequence[Record]) -> None:
         """Keep decisions."""
-        await self._write(decisions.insert(), [self._row_of(record) for record in records])
+        await _ADD.write(self._connection, [self._row_of(record) for record in records])
 
     async def of(self, payment: PaymentId) -> tuple[Record, ...]:
         """All decisions on a payment, in the order in which they were made."""

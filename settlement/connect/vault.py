@@ -16,10 +16,10 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database.repository import Repository
+from foundation.database import BulkInsert, BulkUpdate, Repository
 from foundation.errors import BadInput, Fatal
 from foundation.quantities import UnixMs
 from settlement.connect.acceptance import PaymentId
@@ -30,6 +30,8 @@ KEY_BYTES: Final = 32
 _NONCE: Final = bytes(12)  # each key seals one text
 _DAY_MS: Final = 24 * 3600 * 1000
 _SHRED_BATCH: Final = 500
+_ADD = BulkInsert(personal)
+_END = BulkUpdate(personal, ("payment_id", "party"), ("ended_at_ms",), personal.c.ended_at_ms.is_(None))
 
 
 class RecordKind(StrEnum):
@@ -150,7 +152,7 @@ class PersonalRecords(Repository):
             row = {"payment_id": payment, "party": self._party, "kind": kind.value, "stored_at_ms": now}
             sealed = AESGCM(key).encrypt(_NONCE, text, self._bound(payment, kind))
             rows.append({**row, "is_held": False, "wrapped_key": self._key.wrap(key), "sealed": sealed})
-        await self._write(personal.insert(), rows)
+        await _ADD.write(self._connection, rows)
 
     async def read_if_there(self, payment: PaymentId, kind: RecordKind) -> bytes | None:
         """The text, or None where there never was one.
@@ -186,9 +188,8 @@ class PersonalRecords(Repository):
 
     async def end_many(self, payments: Sequence[PaymentId], at: UnixMs) -> None:
         """These payments have ended, as `end` says."""
-        ended = update(personal).where(personal.c.payment_id == bindparam("of"), personal.c.party == self._party)
-        ended = ended.where(personal.c.ended_at_ms.is_(None)).values(ended_at_ms=at)
-        await self._write(ended, [{"of": payment} for payment in payments])
+        rows = [{"payment_id": payment, "party": self._party, "ended_at_ms": at} for payment in payments]
+        await _END.write(self._connection, rows)
 
     async def hold(self, payment: PaymentId, is_held: bool) -> None:
         """Put the payment's records under legal hold, or lift it: under hold nothing is forgotten."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database import Repository, chunks
+from foundation.database import BulkDelete, BulkInsert, Repository, chunks
 from foundation.quantities import UnixMs
 from settlement.custody.changes import AnyEffect
 from settlement.custody.sealing import Sealer, What
@@ -26,6 +26,12 @@ from settlement.custody.states import (
 )
 from settlement.custody.tables import cursors, history, outbox, payments, tenure
 from settlement.custody.terms import PaymentId
+
+_SAVE = BulkInsert(payments, ("payment_id",), ("stage", "state", "is_open", "version", "updated_at"))
+_NOTE = BulkInsert(history)
+_ADD_DUE = BulkInsert(outbox)
+_DONE = BulkDelete(outbox, "id")
+_SET_CURSOR = BulkInsert(cursors, ("ledger",), ("cursor",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +131,12 @@ class PaymentStore(Repository):
                     "updated_at": now,
                 }
             )
-        if rows:
-            statement = self._insert(payments)
-            kept = {name: statement.excluded[name] for name in ("stage", "state", "is_open", "version", "updated_at")}
-            await self._write(statement.on_conflict_do_update(index_elements=["payment_id"], set_=kept), rows)
+        await _SAVE.write(self._connection, rows)
         lines = [
             {"payment_id": number, "at": now, "stage": stage_of(state), "note": note_of(state)}
             for number, state in trail
         ]
-        await self._write(insert(history), lines)
+        await _NOTE.write(self._connection, lines)
         return stored
 
     # --- The outbox ---------------------------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ class PaymentStore(Repository):
             }
             for one in due
         ]
-        await self._write(insert(outbox), rows)
+        await _ADD_DUE.write(self._connection, rows)
 
     async def due(self, numbers: Sequence[int] | None = None) -> tuple[Due, ...]:
         """What is still to be carried out, all or of these numbers, oldest first."""
@@ -164,8 +167,7 @@ class PaymentStore(Repository):
 
     async def done(self, numbers: Iterable[int]) -> None:
         """These effects were carried out."""
-        for chunk in chunks(numbers):
-            await self._connection.execute(delete(outbox).where(outbox.c.id.in_(chunk)))
+        await _DONE.write(self._connection, list(numbers))
 
     # --- Reading ------------------------------------------------------------------------------------------------------
 
@@ -195,8 +197,4 @@ class PaymentStore(Repository):
 
     async def set_cursor(self, ledger: str, cursor: str) -> None:
         """A ledger's feed was read up to here."""
-        statement = self._insert(cursors)
-        stored = statement.on_conflict_do_update(
-            index_elements=["ledger"], set_={"cursor": statement.excluded["cursor"]}
-        )
-        await self._write(stored, [{"ledger": ledger, "cursor": cursor}])
+        await _SET_CURSOR.write(self._connection, [{"ledger": ledger, "cursor": cursor}])

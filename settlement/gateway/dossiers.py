@@ -8,15 +8,17 @@ from collections.abc import Sequence
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database import Repository
+from foundation.database import BulkInsert, BulkUpdate, Repository
 from foundation.quantities import UnixMs
 from settlement.custody.terms import PaymentId
 from settlement.gateway.tables import dossiers
 
 _NONCE_BYTES = 12
+_ADD = BulkInsert(dossiers, ("payment_id",))
+_END = BulkUpdate(dossiers, ("payment_id",), ("ended_at",), dossiers.c.ended_at.is_(None))
 
 
 class Dossier(Struct, frozen=True):
@@ -51,7 +53,7 @@ class Dossiers(Repository):
             nonce = os.urandom(_NONCE_BYTES)
             sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(dossier), payment)
             rows.append({"payment_id": payment, "sealed": sealed})
-        await self._write(self._insert(dossiers).on_conflict_do_nothing(index_elements=["payment_id"]), rows)
+        await _ADD.write(self._connection, rows)
 
     async def get(self, payment: PaymentId) -> Dossier | None:
         """The dossier; None where there is none, or it was forgotten."""
@@ -68,8 +70,7 @@ class Dossiers(Repository):
 
     async def end_many(self, payments: Sequence[PaymentId], now: UnixMs) -> None:
         """These payments have ended, as `end` says."""
-        statement = update(dossiers).where(dossiers.c.payment_id == bindparam("of"), dossiers.c.ended_at.is_(None))
-        await self._write(statement.values(ended_at=now), [{"of": payment} for payment in payments])
+        await _END.write(self._connection, [{"payment_id": payment, "ended_at": now} for payment in payments])
 
     async def purge(self, before: UnixMs) -> None:
         """Forget the dossiers of payments that ended before a moment."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database import Repository
+from foundation.database import BulkInsert, Repository
 from foundation.quantities import UnixMs
 from settlement.connect.exchange_types import Exchange, Record
 from settlement.connect.store import Decisions, Exchanges
@@ -23,6 +23,7 @@ from settlement.gateway.dossiers import Dossier, Dossiers
 from settlement.gateway.keys import Secrets
 from settlement.gateway.tables import instructions
 
+_KEEP_PARTS = BulkInsert(instructions, ("payment_id",), ("part",))
 _KINDS = (RecordKind.OWN, RecordKind.THEIRS)
 
 
@@ -150,9 +151,8 @@ class Files:
 
 class _Instructions(Repository):
     async def keep(self, parts: dict[PaymentId, bytes]) -> None:
-        statement = self._insert(instructions)
-        kept = statement.on_conflict_do_update(index_elements=["payment_id"], set_={"part": statement.excluded["part"]})
-        await self._write(kept, [{"payment_id": payment, "part": part} for payment, part in parts.items()])
+        rows = [{"payment_id": payment, "part": part} for payment, part in parts.items()]
+        await _KEEP_PARTS.write(self._connection, rows)
 
     async def read(self, payment: PaymentId) -> bytes:
         query = select(instructions.c.part).where(instructions.c.payment_id == payment)

@@ -10,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from foundation.database import BulkInsert, BulkUpdate
 from settlement.rules import tables
 from settlement.rules.decision import Decision
 from settlement.rules.errors import ReservationOver, UnknownReservation
 from settlement.rules.facts import Approval, Facts
 from settlement.rules.history import CountQuestion, SumQuestion, Usage, Use
 from settlement.rules.store import Cell, Entry, KnownRate, RulesStore, UseState, cell_of, cell_row
+
+_ADD_DECISIONS = BulkInsert(tables.decisions)
+_ADD_FACTS = BulkInsert(tables.facts, ("digest",))
+_ADD_USES = BulkInsert(tables.uses)
+_SET_STATES = BulkUpdate(tables.uses, ("payment_id",), ("state",))
 
 
 @dataclass
@@ -152,12 +157,11 @@ class BufferedRulesStore(RulesStore):
     async def flush(self) -> None:
         """Write what was gathered."""
         buffer = self._buffer
-        await self._write(insert(tables.decisions), buffer._decisions)
-        await self._write(self._insert(tables.facts).on_conflict_do_nothing(), buffer._facts)
-        await self._write(insert(tables.uses), buffer._uses)
-        changed = [{"of": payment, "to": state.value} for payment, state in buffer._states.items()]
-        statement = update(tables.uses).where(tables.uses.c.payment_id == bindparam("of"))
-        await self._write(statement.values(state=bindparam("to")), changed)
+        await _ADD_DECISIONS.write(self._connection, buffer._decisions)
+        await _ADD_FACTS.write(self._connection, buffer._facts)
+        await _ADD_USES.write(self._connection, buffer._uses)
+        changed = [{"payment_id": payment, "state": state.value} for payment, state in buffer._states.items()]
+        await _SET_STATES.write(self._connection, changed)
         for cell, (amount, count) in buffer._days.items():
             if amount or count:
                 await self._add(cell_row(cell), amount, count)
