@@ -116,7 +116,8 @@ class LocalSigner:
     def _sign(self, statement: Statement) -> Partial:
         if statement.circle.member(self.party) != self._member:
             raise NotACircle("signers", f"{self.party} with this key is not among them", "ask for its current key")
-        signature = bytes(self.__secret.sign(statement.digest, statement.circle.sum))
+        # The scheme's own `sign` takes the key that it hashes; the key's method first makes its public one, in vain.
+        signature = bytes(AugSchemeMPL.sign(self.__secret, statement.digest, statement.circle.sum))
         assert len(signature) == SIGNATURE_BYTES
         return Partial(self.party, key_id(self._member.key), signature)
 
