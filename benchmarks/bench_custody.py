@@ -100,15 +100,9 @@ class Setting:
 
 
 def gateway_process(setting: Setting, pipe: Connection) -> None:
-    """Run one gateway; the parent's words are (payments, at once) to pay, and None to end."""
+    """Run one gateway; the parent's words are (payments, at once) to pay, "stages", "bulk" and None to end."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    profiler = cProfile.Profile() if setting.profile else None
-    if profiler is not None:
-        profiler.enable()
     uvloop.run(_serve(setting, pipe))
-    if profiler is not None:
-        profiler.disable()
-        profiler.dump_stats(setting.profile)
 
 
 async def _serve(setting: Setting, pipe: Connection) -> None:
@@ -118,8 +112,20 @@ async def _serve(setting: Setting, pipe: Connection) -> None:
         host, _, port = setting.urls[setting.party].removeprefix("http://").partition(":")
         await stack.enter_async_context(LetterBoxServer(gateway.letter_box, host, int(port)))
         pipe.send("ready")
+        profiler = cProfile.Profile(time.thread_time)  # the machine may be busy with others
         while (asked := await asyncio.to_thread(pipe.recv)) is not None:
-            pipe.send(await _pay(gateway, *asked) if asked != "stages" else await _stages(gateway, parts.database))
+            match asked:
+                case "stages":
+                    pipe.send(await _stages(gateway, parts.database))
+                case "bulk":
+                    if setting.profile:
+                        profiler.enable()
+                    pipe.send("ready")
+                case _:
+                    pipe.send(await _pay(gateway, *asked))
+        profiler.disable()
+        if setting.profile:
+            profiler.dump_stats(setting.profile)
 
 
 async def _parts(setting: Setting, stack: AsyncExitStack) -> Parts:
@@ -295,6 +301,12 @@ class Town:
         answer: Any = await asyncio.to_thread(self._pipes[A].recv)
         return answer  # type: ignore[no-any-return]
 
+    async def bulk(self) -> None:
+        """What comes from here on is measured: whose process is to be profiled, is."""
+        for pipe in self._pipes.values():
+            pipe.send("bulk")
+            await asyncio.to_thread(pipe.recv)
+
     async def stages(self, party: PartyId) -> dict[str, int]:
         """How many payments stand where at a party."""
         self._pipes[party].send("stages")
@@ -330,6 +342,7 @@ async def measure(payments: int, at_once: int, profile: dict[PartyId, str]) -> l
         async with Town(Path(folder), profile) as town:
             await town.pay(30, 30)  # caches, connections, prepared statements
             alone = sorted((await town.pay(ALONE, 1))[1])
+            await town.bulk()
             before = town.cpu()
             elapsed, seconds = await town.pay(payments, at_once)
             used = {name: (cpu - before[name]) * 1_000 / payments for name, cpu in town.cpu().items()}
