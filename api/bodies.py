@@ -43,6 +43,10 @@ class QuoteIn(Model):
     clearing: Annotated[Party, Field(description="The clearing bank that is asked")]
     source_ledger: LedgerName
     target: TargetIn
+    firm: Annotated[
+        bool,
+        Field(strict=True, description="false: what it would cost about now, without anybody holding to it"),
+    ] = True
 
 
 class DebtorIn(Model):
@@ -68,8 +72,8 @@ class SourceIn(Model):
 
 
 class PaymentIn(Model):
-    """A payment: either of a quote (`quote_id`), whose cost is then the most that it may cost, or of its own terms
-    (`payee`, `clearing`, `source`, `target`)."""
+    """A payment: either by a quote (`quote_id`), which serves one payment, or on its own terms (`payee`, `clearing`,
+    `source`, `target`). Terms that are written beside a quote have to be the quote's."""
 
     model_config = ConfigDict(
         json_schema_extra={

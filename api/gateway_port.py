@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from api import showing
 from api.ports import (
@@ -12,8 +11,6 @@ from api.ports import (
     DecisionShown,
     EventShown,
     MomentShown,
-    Money,
-    NoQuote,
     NotPossible,
     PaymentShown,
     PaymentWanted,
@@ -24,6 +21,7 @@ from api.ports import (
     StatementShown,
     Unknown,
 )
+from api.pricing import Pricing, check_asset, offer_of, own_ledger
 from api.reading import Reading
 from foundation.database import Database
 from foundation.errors import BadInput
@@ -37,14 +35,10 @@ from settlement.custody.terms import Particulars, PaymentId
 from settlement.gateway.customers import Customer
 from settlement.gateway.dossiers import Dossier
 from settlement.gateway.runtime import Gateway, Parts
-from settlement.ledgers.protocol import Ledger, LedgerId
-from settlement.quantities import MAX_UNITS, Asset, PartyId, Scale
+from settlement.ledgers.protocol import LedgerId
+from settlement.quantities import MAX_UNITS, Asset, PartyId
 from settlement.rules.approvals import LoggedIn, Proof, Signed
 from settlement.rules.facts import Approval
-
-_NOT_KNOWN_YET: Final = "not-known-yet"
-"""Stands for the payee's account in a question outside of a payment: the payee tells it to its payer alone."""
-
 
 _LOOKS = 10
 """At a payment that moves meanwhile, for one moment of it."""
@@ -56,7 +50,7 @@ class RunningGateway:
     def __init__(self, gateway: Gateway, parts: Parts) -> None:
         self._gateway = gateway
         self._parts = parts
-        self._targets: dict[tuple[str, str], Asset] = {}
+        self._pricing = Pricing(gateway, parts)
         self._reading = Reading(parts.database)
 
     @property
@@ -84,56 +78,23 @@ class RunningGateway:
 
     # --- Quotes and payments ------------------------------------------------------------------------------------------
 
-    async def quote(self, wanted: QuoteWanted) -> QuoteShown:
+    async def quote(self, wanted: QuoteWanted, *, firm: bool) -> QuoteShown:
         """See `GatewayPort`."""
-        ledger = self._own_ledger(wanted.source_ledger, "source_ledger")
-        self._known(wanted.payee, "payee")
-        self._known(wanted.clearing, "clearing")
-        if wanted.payee == wanted.clearing:
-            raise BadInput("clearing", "it is the payee itself", "name the bank that both have accounts with")
-        asked = c.AskQuote(
-            wanted.payee,
-            wanted.source_ledger,
-            str(ledger.own),
-            wanted.target_ledger,
-            _NOT_KNOWN_YET,
-            wanted.target.units,
-        )
-        answer = await self._gateway.ask_quote(PartyId(wanted.clearing), asked)
-        if isinstance(answer, c.QuoteRefused):
-            raise NoQuote(answer.why, answer.detail)
-        quote, target = answer.quote, wanted.target.asset
-        told = Asset(quote.target.asset, Scale(quote.target.scale))
-        self._targets[wanted.clearing, wanted.target_ledger] = told
-        _check_asset(told, target)
-        source = Asset(quote.source.asset, Scale(quote.source.scale))
-        if source != self.asset(wanted.source_ledger):
-            raise NoQuote(c.Why.QUOTE_WRONG, f"{wanted.source_ledger} is in {source.code} for the clearing bank")
-        return QuoteShown(
-            wanted,
-            Money(source, quote.source.amount),
-            Money(source, quote.fee),
-            quote.rate_num,
-            quote.rate_den,
-            UnixMs(quote.expires_at),
-        )
+        return await self._pricing.ask(wanted, firm=firm)
 
     async def pay(self, wanted: PaymentWanted) -> None:
         """See `GatewayPort`. The target's decimals are what the clearing bank says they are, or nothing begins."""
-        asked = wanted.wanted
-        ledger = self._own_ledger(asked.source_ledger, "source.ledger")
+        asked, quote = wanted.wanted, wanted.quote
+        ledger = own_ledger(self._parts, asked.source_ledger, "source.ledger")
         debtor = self._debtor(wanted.debtor)
         for field, money in (("source.amount_max", wanted.source_max), ("target.amount", asked.target)):
             if not 0 < money.units <= MAX_UNITS:
                 raise BadInput(field, "it is not above 0 and at most 2^64−1 base units", "write a larger amount")
         if await self._gateway.state(PaymentId(wanted.payment_id)) is not None:
             return
-        told = self._targets.get((asked.clearing, asked.target_ledger))
-        if told is None:
-            await self.quote(asked)
-        else:
-            self._known(asked.payee, "payee")
-            _check_asset(told, asked.target.asset)
+        offer = None if quote is None else offer_of(quote)
+        if offer is None:
+            await self._check_target(asked)
         particulars = Particulars(
             wanted.purpose, debtor.country, wanted.creditor.country, debtor.kind, wanted.creditor.kind
         )
@@ -151,6 +112,7 @@ class RunningGateway:
             answer_by=self.now() + self._parts.margins.answer_ms,
             target_asset=asked.target.asset.code,
             target_scale=int(asked.target.asset.scale),
+            offer=offer,
         )
         dossier = Dossier(wanted.debtor, wanted.creditor.account, wanted.initiator, wanted.reference)
         await self._gateway.pay(order, dossier)
@@ -241,7 +203,7 @@ class RunningGateway:
 
     async def statement(self, ledger: str, since: UnixMs, until: UnixMs, after: int, limit: int) -> StatementShown:
         """See `GatewayPort`."""
-        found = self._own_ledger(ledger, "ledger")
+        found = own_ledger(self._parts, ledger, "ledger")
         asset = self.asset(ledger)
         assert asset is not None, "a ledger has its facts"
         return await self._reading.statement(found, ledger, asset, since, until, after, limit)
@@ -278,16 +240,14 @@ class RunningGateway:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _own_ledger(self, name: str, field: str) -> Ledger:
-        ledger = self._parts.ledgers.get(LedgerId(name))
-        if ledger is None:
-            known = ", ".join(sorted(self._parts.ledgers))
-            raise BadInput(field, "we have no account on such a ledger", f"one of: {known}")
-        return ledger
-
-    def _known(self, party: str, field: str) -> None:
-        if party == self.party or self._parts.directory.keys(party) is None:
-            raise BadInput(field, "it is no other party that we know", "exchange cards with it first")
+    async def _check_target(self, asked: QuoteWanted) -> None:
+        """Raises BadInput, NoQuote where the target is not what the clearing bank says that it is."""
+        told = self._pricing.told.get((asked.clearing, asked.target_ledger))
+        if told is None:
+            await self._pricing.ask(asked, firm=False)
+        else:
+            self._pricing.check_known(asked.payee, "payee")
+            check_asset(told, asked.target.asset)
 
     def _debtor(self, account: str) -> Customer:
         found = self._parts.customers.find(account)
@@ -299,14 +259,7 @@ class RunningGateway:
         """Of the ledgers that a payment names before it has a quote."""
         known = {str(name): facts.asset for name, facts in self._parts.facts.items()}
         if isinstance(state, payer.State):
-            told = self._targets.get((state.order.clearer, state.order.target_ledger))
+            told = self._pricing.told.get((state.order.clearer, state.order.target_ledger))
             if told is not None:
                 known.setdefault(state.order.target_ledger, told)
         return known
-
-
-def _check_asset(told: Asset, wanted: Asset) -> None:
-    if told.code != wanted.code:
-        raise BadInput("target.currency", f"the ledger is in {told.code}", f"write {told.code}")
-    if told.scale != wanted.scale:
-        raise BadInput("target.scale", f"the ledger counts {told.scale} decimals", f"write {told.scale}")

@@ -40,7 +40,9 @@ class QuoteWanted:
 @dataclass(frozen=True, slots=True)
 class QuoteShown:
     """What it would cost now. Fields: source (fee included); fee; rate_num, rate_den (target base units for one source
-    base unit); expires_at (the clearing bank holds to it for so long)."""
+    base unit); expires_at (when a payment by it has to have begun); payment_id (of a firm quote: the payment that it is
+    for, and for no other) and offer (the quote itself, with the clearing bank's signature), both empty where it is
+    indicative."""
 
     wanted: QuoteWanted
     source: Money
@@ -48,6 +50,13 @@ class QuoteShown:
     rate_num: int
     rate_den: int
     expires_at: UnixMs
+    payment_id: bytes = b""
+    offer: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_firm(self) -> bool:
+        """Whether the clearing bank has signed it for a payment that may still be made."""
+        return bool(self.payment_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,8 @@ class Creditor:
 @dataclass(frozen=True, slots=True)
 class PaymentWanted:
     """A payment. Fields: payment_id (32 bytes); wanted; source_max (the most that it may cost, fee included); debtor
-    (the customer's account at this bank); purpose (ISO 20022); initiator (who asks for it); reference."""
+    (the customer's account at this bank); purpose (ISO 20022); initiator (who asks for it); reference; quote (the one
+    that it goes by, if any)."""
 
     payment_id: bytes
     wanted: QuoteWanted
@@ -72,6 +82,7 @@ class PaymentWanted:
     purpose: str
     initiator: str
     reference: str = field(default="", repr=False)
+    quote: QuoteShown | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +284,8 @@ class GatewayPort(Protocol):
     def assets(self) -> dict[str, Asset]:
         """The assets of our ledgers, by currency."""
 
-    async def quote(self, wanted: QuoteWanted) -> QuoteShown:
-        """What it would cost now. Raises BadInput, NoQuote."""
+    async def quote(self, wanted: QuoteWanted, *, firm: bool) -> QuoteShown:
+        """What it would cost; firm, if that is asked for. Raises BadInput, NoQuote."""
 
     async def pay(self, wanted: PaymentWanted) -> None:
         """Begin a payment; returns when it is committed. The same id changes nothing. Raises BadInput, NoQuote."""

@@ -37,6 +37,8 @@ TITLES: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
     "unsupported-media-type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This form of content is not read here"),
     "invalid": (HTTPStatus.UNPROCESSABLE_ENTITY, "A field is not acceptable"),
     "quote-expired": (HTTPStatus.UNPROCESSABLE_ENTITY, "The quote has expired"),
+    "quote-used": (HTTPStatus.CONFLICT, "Another payment goes by this quote"),
+    "quote-differs": (HTTPStatus.UNPROCESSABLE_ENTITY, "The quote is of another payment"),
     "no-quote": (HTTPStatus.UNPROCESSABLE_ENTITY, "The clearing bank makes no such offer"),
     "above-limit": (HTTPStatus.UNPROCESSABLE_ENTITY, "The amount is above a limit"),
     "approval-refused": (HTTPStatus.FORBIDDEN, "The approval does not count"),

@@ -1,4 +1,4 @@
-"""What the REST interface keeps: keys, answers to repeated requests, its acts, webhooks and their deliveries."""
+"""What the REST interface keeps: keys, answers to repeated requests, quotes, acts, webhooks with deliveries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,17 @@ quotes = Table(
     Column("principal", String(64), nullable=False),
     Column("quote", LargeBinary, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("used_by", LargeBinary(32), nullable=True),  # the request (`Asked.work_id`) that pays by it
     Index("api_quotes_expires", "expires_at"),
+)
+
+transfers = Table(
+    "api_transfers",
+    METADATA,
+    Column("payment_id", LargeBinary(32), primary_key=True),
+    Column("names", LargeBinary, nullable=False),  # what the pacs.008 calls it, sealed
+    Column("made_at", BigInteger, nullable=False),
+    Index("api_transfers_made", "made_at"),
 )
 
 acts = Table(
@@ -62,6 +72,7 @@ acts = Table(
     Column("status", Integer, nullable=False),
     Column("payment_id", LargeBinary(32), nullable=True),
     Index("api_acts_payment", "payment_id"),
+    Index("api_acts_at", "at"),
 )
 
 webhooks = Table(

@@ -33,9 +33,17 @@ class MoneyOut(Model):
 
 
 class QuoteOut(Model):
-    """An indicative offer: a payment that names it costs at most `source`, or does not happen."""
+    """What a payment would cost. It serves one payment, of who asked for it."""
 
     id: HexId
+    firm: Annotated[
+        bool,
+        Field(
+            description="true: the clearing bank has signed it, and its payment costs exactly `source`; "
+            "false: the payment asks again, and costs at most `source` or does not happen"
+        ),
+    ]
+    used: Annotated[bool, Field(description="A payment goes by it already")]
     payee: str
     clearing: str
     source_ledger: str
@@ -46,13 +54,15 @@ class QuoteOut(Model):
     rate: Annotated[
         str, Field(description="Target base units for one source base unit, as a fraction", examples=["2/1"])
     ]
-    expires_at: Annotated[str, Field(description="RFC 3339")]
+    expires_at: Annotated[str, Field(description="RFC 3339: until when a payment by it can begin")]
 
     @classmethod
-    def of(cls, quote_id: bytes, quote: QuoteShown) -> QuoteOut:
+    def of(cls, quote_id: bytes, quote: QuoteShown, *, is_used: bool) -> QuoteOut:
         """From the gateway's."""
         return cls(
             id=quote_id.hex(),
+            firm=quote.is_firm,
+            used=is_used,
             payee=quote.wanted.payee,
             clearing=quote.wanted.clearing,
             source_ledger=quote.wanted.source_ledger,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -12,10 +12,9 @@ from api.answers import Answer, Asked
 from api.bodies import ApprovalIn, CancelIn, PaymentIn
 from api.desk import POSTED, Desk, KeyHeader, allowed, desk_of, json_answer, once, problems
 from api.forms import HexId, moment
-from api.ports import ApprovalWanted, Creditor, Money, PaymentShown, PaymentWanted, QuoteWanted, Unknown
+from api.ports import ApprovalWanted, Creditor, Money, PaymentShown, PaymentWanted, QuoteShown, QuoteWanted
 from api.principals import Principal, Scope
-from api.problems import Problem
-from api.quotes import QuoteStore
+from api.terms import Said, begun_before, using
 from api.views import DecisionOut, PaymentOut, PaymentsOut, Status
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
@@ -109,11 +108,22 @@ async def approve(
 
 
 async def _pay(desk: Desk, asked: Asked, body: PaymentIn) -> Answer:
-    number = asked.work_id
-    with suppress(Unknown):  # begun before a crash: its quote may have expired since, and it is under way all the same
-        return _accepted(await desk.gateway.payment(number))
-    wanted, most = await _terms(desk, asked.principal, body)
+    quote_id = None if body.quote_id is None else bytes.fromhex(body.quote_id)
+    begun = await begun_before(desk, asked, quote_id)
+    if begun is not None:
+        return _accepted(begun)
+    if quote_id is None:
+        return await _begin(desk, asked, body, *_own_terms(desk, body))
+    async with using(desk, asked, quote_id, _said(body)) as quote:
+        return await _begin(desk, asked, body, quote.wanted, quote.source, quote)
+
+
+async def _begin(
+    desk: Desk, asked: Asked, body: PaymentIn, wanted: QuoteWanted, most: Money, quote: QuoteShown | None = None
+) -> Answer:
+    """Begin it: a firm quote is for the payment of its own id."""
     check_limit(asked.principal, most)
+    number = quote.payment_id if quote is not None and quote.is_firm else asked.work_id
     await desk.gateway.pay(
         PaymentWanted(
             payment_id=number,
@@ -124,6 +134,7 @@ async def _pay(desk: Desk, asked: Asked, body: PaymentIn) -> Answer:
             purpose=body.purpose,
             initiator=asked.principal.name,
             reference=body.reference,
+            quote=quote,
         )
     )
     return _accepted(await desk.gateway.payment(number))
@@ -134,24 +145,31 @@ def _accepted(payment: PaymentShown) -> Answer:
     return json_answer(202, PaymentOut.of(payment), number, f"/v1/payments/{number.hex()}")
 
 
-async def _terms(desk: Desk, principal: Principal, body: PaymentIn) -> tuple[QuoteWanted, Money]:
+def _said(body: PaymentIn) -> Said:
+    """What is written beside a quote."""
+    said = Said(payee=body.payee, clearing=body.clearing)
+    if body.source is not None:
+        source = body.source
+        said = replace(said, source_ledger=source.ledger, source_currency=source.currency, amount_max=source.amount_max)
+    if body.target is not None:
+        target = body.target
+        said = replace(
+            said,
+            target_ledger=target.ledger,
+            target_currency=target.currency,
+            target_scale=target.scale,
+            target_amount=target.amount,
+        )
+    return said
+
+
+def _own_terms(desk: Desk, body: PaymentIn) -> tuple[QuoteWanted, Money]:
     """What is to be paid, and the most that it may cost.
 
     Raises:
-        BadInput: neither a quote nor terms, or both.
-        Problem: the quote has expired.
-        Unknown: there is no such quote.
+        BadInput: neither a quote nor all terms.
     """
     own = {"payee": body.payee, "clearing": body.clearing, "source": body.source, "target": body.target}
-    if body.quote_id is not None:
-        given = next((name for name, value in own.items() if value is not None), None)
-        if given is not None:
-            raise BadInput(given, "the quote says it already", "leave it out, or leave quote_id out")
-        async with desk.database.view() as view:
-            quote = await QuoteStore(view.connection).get(bytes.fromhex(body.quote_id), principal.name)
-        if quote.expires_at <= desk.gateway.now():
-            raise Problem("quote-expired", "nothing has moved", "quote_id", "ask for a new quote")
-        return quote.wanted, quote.source
     gateway, source, target = desk.gateway, body.source, body.target
     if body.payee is None or body.clearing is None or source is None or target is None:
         missing = next(name for name, value in own.items() if value is None)

@@ -24,7 +24,9 @@ Asking = Annotated[Principal, Depends(allowed(Scope.QUOTES))]
 async def ask(request: Request, principal: Asking, body: QuoteIn, key: KeyHeader) -> Response:
     """Ask a clearing bank what a payment would cost now.
 
-    The offer is indicative: nothing is reserved. A payment that names it costs at most so much, or does not happen.
+    The answer is firm: the clearing bank has signed rate, fee and amounts for one payment that begins before
+    `expires_at`, and that payment costs exactly `source`. Where `"firm": false` is asked for it is indicative, and the
+    payee's bank is not asked for anything: a payment that names it costs at most so much, or does not happen.
     """
 
     async def work(asked: Asked) -> Answer:
@@ -38,7 +40,8 @@ async def show(request: Request, principal: Asking, quote_id: HexId) -> QuoteOut
     """A quote that was asked for before."""
     async with desk_of(request).database.view() as view:
         number = bytes.fromhex(quote_id)
-        return QuoteOut.of(number, await QuoteStore(view.connection).get(number, principal.name))
+        kept = await QuoteStore(view.connection).get(number, principal.name)
+    return QuoteOut.of(number, kept.shown, is_used=kept.used_by is not None)
 
 
 async def _ask(desk: Desk, asked: Asked, body: QuoteIn) -> Answer:
@@ -50,8 +53,10 @@ async def _ask(desk: Desk, asked: Asked, body: QuoteIn) -> Answer:
         body.target.ledger,
         target_money(gateway, body.target.ledger, body.target),
     )
-    quote, number = await gateway.quote(wanted), asked.work_id
+    quote, number = await gateway.quote(wanted, firm=body.firm), asked.work_id
     async with desk.database.unit() as unit:
         kept = await QuoteStore(unit.connection).put(number, asked.principal.name, quote, gateway.now())
         await unit.commit()
-    return json_answer(201, QuoteOut.of(number, kept), location=f"/v1/quotes/{number.hex()}")
+    return json_answer(
+        201, QuoteOut.of(number, kept.shown, is_used=kept.used_by is not None), location=f"/v1/quotes/{number.hex()}"
+    )

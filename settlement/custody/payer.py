@@ -43,7 +43,8 @@ class Order(Struct, frozen=True):
     units); source_ledger, source_account (where it pays from); source_max (the most that it may cost, fee included:
     the slippage limit); particulars; answer_by (Unix milliseconds: when it gives up to wait for an answer); hold_ms_max
     (the longest time for which it lets its money be held); target_asset and target_scale (what target_amount counts, so
-    that no other currency or scale passes for it; an empty code compares neither).
+    that no other currency or scale passes for it; an empty code compares neither); offer (a quote that the clearing
+    bank gave for this payment beforehand, its signature verified: it is not asked again).
     """
 
     payment_id: bytes
@@ -60,6 +61,7 @@ class Order(Struct, frozen=True):
     hold_ms_max: int = 3_600_000
     target_asset: str = ""
     target_scale: int = 0
+    offer: c.QuoteGiven | None = None
 
 
 class State(Struct, frozen=True, tag_field="stage"):
@@ -185,6 +187,9 @@ def _before_money(state: Asking | Pricing | Clearing | Agreeing, change: c.AnyCh
             return _fail(state, c.Why.QUOTE_EXPIRED, "the quote ended before both banks had accepted")
         case Asking(), c.SecretGiven():
             order = state.order
+            pricing = Pricing(order, change.secret, change.address, change.account)
+            if order.offer is not None:
+                return _quoted(pricing, order.offer, now)
             asked = c.AskQuote(
                 order.payee,
                 order.source_ledger,
@@ -193,7 +198,7 @@ def _before_money(state: Asking | Pricing | Clearing | Agreeing, change: c.AnyCh
                 change.account,
                 order.target_amount,
             )
-            return Pricing(state.order, change.secret, change.address, change.account), (asked,)
+            return pricing, (asked,)
         case Pricing(), c.QuoteRefused() if change.party == state.order.clearer:
             return _fail(state, change.why, change.detail)
         case Pricing(), c.QuoteGiven():

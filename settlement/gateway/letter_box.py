@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -54,6 +54,10 @@ class Receiving(Protocol):
         """Ledger and account at which payments from this party are wanted; None: none are."""
 
 
+Places: TypeAlias = Callable[[PartyId, m.PlaceAsk | m.Place], None]
+"""Takes what another party asks or says of where it is paid, outside of any payment; it must not raise or wait."""
+
+
 class LetterBoxDesk:
     """Takes requests of other parties. `questions`: what our own handshakes wait for."""
 
@@ -72,6 +76,7 @@ class LetterBoxDesk:
         sealer: Sealer,
         address: str,
         questions: dict[PaymentId, Asked],
+        places: Places,
         clock: Clock,
     ) -> None:
         self._secrets = secrets
@@ -87,6 +92,7 @@ class LetterBoxDesk:
         self._sealer = sealer
         self._address = address
         self._questions = questions
+        self._places = places
         self._clock = clock
 
     async def take(self, body: bytes) -> None:
@@ -103,10 +109,11 @@ class LetterBoxDesk:
                 gathered.append(await self._news(Envelope.decode(raw), now))
             except Fatal as problem:
                 _log.warning("message refused", why=str(problem))
-        if not gathered:
+        joined = _joined(gathered)
+        if not (joined.acts or joined.changes or joined.begins):
             return
         try:
-            await self._submit(_joined(gathered))
+            await self._submit(joined)
         except EngineStopped:
             raise
         except Exception:  # noqa: BLE001 - a message that we stumble over must not keep the sender's others from us
@@ -181,6 +188,8 @@ class LetterBoxDesk:
                     changes.append((payment, c.QuoteGiven(word.quote, word.signature)))
                 case m.QuoteNo():
                     changes.append((payment, c.QuoteRefused(sender, word.why, word.detail)))
+                case m.PlaceAsk() | m.Place():
+                    self._places(sender, word)
                 case m.End():
                     changes.append((payment, c.Told(sender, word.why, word.detail)))
                 case m.ReceiptPart():

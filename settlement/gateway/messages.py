@@ -42,11 +42,25 @@ class QuoteOffer(Struct, frozen=True, array_like=True, tag="quote-offer", forbid
 
 
 class QuoteNo(Struct, frozen=True, array_like=True, tag="quote-no", forbid_unknown_fields=True):
-    """Clearing bank to payer: there is no quote."""
+    """Clearing bank to payer: there is no quote. Payee to payer: it is paid nowhere."""
 
     payment_id: Bytes32
     why: Why
     detail: Detail
+
+
+class PlaceAsk(Struct, frozen=True, array_like=True, tag="place-ask", forbid_unknown_fields=True):
+    """Payer to payee, before a firm quote: where would you be paid? Nothing begins with it."""
+
+    payment_id: Bytes32
+
+
+class Place(Struct, frozen=True, array_like=True, tag="place", forbid_unknown_fields=True):
+    """Payee to payer: here. Fields: payment_id; ledger; account."""
+
+    payment_id: Bytes32
+    ledger: Name
+    account: Name
 
 
 class End(Struct, frozen=True, array_like=True, tag="end", forbid_unknown_fields=True):
@@ -65,7 +79,7 @@ class ReceiptPart(Struct, frozen=True, array_like=True, tag="receipt-part", forb
     part: Part
 
 
-Word: TypeAlias = QuoteAsk | QuoteOffer | QuoteNo | End | ReceiptPart
+Word: TypeAlias = QuoteAsk | QuoteOffer | QuoteNo | PlaceAsk | Place | End | ReceiptPart
 
 
 class Proposal(Struct, frozen=True, array_like=True, tag="proposal", forbid_unknown_fields=True):

@@ -29,6 +29,7 @@ from settlement.custody.sealing import Sealer
 from settlement.custody.states import State, Times
 from settlement.custody.store import Due, Moment, PaymentStore, Stored
 from settlement.custody.terms import PaymentId
+from settlement.gateway import messages as m
 from settlement.gateway import tables as gateway_tables
 from settlement.gateway.customers import Customers
 from settlement.gateway.dossiers import Dossier
@@ -112,7 +113,7 @@ class Gateway:
             for name, ledger in parts.ledgers.items()
         }
         self._peer_couriers = {f"party:{party}": self._peer_courier(party) for party in parts.peers}
-        self._enquiries = Enquiries(secrets, directory, parts.box, parts.clock)
+        self._enquiries = Enquiries(secrets, directory, parts.box, parts.receiving, parts.clock)
         self._listeners: list[Callable[[], None]] = []
         self.letter_box = LetterBoxDesk(
             secrets,
@@ -128,6 +129,7 @@ class Gateway:
             self._sealer,
             parts.address,
             parts._questions,
+            self._enquiries.told,
             parts.clock,
         )
         self._recovering = False
@@ -153,6 +155,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._enquiries.close()
 
     def _engine_ended(self, task: asyncio.Task[None]) -> None:
         """Without its engine a gateway does nothing: nothing is carried out any more, and nothing is taken."""
@@ -205,9 +208,15 @@ class Gateway:
         async with self._parts.database.view() as view:
             return await PaymentStore(view.connection, self._sealer).history(payment)
 
-    async def ask_quote(self, clearer: PartyId, asked: c.AskQuote, timeout_seconds: float = 10.0) -> Answer:
+    async def ask_quote(
+        self, clearer: PartyId, asked: c.AskQuote, payment: PaymentId, timeout_seconds: float = 10.0
+    ) -> Answer:
         """What a payment would cost now; nothing is held for it. See `Enquiries.ask`."""
-        return await self._enquiries.ask(clearer, asked, timeout_seconds)
+        return await self._enquiries.ask(clearer, asked, payment, timeout_seconds)
+
+    async def ask_place(self, payee: PartyId, timeout_seconds: float = 10.0) -> m.Place | c.QuoteRefused:
+        """Where another bank is paid. See `Enquiries.ask_place`."""
+        return await self._enquiries.ask_place(payee, timeout_seconds)
 
     def open_state(self, payment: PaymentId) -> State | None:
         """Where an open payment stands, out of memory; None once it has ended, or where it is not there."""

@@ -68,6 +68,7 @@ class FakeGateway:
         self.happened: list[EventShown] = []
         self.listeners: list[Callable[[], None]] = []
         self.cost: int | None = None
+        self.quoted = 0
         self.trouble: Exception | None = None
         self.approvals: list[ApprovalWanted] = []
 
@@ -84,7 +85,7 @@ class FakeGateway:
     def assets(self) -> dict[str, Asset]:
         return {"EUR": EURO}
 
-    async def quote(self, wanted: QuoteWanted) -> QuoteShown:
+    async def quote(self, wanted: QuoteWanted, *, firm: bool) -> QuoteShown:
         self._troubled()
         if wanted.source_ledger != "digital-euro":
             raise BadInput("source_ledger", "we have no account on such a ledger", "digital-euro")
@@ -93,13 +94,16 @@ class FakeGateway:
         cost = self.cost or wanted.target.units // 2 + 100
         if cost > MAX_UNITS:
             raise NoQuote("no_route", "too much")
-        return QuoteShown(wanted, Money(EURO, cost), Money(EURO, 100), 2, 1, UnixMs(self.clock + 60_000))
+        self.quoted += firm
+        number = bytes([self.quoted]) * 32 if firm else b""
+        ends = UnixMs(self.clock + 60_000)
+        return QuoteShown(wanted, Money(EURO, cost), Money(EURO, 100), 2, 1, ends, number, number)
 
     async def pay(self, wanted: PaymentWanted) -> None:
         self._troubled()
         if wanted.debtor != CUSTOMER:
             raise BadInput("debtor.account", "this bank has no such account", "name a customer's account")
-        await self.quote(wanted.wanted)
+        await self.quote(wanted.wanted, firm=False)
         if wanted.payment_id in self.shown:
             return
         self.begun.append(wanted)

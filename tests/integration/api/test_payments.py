@@ -6,9 +6,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
+from settlement.connector.conversion import Rate
+from settlement.custody import clearer, tables
+from settlement.custody.terms import PaymentId
 from tests.support.api_town import PEOPLE, QUOTE, ApiTown, api_town, ended, terms
-from tests.support.settlement_gateway import EURO_LEDGER, YUAN_LEDGER, A, B
+from tests.support.settlement_gateway import EURO_LEDGER, YUAN_LEDGER, A, B, C, OneRate
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,48 @@ async def test_a_quote_and_then_its_payment_move_the_money(bank: ApiTown) -> Non
     assert [moment["stage"] for moment in payment["history"]][-1] == "closed"
     assert await bank.town.balance(EURO_LEDGER, A) == paid_before - 1001_00
     assert await bank.town.balance(YUAN_LEDGER, B) == got_before + 2000_00
+
+
+async def test_a_firm_quote_holds_although_the_rate_has_moved(bank: ApiTown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who pays by a firm quote pays what it says, while a new payment of the same amount is refused as too dear."""
+    quote = (await bank.post("/v1/quotes", QUOTE)).json()
+    assert quote["firm"] is True
+    monkeypatch.setattr(OneRate, "rate", lambda self, source, destination: Rate(1, 1))
+    dear = await bank.post("/v1/payments", terms(most=quote["source"]["amount"]))
+    assert (await ended(bank, dear.headers["location"]))["reason"].startswith("rate_moved")
+    begun = await bank.post("/v1/payments", {"quote_id": quote["id"], **PEOPLE})
+    payment = await ended(bank, begun.headers["location"])
+    assert (payment["status"], payment["source"]["amount"]) == ("paid", "1001.00"), payment["reason"]
+    state = await bank.town.state(C, PaymentId(bytes.fromhex(payment["id"])))
+    assert isinstance(state, clearer.Closed)
+    refused = await bank.post("/v1/payments", {"quote_id": quote["id"], **PEOPLE})
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:causeway:problem:quote-used")
+
+
+async def test_asking_for_a_quote_begins_nothing_at_the_payees_bank(bank: ApiTown) -> None:
+    """A firm quote that nobody uses leaves no payment at the payee's bank, and none that is shown at ours."""
+
+    async def payments() -> tuple[int, list[str]]:
+        async with bank.town.databases[B].view() as view:
+            theirs = await view.connection.scalar(select(func.count()).select_from(tables.payments))
+        ours = (await bank.client.get("/v1/payments?limit=200")).json()["payments"]
+        return int(theirs or 0), [one["id"] for one in ours]
+
+    before = await payments()
+    assert (await bank.post("/v1/quotes", QUOTE)).json()["firm"] is True
+    assert await payments() == before
+
+
+async def test_no_firm_quote_where_the_payee_is_not_paid_there(bank: ApiTown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the payee's bank is paid on another ledger, or takes no payments of ours, there is no firm quote."""
+    receiving = bank.town.gateways[B]._parts.receiving
+    monkeypatch.setattr(receiving, "_place", ("another", "bank-b"))
+    refused = await bank.post("/v1/quotes", QUOTE)
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:causeway:problem:no-quote")
+    assert "another" in refused.json()["detail"]
+    assert (await bank.post("/v1/quotes", {**QUOTE, "firm": False})).json()["firm"] is False
+    monkeypatch.setattr(receiving, "account", lambda payer: None)
+    assert (await bank.post("/v1/quotes", QUOTE)).json()["type"] == "urn:causeway:problem:no-quote"
 
 
 async def test_a_moved_rate_refuses_and_moves_nothing(bank: ApiTown) -> None:

@@ -40,6 +40,20 @@ async def test_a_crash_at_any_commit_leaves_one_payment(tmp_path: Path, at: int,
     assert len(gateway.begun) == 1
 
 
+@pytest.mark.parametrize("moment", list(Moment))
+@pytest.mark.parametrize("at", [1, 2, 3])
+async def test_a_crash_at_any_commit_uses_a_quote_once(tmp_path: Path, at: int, moment: Moment) -> None:
+    """Wherever the process dies, the same request goes on with its quote, and another one is refused it."""
+    async with open_api(tmp_path) as api:
+        quote = (await api.post("/v1/quotes", QUOTE)).json()
+        body = {"quote_id": quote["id"], **{name: PAYMENT[name] for name in ("debtor", "creditor", "purpose")}}
+        api.database._commit_hook = Crashing(at, moment)
+        await api.post("/v1/payments", body, "pay")
+        assert (await api.post("/v1/payments", body, "pay")).status_code == 202
+        problem(await api.post("/v1/payments", body, "another"), 409, "quote-used")
+        assert len(api.gateway.begun) == 1
+
+
 async def shop_key(api: Api) -> dict[str, str]:
     """A second key of the same principal: the answers are the principal's, not the key's."""
     text, row = new_key("shop-2", "shop", frozenset(Scope), Limits(), api.gateway.now())
@@ -53,7 +67,7 @@ async def test_a_payment_that_a_crash_met_is_found_again_after_its_quote_has_end
     """A payment that began before the crash is answered as such, although its quote has expired meanwhile."""
     quote = (await api.post("/v1/quotes", QUOTE)).json()
     body = {"quote_id": quote["id"], **{name: PAYMENT[name] for name in ("debtor", "creditor", "purpose")}}
-    api.database._commit_hook = Crashing(2, Moment.BEFORE)
+    api.database._commit_hook = Crashing(3, Moment.BEFORE)  # the request, its quote, its answer
     await api.post("/v1/payments", body, "pay")
     assert len(api.gateway.begun) == 1
     api.gateway.clock = UnixMs(NOW + 60_000)

@@ -46,7 +46,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         ("creditor.kind", "robot", "creditor.kind"),
         ("purpose", "goods", "purpose"),
         ("amount_limit", "1.00", "amount_limit"),
-        ("quote_id", "5f" * 32, "payee"),
         ("source", None, "source"),
     ],
 )
@@ -75,24 +74,98 @@ async def test_an_unknown_currency_is_no_quote(api: Api) -> None:
 
 
 async def test_an_expired_quote_pays_nothing(api: Api) -> None:
-    """A payment that names a quote after its end is refused; before its end it costs at most what the quote says."""
-    quote = (await api.post("/v1/quotes", QUOTE)).json()
-    people = {name: PAYMENT[name] for name in ("debtor", "creditor", "purpose")}
-    body = {"quote_id": quote["id"], **people}
-    assert (await api.post("/v1/payments", body, "in-time")).status_code == 202
-    assert api.gateway.begun[0].source_max.text == quote["source"]["amount"]
+    """A payment that names a quote after its end is refused, and begins nothing."""
+    quote = await _quote(api)
     api.gateway.clock = type(NOW)(NOW + 60_000)
-    problem(await api.post("/v1/payments", body, "late"), 422, "quote-expired")
+    problem(await api.post("/v1/payments", _by(quote), "late"), 422, "quote-expired")
+    assert not api.gateway.begun
+
+
+async def test_a_firm_quote_is_paid_by_as_it_was_signed(api: Api) -> None:
+    """A payment by a firm quote is the one that the clearing bank signed for, and costs what it says."""
+    quote = await _quote(api)
+    assert quote["firm"] is True
+    made = await api.post("/v1/payments", _by(quote), "pay")
+    (begun,) = api.gateway.begun
+    assert begun.quote is not None
+    assert made.json()["id"] == begun.payment_id.hex() == begun.quote.payment_id.hex()
+    assert begun.source_max.text == quote["source"]["amount"]
+    assert (await api.client.get(f"/v1/quotes/{quote['id']}")).json()["used"] is True
+
+
+async def test_an_indicative_quote_says_so_and_bounds_the_cost(api: Api) -> None:
+    """Where nobody holds to it the quote says so, and its payment is asked about anew, at that cost at most."""
+    quote = await _quote(api, firm=False)
+    assert quote["firm"] is False
+    assert (await api.post("/v1/payments", _by(quote), "pay")).status_code == 202
+    (begun,) = api.gateway.begun
+    assert begun.quote is not None
+    assert not begun.quote.is_firm
+    assert begun.source_max.text == quote["source"]["amount"]
+
+
+@pytest.mark.parametrize("firm", [True, False])
+async def test_a_quote_serves_one_payment(api: Api, firm: bool) -> None:
+    """Another request by the same quote is refused, and its own repeat is answered as before."""
+    quote = await _quote(api, firm=firm)
+    first = await api.post("/v1/payments", _by(quote), "one")
+    found = problem(await api.post("/v1/payments", _by(quote), "two"), 409, "quote-used")
+    assert found["field"] == "quote_id"
+    assert (await api.post("/v1/payments", _by(quote), "one")).content == first.content
     assert len(api.gateway.begun) == 1
+
+
+async def test_a_refused_payment_leaves_its_quote_to_the_next(api: Api) -> None:
+    """A request with a wrong account or above a limit uses no quote up: the right one goes by it."""
+    quote = await _quote(api)
+    wrong = {**_by(quote), "debtor": {"account": "nobody"}}
+    problem(await api.post("/v1/payments", wrong, "one"), 422, "invalid")
+    assert (await api.post("/v1/payments", _by(quote), "two")).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ("payee", "bank-c", "payee"),
+        ("clearing", "another", "clearing"),
+        ("target.amount", "2000.01", "target.amount"),
+        ("target.currency", "CNH", "target.currency"),
+        ("target.scale", 4, "target.scale"),
+        ("target.ledger", "another", "target.ledger"),
+        ("source.ledger", "another", "source.ledger"),
+        ("source.currency", "USD", "source.currency"),
+        ("source.amount_max", "1000.99", "source.amount_max"),
+    ],
+)
+async def test_terms_beside_a_quote_have_to_be_the_quotes(api: Api, path: str, value: object, field: str) -> None:
+    """A payment that names a quote and says something else is refused by the field that differs."""
+    quote = await _quote(api)
+    other = {**changed(path, value), "quote_id": quote["id"]}
+    found = problem(await api.post("/v1/payments", other, "other"), 422, "quote-differs")
+    assert found["field"] == field
+    assert not api.gateway.begun
+    same = {**PAYMENT, "quote_id": quote["id"]}
+    assert (await api.post("/v1/payments", same, "same")).status_code == 202
 
 
 async def test_another_principals_quote_is_unknown(api: Api) -> None:
     """A quote can be named by the one alone who asked for it."""
-    quote = (await api.post("/v1/quotes", QUOTE)).json()
+    quote = await _quote(api)
     other = await api.key("other")
-    body = {"quote_id": quote["id"], **{name: PAYMENT[name] for name in ("debtor", "creditor", "purpose")}}
-    problem(await api.post("/v1/payments", body, **other), 404, "not-found")
+    problem(await api.post("/v1/payments", _by(quote), **other), 404, "not-found")
     problem(await api.client.get(f"/v1/quotes/{quote['id']}", headers=other), 404, "not-found")
+
+
+async def _quote(api: Api, *, firm: bool = True) -> dict[str, Any]:
+    answer = await api.post("/v1/quotes", QUOTE if firm else {**QUOTE, "firm": False}, f"quote-{firm}")
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _by(quote: dict[str, Any]) -> dict[str, Any]:
+    """A payment by a quote."""
+    return {"quote_id": quote["id"], **{name: PAYMENT[name] for name in ("debtor", "creditor", "purpose")}}
 
 
 async def test_a_scope_that_is_missing_forbids(api: Api) -> None:
