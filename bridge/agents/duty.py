@@ -10,6 +10,7 @@ from typing import Final, Protocol, runtime_checkable
 import structlog
 
 from bridge.agents.office import Office
+from bridge.refusals import Refused
 from bridge.storage import IncidentKind
 from foundation.errors import CausewayError, Retryable
 from foundation.quantities import UnixMs
@@ -68,6 +69,7 @@ class Runner:
         self.status = DutyStatus()
         self._office = office
         self._back_off = _FIRST_BACK_OFF
+        self._refused = ""
 
     async def run(self) -> None:
         """Until it is cancelled. A bug in a duty stops that run alone; it is logged, counted, and tried again."""
@@ -87,6 +89,13 @@ class Runner:
             busy = await self.duty.run()
         except Retryable as error:
             return self._failed(error)
+        except Refused as error:
+            # Something may have come in between what the duty had looked at and this node's own check, which looks at
+            # what is stored now. Only what is refused again does not fit for good.
+            if str(error) == self._refused:
+                await self._record(error)
+            self._refused = str(error)
+            return self._failed(error)
         except CausewayError as error:
             await self._record(error)
             return self._failed(error)
@@ -96,7 +105,7 @@ class Runner:
             _LOG.exception("a duty failed", duty=self.duty.name)
             await self._record(error)
             return self._failed(error)
-        self._back_off = _FIRST_BACK_OFF
+        self._back_off, self._refused = _FIRST_BACK_OFF, ""
         self._became(DutyState.WAITING if busy else DutyState.IDLE)
         return min(_BUSY_SECONDS, self._office.slot_left_seconds() + 0.01) if busy else _IDLE_SECONDS
 

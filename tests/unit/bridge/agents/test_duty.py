@@ -10,6 +10,7 @@ import pytest
 
 from bridge.agents.duty import DutyState, Runner
 from bridge.agents.office import Apart, gather_some
+from bridge.refusals import DepositNotRefused
 from foundation.errors import BadInput, Fatal, Retryable
 from tests.support.bridge_office import World
 
@@ -71,6 +72,17 @@ async def test_what_cannot_get_better_is_an_alarm_and_the_duty_goes_on(world: Wo
     await runner._once()
     await runner._once()
     assert await errors(world) == [type(error).__name__]
+
+
+async def test_a_refusal_of_the_nodes_own_check_is_an_alarm_when_it_comes_again(world: World) -> None:
+    """What a duty had looked at may be stale when it is checked: the same refusal of the next run is none of that."""
+    first, second = (DepositNotRefused(bytes(32), stage) for stage in ("returning", "minted"))
+    duty = Duty(first)
+    runner = Runner(duty, world.office)
+    for error, alarms in ((first, []), (None, []), (first, []), (second, []), (second, ["DepositNotRefused"])):
+        duty.error = error
+        await runner._once()
+        assert await errors(world) == alarms
 
 
 async def test_a_change_wakes_a_duty_and_a_stop_closes_it(world: World) -> None:
