@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import socket
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import make_app
+from api.board.app import make_board_app
+from api.board.board import Board
+from api.board.board import make_tables as make_board_tables
 from api.desk import CERTIFICATE, Desk
 from api.gateway_port import RunningGateway
+from api.listening import is_loopback, listening, place_of, served
 from api.settings import ApiSettings
 from api.tables import SCHEMA
 from api.webhooks.deliverer import Deliverer
@@ -26,7 +27,7 @@ from foundation.errors import BadInput
 from settlement.gateway.process import Running
 
 _SHUTDOWN_SECONDS: Final = 3
-_BACKLOG: Final = 1_024
+_BOARD: Final = "/board"
 _USUAL: Final = ApiSettings()
 
 
@@ -56,12 +57,16 @@ async def serve_api(running: Running, host: str, port: int, settings: ApiSetting
     app = make_app(gateway, gateway.database, running.parts.secrets.api_key, settings)
     desk: Desk = app.state.desk
     context = None if settings.tls is None else settings.tls.context()
-    if context is None and not _is_loopback(host):
+    if context is None and not is_loopback(host):
         raise BadInput("gateway.api", f"{host} can be reached from elsewhere", "configure TLS, or listen on 127.0.0.1")
     deliverer = Deliverer(gateway, gateway.database, desk.signing, settings.deliveries)
     desk.woken = deliverer.wake
     desk.metrics.count_deliveries(deliverer.counts)
-    with _listening(host, port) as listener:
+    with listening(host, port, "gateway.api") as listener:
+        if settings.board is not None:
+            await make_board_tables(gateway.database)
+            board = Board(gateway.database, lambda: gateway.now() // 1000, closing=desk.closing)
+            app.mount(_BOARD, make_board_app(board, settings.board.names | {place_of(listener)}))
         config = uvicorn.Config(
             app,
             http=_Protocol,
@@ -74,23 +79,8 @@ async def serve_api(running: Running, host: str, port: int, settings: ApiSetting
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             ssl_context_factory=None if context is None else lambda *_: context,
         )
-        server = _Server(config)
-        name, number = listener.getsockname()[:2]
-        shown = f"[{name}]" if ":" in name else name
-        async with deliverer, _served(server, listener, desk.closing):
-            yield Serving(f"{'http' if context is None else 'https'}://{shown}:{number}", gateway, desk)
-
-
-@asynccontextmanager
-async def _served(server: _Server, listener: socket.socket, closing: asyncio.Event) -> AsyncIterator[None]:
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        await _first(serving, server.ready.wait())
-        yield
-    finally:
-        closing.set()  # streams end, so that the server need not wait for them
-        server.should_exit = True
-        await serving
+        async with deliverer, served(config, listener, desk.closing):
+            yield Serving(f"{'http' if context is None else 'https'}://{place_of(listener)}", gateway, desk)
 
 
 async def make_tables(database: Database) -> None:
@@ -99,22 +89,6 @@ async def make_tables(database: Database) -> None:
         if not await unit.connection.run_sync(SCHEMA.is_current):
             await unit.connection.run_sync(SCHEMA.upgrade)
             await unit.commit()
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the process, and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
 
 
 class _Protocol(HttpToolsProtocol):
@@ -126,30 +100,3 @@ class _Protocol(HttpToolsProtocol):
         certificate = None if connection is None else connection.getpeercert(binary_form=True)
         if certificate is not None:
             self.app_state = {**self.app_state, CERTIFICATE: hashlib.sha256(certificate).digest()}
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Generator[socket.socket, None, None]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise BadInput("gateway.api", f"cannot listen on {host}:{port}: {error.strerror}", "a free port") from error
-    with listener:
-        yield listener
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-async def _first(task: asyncio.Task[None], ready: Coroutine[Any, Any, bool]) -> None:
-    """Wait until it is ready, or has ended instead. Raises what it ended with."""
-    waiting = asyncio.create_task(ready)
-    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if not waiting.done():
-        waiting.cancel()
-        await task

@@ -8,6 +8,9 @@ client_ca = "clients.pem"      # clients may show certificates that these have s
 [webhooks]
 allow_private = false          # true: http and private addresses too, in a closed network
 
+[board]                        # an order board for atomic swaps, under /board; without this section there is none
+names = ["board.example:443"]  # host:port of it as traders write it, where a proxy stands before it
+
 [agents]                       # who is meant by a BIC or an LEI in ISO 20022 messages
 BANKSGSG = "bank-b"
 """
@@ -51,12 +54,21 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class BoardSettings:
+    """Fields: names (`host:port`s under which traders reach the board, besides where the interface listens)."""
+
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Fields: tls (None: none, and loopback alone); deliveries (of webhooks); agents (parties by their BIC or LEI)."""
+    """Fields: tls (None: none, and loopback alone); deliveries (of webhooks); agents (parties by their BIC or LEI);
+    board (None: there is none)."""
 
     tls: Tls | None = None
     deliveries: DeliveryRules = field(default_factory=DeliveryRules)
     agents: dict[str, str] = field(default_factory=dict)
+    board: BoardSettings | None = None
 
 
 class _Webhooks(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,10 +81,15 @@ class _Tls(msgspec.Struct, forbid_unknown_fields=True):
     client_ca: str = ""
 
 
+class _Board(msgspec.Struct, forbid_unknown_fields=True):
+    names: frozenset[str] = frozenset()
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     tls: _Tls | None = None
     webhooks: _Webhooks = msgspec.field(default_factory=_Webhooks)
     agents: dict[str, str] = {}
+    board: _Board | None = None
 
 
 def load_settings(path: Path) -> ApiSettings:
@@ -93,4 +110,5 @@ def load_settings(path: Path) -> ApiSettings:
         given = found.tls
         client_ca = str(folder / given.client_ca) if given.client_ca else ""
         tls = Tls(str(folder / given.certificate), str(folder / given.key), client_ca)
-    return ApiSettings(tls, DeliveryRules(allow_private=found.webhooks.allow_private), dict(found.agents))
+    board = None if found.board is None else BoardSettings(found.board.names)
+    return ApiSettings(tls, DeliveryRules(allow_private=found.webhooks.allow_private), dict(found.agents), board)

@@ -18,7 +18,7 @@ from coincurve import PrivateKey, PublicKeyXOnly
 from adapters.bitcoin.scripts import check_key
 from foundation.errors import BadInput, Fatal
 from foundation.quantities import Satoshi, TokenUnits
-from registry.caip import ChainId
+from registry.caip import AssetType, BitcoinGenesis, ChainId, bitcoin_asset, erc20, evm_coin
 from settlement.quantities import tagged_hash
 from settlement.swap.terms import MAX_CONFIRMATIONS, MAX_SATOSHI, MIN_SATOSHI, Mode, Role
 
@@ -110,6 +110,26 @@ class Offer:
     def maker_role(self) -> Role:
         """Who gives bitcoin follows, who gives the EVM asset initiates."""
         return Role.FOLLOWER if self.gives_bitcoin else Role.INITIATOR
+
+    @property
+    def bitcoin_asset(self) -> AssetType:
+        """Bitcoin on its chain."""
+        return bitcoin_asset_on(self.bitcoin_chain)
+
+    @property
+    def evm_asset(self) -> AssetType:
+        """The chain's own coin, or the token."""
+        return erc20(self.evm_chain, self.asset) if any(self.asset) else evm_coin(self.evm_chain)
+
+    @property
+    def gives(self) -> AssetType:
+        """What the maker gives."""
+        return self.bitcoin_asset if self.gives_bitcoin else self.evm_asset
+
+    @property
+    def wants(self) -> AssetType:
+        """What the maker wants."""
+        return self.evm_asset if self.gives_bitcoin else self.bitcoin_asset
 
     @cached_property
     def encoded(self) -> bytes:
@@ -248,6 +268,12 @@ def check_place(place: str) -> None:
         raise BadInput("place", f"{place[:80]!r} is no address of mailboxes", "http(s)://host:port/path")
     if len(place.encode()) > PLACE_BYTES_MAX or not place.isprintable() or " " in place:
         raise BadInput("place", "is too long, or holds what no URL holds", f"at most {PLACE_BYTES_MAX} bytes")
+
+
+def bitcoin_asset_on(chain: ChainId) -> AssetType:
+    """Bitcoin on a chain (`bip122:`), one of a test network where it is not known as the main one."""
+    known = {bitcoin_asset(genesis.value).chain: bitcoin_asset(genesis.value) for genesis in BitcoinGenesis}
+    return known.get(chain, AssetType(chain, "slip44", "1"))
 
 
 class _Reader:

@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import api.board.tables
 import api.tables
 import bridge.storage.database
 import settlement.channels.schema
@@ -24,6 +25,7 @@ SCHEMAS = {
     "bridge": bridge.storage.database.SCHEMA,
     "gateway": settlement.gateway.runtime.SCHEMA,
     "api": api.tables.SCHEMA,
+    "board": api.board.tables.SCHEMA,
     "channels": settlement.channels.schema.SCHEMA,
     "book": settlement.ledgers.book.tables.SCHEMA,
     "connector": settlement.connector.runtime.SCHEMA,

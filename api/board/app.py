@@ -1,0 +1,185 @@
+"""The board over HTTP. Offers are public; letters are sealed, and read by their mailbox's owner alone.
+
+Nobody registers: whoever has a key has a mailbox. Posting needs no key, because letters say inside who wrote them.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Final, cast
+
+from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import problems
+from api.board.board import Board, BoardFull
+from settlement.swap.letters.letter import SEALED_BYTES_MAX
+from settlement.swap.letters.proof import Right, check_address, holds
+from settlement.swap.offers import TEXT_CHARACTERS_MAX, OfferDamaged, OfferExpired, SignedOffer
+
+WAIT_SECONDS_MAX: Final = 25
+Hex32 = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+Proof = Annotated[str, Header(max_length=300)]
+Number = Annotated[int, Query(ge=0, lt=1 << 53)]
+AssetText = Annotated[str | None, Query(max_length=200)]
+
+
+class OfferIn(BaseModel):
+    """An offer to publish."""
+
+    model_config = ConfigDict(extra="forbid")
+    offer: str = Field(max_length=TEXT_CHARACTERS_MAX, description="the link: `causeway-swap:…`")
+
+
+class OfferOut(BaseModel):
+    """A published offer."""
+
+    number: int
+    offer_id: str
+    offer: str
+
+
+class OffersOut(BaseModel):
+    """A page of offers, the newest first; `before` gives the next page."""
+
+    offers: list[OfferOut]
+    before: int | None
+
+
+class PutOut(BaseModel):
+    """A letter's number in its mailbox."""
+
+    number: int
+
+
+class LetterOut(BaseModel):
+    """A sealed letter, in base64."""
+
+    number: int
+    sealed: str
+
+
+class LettersOut(BaseModel):
+    """Letters, the oldest first."""
+
+    letters: list[LetterOut]
+
+
+def make_board_app(board: Board, authorities: frozenset[str]) -> FastAPI:
+    """The board as an application of its own, to be served or mounted.
+
+    Args:
+        board: what it serves.
+        authorities: `host:port`s under which readers reach it; a proof for another place does not count.
+    """
+    app = FastAPI(title="Causeway order board", version="1", docs_url=None, redoc_url=None)
+    app.state.board = board
+    app.state.authorities = frozenset(one.lower() for one in authorities)
+    app.add_api_route("/v1/offers", publish, methods=["POST"], status_code=201, response_model=OfferOut)
+    app.add_api_route("/v1/offers", offers, methods=["GET"], response_model=OffersOut)
+    app.add_api_route("/v1/offers/{offer_id}", withdraw, methods=["DELETE"], status_code=204)
+    path = "/v1/mailboxes/{address}/letters"
+    app.add_api_route(path, put, methods=["POST"], status_code=201, response_model=PutOut)
+    app.add_api_route(path, read, methods=["GET"], response_model=LettersOut)
+    app.add_api_route(path, forget, methods=["DELETE"], status_code=204)
+    problems.install(app)
+    app.add_exception_handler(BoardFull, _full)
+    app.add_exception_handler(OfferDamaged, _refused)
+    app.add_exception_handler(OfferExpired, _refused)
+    return app
+
+
+async def publish(request: Request, response: Response, body: OfferIn) -> OfferOut:
+    """Publish a signed offer. The same again changes nothing."""
+    board = _board(request)
+    board.admit(_source(request))
+    signed = SignedOffer.read(body.offer)
+    if not await board.publish(signed):
+        response.status_code = 200
+    kept = await board.offer(signed.offer.offer_id)
+    if kept is None:
+        raise HTTPException(404, "the offer was withdrawn meanwhile")
+    return OfferOut(number=kept.number, offer_id=kept.offer_id.hex(), offer=kept.text)
+
+
+async def offers(
+    request: Request, gives: AssetText = None, wants: AssetText = None, before: Number | None = None
+) -> OffersOut:
+    """Valid offers, the newest first, by what their makers give and want (CAIP-19)."""
+    found = await _board(request).offers(gives, wants, before)
+    shown = [OfferOut(number=one.number, offer_id=one.offer_id.hex(), offer=one.text) for one in found]
+    return OffersOut(offers=shown, before=found[-1].number if len(found) == _board(request).rules.page else None)
+
+
+async def withdraw(request: Request, offer_id: Hex32, authorization: Proof = "") -> Response:
+    """Take one's offer down."""
+    board, subject = _board(request), bytes.fromhex(offer_id)
+    kept = await board.offer(subject)
+    if kept is not None:
+        _check(request, authorization, kept.maker, Right.WITHDRAW, subject, 0)
+        await board.withdraw(subject)
+    return Response(status_code=204)
+
+
+async def put(request: Request, response: Response, address: Hex32) -> PutOut:
+    """Leave a sealed letter (`application/octet-stream`). The same bytes again are the same letter."""
+    board = _board(request)
+    board.admit(_source(request))
+    mailbox, sealed = check_address(address), bytearray()
+    async for chunk in request.stream():
+        sealed += chunk
+        if len(sealed) > SEALED_BYTES_MAX:
+            raise HTTPException(413, f"a letter has at most {SEALED_BYTES_MAX} bytes")
+    number, is_new = await board.put_letter(mailbox, bytes(sealed))
+    if not is_new:
+        response.status_code = 200
+    return PutOut(number=number)
+
+
+async def read(
+    request: Request,
+    address: Hex32,
+    after: Number = 0,
+    wait: Annotated[float, Query(ge=0, le=WAIT_SECONDS_MAX)] = 0,
+    authorization: Proof = "",
+) -> LettersOut:
+    """One's letters after a number; with `wait`, what comes within so many seconds."""
+    mailbox = check_address(address)
+    _check(request, authorization, mailbox, Right.READ, mailbox, after)
+    found = await _board(request).letters(mailbox, after, wait)
+    return LettersOut(
+        letters=[LetterOut(number=one.number, sealed=base64.b64encode(one.sealed).decode()) for one in found]
+    )
+
+
+async def forget(request: Request, address: Hex32, through: Number, authorization: Proof = "") -> Response:
+    """Drop one's letters up to a number: they were read."""
+    mailbox = check_address(address)
+    _check(request, authorization, mailbox, Right.FORGET, mailbox, through)
+    await _board(request).forget(mailbox, through)
+    return Response(status_code=204)
+
+
+def _board(request: Request) -> Board:
+    return cast(Board, request.app.state.board)
+
+
+def _source(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _check(request: Request, header: str, owner: bytes, right: Right, subject: bytes, number: int) -> None:
+    if not holds(header, owner, right, request.app.state.authorities, subject, number, _board(request).now):
+        headers = {"WWW-Authenticate": "Causeway-Owner"}
+        raise HTTPException(401, "this is its owner's alone; see docs/swaps.md, and look at your clock", headers)
+
+
+async def _full(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, BoardFull), "as installed"
+    headers = {"Retry-After": str(error.retry_seconds)}
+    return problems.Problem("too-many-requests", error.what, headers=headers).response()
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    return problems.Problem("invalid", str(error)[:300], "offer", "publish an offer as its maker signed it").response()
