@@ -30,13 +30,15 @@ class Header:
     """A block's header and its place.
 
     Fields: block; previous (32 bytes, internal byte order; zeros for block 0); time (seconds since 1970);
-    confirmations (1 for the tip, -1 where the block is not in the active chain).
+    confirmations (1 for the tip, -1 where the block is not in the active chain); median_time (seconds: the median of
+    this block's time and the ten before it, with which the next block's time locks are compared, BIP-113).
     """
 
     block: BlockRef
     previous: bytes
     time: int
     confirmations: int
+    median_time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,15 @@ class MempoolEntry:
     """An unconfirmed transaction.
 
     Fields: txid (32 bytes, internal byte order); vsize (virtual bytes); fee; descendants_vsize (of it and of all that
-    spend its outputs); ancestor_vsize, ancestor_fee (of it and of all unconfirmed that it spends from); time (when it
-    came, seconds since 1970).
+    spend its outputs); descendants_fee (of the same: what a replacement has to exceed); ancestor_vsize, ancestor_fee
+    (of it and of all unconfirmed that it spends from); time (when it came, seconds since 1970).
     """
 
     txid: bytes
     vsize: int
     fee: Satoshi
     descendants_vsize: int
+    descendants_fee: Satoshi
     ancestor_vsize: int
     ancestor_fee: Satoshi
     time: int
@@ -86,6 +89,7 @@ class BlockHeader(msgspec.Struct, frozen=True):
     height: _Count
     time: _Count
     confirmations: Annotated[int, msgspec.Meta(ge=-1)]
+    mediantime: _Count
     previousblockhash: _Hash = "0" * 64
 
 
@@ -94,6 +98,7 @@ class EntryFees(msgspec.Struct, frozen=True):
 
     base: Decimal
     ancestor: Decimal
+    descendant: Decimal
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -119,6 +124,14 @@ class Output(msgspec.Struct, frozen=True):
     confirmations: _Count
     value: Decimal
     script: OutputScript = msgspec.field(name="scriptPubKey")
+
+
+class Spender(msgspec.Struct, frozen=True):
+    """One outpoint in `gettxspendingprevout`; without a spender where the mempool has none."""
+
+    txid: _Hash
+    vout: _Count
+    spendingtxid: _Hash | None = None
 
 
 class FeeEstimate(msgspec.Struct, frozen=True):

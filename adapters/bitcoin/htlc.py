@@ -27,7 +27,7 @@ from adapters.bitcoin.builders import fee_at
 from adapters.bitcoin.errors import BadSignature, OutputBelowDust
 from adapters.bitcoin.primitives import Coin, OutPoint, TxOut, compact_size_length, sha256d
 from adapters.bitcoin.scripts import check_key, dust_threshold, taproot_script
-from adapters.bitcoin.taproot import Leaf, control_blocks, merkle_root, output_key, tagged_hash
+from adapters.bitcoin.taproot import Leaf, Tree, control_blocks, merkle_root, output_key, tagged_hash
 from adapters.bitcoin.transactions import SEQUENCE, SIGNATURE_BYTES, schnorr_holds, serialize, vsize_of
 from foundation.errors import BadInput
 from foundation.quantities import Satoshi, SatPerKvB
@@ -55,8 +55,56 @@ def unspendable_key(commitment: bytes) -> bytes:
     return bytes(key.format())
 
 
+class TimedOutput:
+    """A Taproot output that its internal key spends at any time, and the payer alone after a time-out.
+
+    What `Htlc` and `PointLock` share; each is a frozen dataclass that has these fields.
+
+    Fields: internal_key (x-only); payer (x-only); expires_at (seconds since 1970, as the chain's median time past).
+    """
+
+    internal_key: bytes
+    payer: bytes
+    expires_at: int
+
+    @cached_property
+    def refund_leaf(self) -> Leaf:
+        """`expires_at OP_CHECKLOCKTIMEVERIFY OP_DROP payer OP_CHECKSIG`, 41 bytes (42 from the year 2038 on)."""
+        return Leaf(bytes(CScript((self.expires_at, OP_CHECKLOCKTIMEVERIFY, OP_DROP, self.payer, OP_CHECKSIG))))
+
+    @property
+    def tree(self) -> Tree:
+        """All leaves."""
+        return self.refund_leaf
+
+    @cached_property
+    def merkle_root(self) -> bytes:
+        """Of the tree, 32 bytes; whoever spends by key path tweaks with it."""
+        return merkle_root(self.tree)
+
+    @cached_property
+    def script(self) -> bytes:
+        """scriptPubKey, 34 bytes."""
+        return taproot_script(output_key(self.internal_key, self.merkle_root).key)
+
+    def control_block(self, leaf: Leaf) -> bytes:
+        """What a spend through a leaf shows beside it: 33 bytes, and 32 for each level of the tree."""
+        return next(block for found, block in control_blocks(self.internal_key, self.tree) if found == leaf)
+
+    def is_refund(self, witness: tuple[bytes, ...]) -> bool:
+        """Whether the witness of a spend of this output is that of a refund."""
+        items = without_annex(witness)
+        return len(items) == 3 and items[1] == self.refund_leaf.script
+
+    def _check(self, *keys: str) -> None:
+        for field in keys:
+            check_key(field, getattr(self, field))
+        if not FIRST_TIME <= self.expires_at <= LAST_TIME:
+            raise BadInput("expires_at", f"{self.expires_at} is no time", f"{FIRST_TIME:,} to {LAST_TIME:,}")
+
+
 @dataclass(frozen=True)  # no slots: the cached properties live in the instance's dictionary
-class Htlc:
+class Htlc(TimedOutput):
     """An output that the payee spends by a preimage, and the payer after a time-out. Raises `BadInput`.
 
     Fields: internal_key (x-only: `unspendable_key`, or one of both parties together); condition (SHA-256 of the
@@ -72,10 +120,7 @@ class Htlc:
     def __post_init__(self) -> None:
         if len(self.condition) != 32:
             raise BadInput("condition", f"has {len(self.condition)} bytes", "32 bytes")
-        for field in ("internal_key", "payee", "payer"):
-            check_key(field, getattr(self, field))
-        if not FIRST_TIME <= self.expires_at <= LAST_TIME:
-            raise BadInput("expires_at", f"{self.expires_at} is no time", f"{FIRST_TIME:,} to {LAST_TIME:,}")
+        self._check("internal_key", "payee", "payer")
 
     @cached_property
     def claim_leaf(self) -> Leaf:
@@ -85,42 +130,51 @@ class Htlc:
         hashed = (OP_SHA256, self.condition, OP_EQUALVERIFY)
         return Leaf(bytes(CScript((*size, *hashed, self.payee, OP_CHECKSIG))))
 
-    @cached_property
-    def refund_leaf(self) -> Leaf:
-        """`expires_at OP_CHECKLOCKTIMEVERIFY OP_DROP payer OP_CHECKSIG`, 41 bytes (42 from the year 2038 on)."""
-        return Leaf(bytes(CScript((self.expires_at, OP_CHECKLOCKTIMEVERIFY, OP_DROP, self.payer, OP_CHECKSIG))))
-
-    @cached_property
-    def merkle_root(self) -> bytes:
-        """Of both leaves, 32 bytes; whoever spends by key path tweaks with it."""
-        return merkle_root((self.claim_leaf, self.refund_leaf))
-
-    @cached_property
-    def script(self) -> bytes:
-        """scriptPubKey, 34 bytes."""
-        return taproot_script(output_key(self.internal_key, self.merkle_root).key)
-
-    def control_block(self, leaf: Leaf) -> bytes:
-        """What a spend through a leaf shows beside it, 65 bytes."""
-        pairs = control_blocks(self.internal_key, (self.claim_leaf, self.refund_leaf))
-        return next(block for found, block in pairs if found == leaf)
+    @property
+    def tree(self) -> Tree:
+        """The claim and the refund."""
+        return self.claim_leaf, self.refund_leaf
 
     def preimage_in(self, witness: tuple[bytes, ...]) -> bytes | None:
         """The preimage in the witness of a spend of this output; None where it was spent in another way."""
-        items = witness[:-1] if len(witness) > 1 and witness[-1][:1] == bytes([_ANNEX]) else witness
+        items = without_annex(witness)
         if len(items) != 4 or items[2] != self.claim_leaf.script:
             return None
         return items[1]
 
 
 @dataclass(frozen=True)  # no slots: as above
+class PointLock(TimedOutput):
+    """An output that both parties' key spends, and the payer alone after a time-out. Raises `BadInput`.
+
+    What makes them sign together is not in the output: a signature that a point locks (`mpc.musig`).
+
+    Fields: internal_key (x-only, of both together); payer (x-only); expires_at (seconds since 1970, as the chain's
+    median time past).
+    """
+
+    internal_key: bytes
+    payer: bytes
+    expires_at: int
+
+    def __post_init__(self) -> None:
+        self._check("internal_key", "payer")
+
+
+def without_annex(witness: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """A Taproot input's witness less its annex, which means nothing yet (BIP-341)."""
+    return witness[:-1] if len(witness) > 1 and witness[-1][:1] == bytes([_ANNEX]) else witness
+
+
+@dataclass(frozen=True)  # no slots: as above
 class HtlcSpend:
     """A transaction with one input, an HTLC's coin, and one output. Raises `BadInput` for a coin of another script.
 
-    Fields: htlc; coin; destination (scriptPubKey); fee; preimage (32 bytes to claim; None to refund).
+    Fields: htlc (to refund it, a point lock is as good); coin; destination (scriptPubKey); fee; preimage (32 bytes to
+    claim; None to refund).
     """
 
-    htlc: Htlc
+    htlc: TimedOutput
     coin: Coin
     destination: bytes
     fee: Satoshi
@@ -129,18 +183,24 @@ class HtlcSpend:
     def __post_init__(self) -> None:
         if self.coin.script != self.htlc.script:
             raise BadInput("coin", f"{self.coin.outpoint} is not that of these terms")
-        if self.preimage is not None and len(self.preimage) != PREIMAGE_BYTES:
+        if self.preimage is None:
+            return
+        _leaf(self.htlc, is_claim=True)
+        if len(self.preimage) != PREIMAGE_BYTES:
             raise BadInput("preimage", f"has {len(self.preimage)} bytes", f"{PREIMAGE_BYTES} bytes")
 
     @property
     def leaf(self) -> Leaf:
         """The leaf that it spends through."""
-        return self.htlc.refund_leaf if self.preimage is None else self.htlc.claim_leaf
+        return _leaf(self.htlc, is_claim=self.preimage is not None)
 
     @property
     def signer(self) -> bytes:
         """Whose signature it needs, x-only."""
-        return self.htlc.payer if self.preimage is None else self.htlc.payee
+        if self.preimage is None:
+            return self.htlc.payer
+        assert isinstance(self.htlc, Htlc), "checked above"
+        return self.htlc.payee
 
     @property
     def vsize(self) -> int:
@@ -185,15 +245,23 @@ class HtlcSpend:
         return raw[:-4] + lock_time.to_bytes(4, "little")
 
 
-def spend_vsize(htlc: Htlc, destination: bytes, *, is_claim: bool) -> int:
-    """Virtual bytes of a signed claim or refund with one output."""
-    leaf = htlc.claim_leaf if is_claim else htlc.refund_leaf
+def _leaf(htlc: TimedOutput, *, is_claim: bool) -> Leaf:
+    if not is_claim:
+        return htlc.refund_leaf
+    if not isinstance(htlc, Htlc):
+        raise BadInput("preimage", "opens no point lock", "a pre-signature, completed by the point's secret")
+    return htlc.claim_leaf
+
+
+def spend_vsize(htlc: TimedOutput, destination: bytes, *, is_claim: bool) -> int:
+    """Virtual bytes of a signed claim or refund with one output. Raises `BadInput`: a point lock has no claim."""
+    leaf = _leaf(htlc, is_claim=is_claim)
     items = [SIGNATURE_BYTES, *([PREIMAGE_BYTES] if is_claim else []), len(leaf.script), len(htlc.control_block(leaf))]
     return vsize_of(1, [destination], 1 + sum(compact_size_length(length) + length for length in items))
 
 
 def htlc_spend(
-    htlc: Htlc,
+    htlc: TimedOutput,
     coin: Coin,
     destination: bytes,
     rate: SatPerKvB,
@@ -204,7 +272,7 @@ def htlc_spend(
     """Claim (with a preimage) or refund an HTLC's coin, less the fee.
 
     Args:
-        htlc: its terms.
+        htlc: its terms, or a point lock's to refund it.
         coin: the output.
         destination: scriptPubKey of the one who spends.
         rate: what it pays miners.

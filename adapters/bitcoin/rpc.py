@@ -145,7 +145,7 @@ class BitcoinRpc:
         if parse_hash(found.hash) != block_hash:
             raise BadAnswer("getblockheader", "hash", "is of another block")
         block = BlockRef(BlockHeight(found.height), block_hash)
-        return Header(block, parse_hash(found.previousblockhash), found.time, found.confirmations)
+        return Header(block, parse_hash(found.previousblockhash), found.time, found.confirmations, found.mediantime)
 
     async def submit(self, raw: bytes) -> bytes:
         """Put a transaction into the mempool and relay it; returns its txid. One that is there already is no error.
@@ -188,6 +188,7 @@ class BitcoinRpc:
             vsize=found.vsize,
             fee=answers.satoshi(method, "fees.base", found.fees.base),
             descendants_vsize=found.descendantsize,
+            descendants_fee=answers.satoshi(method, "fees.descendant", found.fees.descendant),
             ancestor_vsize=found.ancestorsize,
             ancestor_fee=answers.satoshi(method, "fees.ancestor", found.fees.ancestor),
             time=found.time,
@@ -229,6 +230,17 @@ class BitcoinRpc:
                 raise BadAnswer(method, "confirmations", f"{found.confirmations} at height {best.block.height}")
         script = answers.decode_hex(method, found.script.hex, "scriptPubKey.hex")
         return Coin(outpoint, answers.satoshi(method, "value", found.value), script, height)
+
+    async def spenders(self, outpoints: Sequence[OutPoint]) -> tuple[bytes | None, ...]:
+        """The txid of the mempool's transaction that spends each outpoint; None where none does."""
+        if not outpoints:
+            return ()
+        method = "gettxspendingprevout"
+        asked = [{"txid": hash_text(point.txid), "vout": point.vout} for point in outpoints]
+        found = await self._read(list[answers.Spender], method, asked)
+        if [(one.txid, one.vout) for one in found] != [(point["txid"], point["vout"]) for point in asked]:
+            raise BadAnswer(method, "result", "is not about the outpoints that were asked for")
+        return tuple(None if one.spendingtxid is None else parse_hash(one.spendingtxid) for one in found)
 
     async def estimate_fee_rate(self, blocks: int) -> SatPerKvB | None:
         """What a transaction should pay to confirm within `blocks` (1…1,008); None where the node has no estimate."""

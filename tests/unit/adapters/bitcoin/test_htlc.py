@@ -9,7 +9,16 @@ import pytest
 from coincurve import PrivateKey, PublicKeyXOnly
 
 from adapters.bitcoin.errors import BadSignature, OutputBelowDust
-from adapters.bitcoin.htlc import NOBODYS_POINT, Htlc, HtlcSpend, htlc_spend, spend_vsize, unspendable_key
+from adapters.bitcoin.htlc import (
+    NOBODYS_POINT,
+    Htlc,
+    HtlcSpend,
+    PointLock,
+    TimedOutput,
+    htlc_spend,
+    spend_vsize,
+    unspendable_key,
+)
 from adapters.bitcoin.primitives import Coin, OutPoint
 from adapters.bitcoin.scripts import vault_script
 from adapters.bitcoin.transactions import parse_transaction, vsize_of
@@ -31,7 +40,7 @@ COIN = Coin(OutPoint(b"\x01" * 32, 0), Satoshi(100_000), HTLC.script)
 TO = vault_script(key_of(PAYEE))
 
 
-def input_vb(htlc: Htlc, *, is_claim: bool) -> float:
+def input_vb(htlc: TimedOutput, *, is_claim: bool) -> float:
     """Virtual bytes of the input alone."""
     return (spend_vsize(htlc, TO, is_claim=is_claim) * 4 - vsize_of(0, [TO], 0) * 4) / 4
 
@@ -136,3 +145,47 @@ def test_other_coins_and_preimages_are_refused() -> None:
         HtlcSpend(HTLC, replace(COIN, script=TO), TO, Satoshi(500), None)
     with pytest.raises(BadInput):
         HtlcSpend(HTLC, COIN, TO, Satoshi(500), PREIMAGE + b"\0")
+
+
+POINT = PointLock(unspendable_key(b"\x02" * 32), key_of(PAYER), 1_800_000_000)
+
+
+def test_a_point_lock_is_refunded_as_a_hash_lock_is() -> None:
+    """Its tree is the refund alone, which is smaller than a hash lock's, and signed by the payer."""
+    coin = replace(COIN, script=POINT.script)
+    spend = htlc_spend(POINT, coin, TO, RATE)
+    parsed = parse_transaction(spend.signed_by(PAYER))
+    assert (parsed.vsize, parsed.locktime) == (spend.vsize, POINT.expires_at)
+    assert parsed.witnesses[0][1:] == (HTLC.refund_leaf.script, POINT.control_block(POINT.refund_leaf))
+    assert POINT.merkle_root == HTLC.refund_leaf.hash()
+    assert input_vb(POINT, is_claim=False) == input_vb(HTLC, is_claim=False) - 8
+    with pytest.raises(BadInput):
+        spend.signed_by(PAYEE)
+
+
+def test_a_point_lock_has_no_claim_by_preimage() -> None:
+    """No preimage opens a point lock, and a hash lock's coin is none of its."""
+    coin = replace(COIN, script=POINT.script)
+    with pytest.raises(BadInput):
+        htlc_spend(POINT, coin, TO, RATE, preimage=PREIMAGE)
+    with pytest.raises(BadInput):
+        HtlcSpend(POINT, coin, TO, Satoshi(500), PREIMAGE)
+    with pytest.raises(BadInput):
+        htlc_spend(POINT, COIN, TO, RATE)
+
+
+def test_refunds_are_told_from_claims() -> None:
+    """A witness of the refund's leaf is a refund, with an annex too, whatever the output; others are not."""
+    claim = parse_transaction(htlc_spend(HTLC, COIN, TO, RATE, preimage=PREIMAGE).signed_by(PAYEE)).witnesses[0]
+    refund = parse_transaction(htlc_spend(HTLC, COIN, TO, RATE).signed_by(PAYER)).witnesses[0]
+    assert HTLC.is_refund(refund)
+    assert HTLC.is_refund((*refund, b"\x50annex"))
+    assert not any(HTLC.is_refund(one) for one in (claim, (bytes(64),), (), (bytes(64), b"\x50annex")))
+
+
+@pytest.mark.parametrize(("field", "value"), [("internal_key", bytes(32)), ("payer", b"\x02"), ("expires_at", 5)])
+def test_point_locks_that_cannot_be_are_refused(field: str, value: object) -> None:
+    """Keys are points, and a time is one that CHECKLOCKTIMEVERIFY takes for a time."""
+    with pytest.raises(BadInput) as refusal:
+        replace(POINT, **{field: value})  # type: ignore[arg-type]
+    assert refusal.value.field == field

@@ -319,13 +319,13 @@ async def test_tip_and_network() -> None:
 
 
 def header(**fields: object) -> str:
-    return json.dumps({"hash": hash_text(HASH), "height": 0, "time": 5, "confirmations": -1} | fields)
+    return json.dumps({"hash": hash_text(HASH), "height": 0, "time": 5, "mediantime": 4, "confirmations": -1} | fields)
 
 
 async def test_header_of_a_block_left_behind() -> None:
     """A block outside of the active chain has -1 confirmations; the genesis block has no predecessor."""
     rpc = node({"getblockheader": header()})
-    assert await rpc.header(HASH) == Header(BlockRef(BlockHeight(0), HASH), bytes(32), 5, -1)
+    assert await rpc.header(HASH) == Header(BlockRef(BlockHeight(0), HASH), bytes(32), 5, -1, 4)
     with pytest.raises(BadAnswer):
         await rpc.header(bytes(32))
 
@@ -342,10 +342,10 @@ async def test_mempool_entry_is_exact() -> None:
     """Fees are read digit for digit: this one is not a binary fraction."""
     entry = (
         '{"vsize": 150, "time": 9, "descendantsize": 300, "ancestorsize": 200,'
-        ' "fees": {"base": 0.00000003, "ancestor": 20999999.97690001}}'
+        ' "fees": {"base": 0.00000003, "ancestor": 20999999.97690001, "descendant": 0.00000007}}'
     )
     found = await node({"getmempoolentry": entry}).mempool_entry(TXID)
-    assert found == MempoolEntry(TXID, 150, Satoshi(3), 300, 200, Satoshi(2099999997690001), 9)
+    assert found == MempoolEntry(TXID, 150, Satoshi(3), 300, Satoshi(7), 200, Satoshi(2099999997690001), 9)
     assert await node({"getmempoolentry": Refused(-5, "Transaction not in mempool")}).mempool_entry(TXID) is None
     with pytest.raises(RpcRefused):
         await node({"getmempoolentry": Refused(-1, "internal")}).mempool_entry(TXID)
@@ -354,7 +354,8 @@ async def test_mempool_entry_is_exact() -> None:
 @pytest.mark.parametrize("fee", ["0.000000001", "-1", "1e999999", "21000001", "1.00000000000000000000000000000000001"])
 async def test_impossible_amount_is_refused(fee: str) -> None:
     """An amount that is not in whole satoshi, or more than there can be, is refused by its dotted path."""
-    entry = '{"vsize": 1, "time": 1, "descendantsize": 1, "ancestorsize": 1, "fees": {"base": %s, "ancestor": 1}}'
+    fees = '{"base": %s, "ancestor": 1, "descendant": 1}'
+    entry = '{"vsize": 1, "time": 1, "descendantsize": 1, "ancestorsize": 1, "fees": ' + fees + "}"
     with pytest.raises(BadAnswer) as caught:
         await node({"getmempoolentry": entry % fee}).mempool_entry(TXID)
     assert caught.value.field == "fees.base"
@@ -450,3 +451,17 @@ async def test_acceptance_is_asked_without_sending() -> None:
     for wrong in ("[]", json.dumps([answer | {"txid": hash_text(HASH)}])):
         with pytest.raises(BadAnswer):
             await node({"testmempoolaccept": wrong}).test_accept(TX.serialize())
+
+
+async def test_spenders_are_told_for_what_was_asked() -> None:
+    """The mempool's spender of each outpoint, or None, in their order; an answer about others is refused."""
+    one, two = OutPoint(TXID, 0), OutPoint(TXID, 1)
+    shown = [
+        {"txid": hash_text(TXID), "vout": 0},
+        {"txid": hash_text(TXID), "vout": 1, "spendingtxid": hash_text(HASH)},
+    ]
+    rpc = node({"gettxspendingprevout": json.dumps(shown)})
+    assert await rpc.spenders([one, two]) == (None, HASH)
+    assert await rpc.spenders([]) == ()
+    with pytest.raises(BadAnswer):
+        await rpc.spenders([two, one])
