@@ -16,11 +16,12 @@ from adapters.native.errors import ContractRefused
 from adapters.native.proofs import Proof
 from bridge.agents.office import Apart, Office, send_call
 from bridge.agents.vaults.outpost import Outpost
+from bridge.agents.vaults.wanted import is_done
 from bridge.directory import EvmOrigin
 from bridge.intake.common import epoch_fact
-from bridge.messages import CANCEL, RELEASE, CancelProposal, ConfigureProposal, ReleaseProposal
-from bridge.storage import ReleaseOutcome, VaultSignatureRow, View
-from bridge.vault_requests import VaultRequest, numbers_of, payments_of
+from bridge.messages import CANCEL, RELEASE, ReleaseProposal
+from bridge.storage import VaultSignatureRow
+from bridge.vault_requests import VaultRequest, payments_of
 from foundation.errors import CausewayError
 from foundation.quantities import UnixMs, Wei
 
@@ -66,7 +67,7 @@ class CarryToVaults:
         async with self._office.database.view() as view:
             rows = await view.vault_signatures.open(chain)
             epoch = int(await view.node_meta.get(epoch_fact(chain)) or b"0")
-            over = [row.message for row in rows if row.epoch != epoch or await self._is_done(view, chain, row)]
+            over = [row.message for row in rows if row.epoch != epoch or await is_done(view, chain, row.kind, row.body)]
         if over:
             async with self._office.database.unit() as uow:
                 await uow.vault_signatures.done(over, self._office.clock())
@@ -74,19 +75,6 @@ class CarryToVaults:
             for message in over:
                 self._sent.pop(message, None)
         return [row for row in rows if row.message not in set(over)]
-
-    async def _is_done(self, view: View, chain: bytes, row: VaultSignatureRow) -> bool:
-        match VaultRequest.decoded(row.kind, row.body).proposal:
-            case ReleaseProposal() as release:
-                numbers = [payment.number for payment in payments_of(release)]
-                return len(await view.releases.get_many(chain, numbers)) == len(numbers)
-            case CancelProposal() as cancel:
-                found = await view.releases.get_many(chain, numbers_of(cancel))
-                ended = [r for r in found.values() if r.outcome is not ReleaseOutcome.FAILED]
-                return len(ended) == len(cancel.numbers)
-            case ConfigureProposal() as configure:
-                told = await view.vault_assets.get(chain, configure.token)
-                return told is not None and told.nonce >= configure.nonce
 
     def _is_due(self, row: VaultSignatureRow) -> bool:
         sent = self._sent.get(row.message)

@@ -12,7 +12,7 @@ from bridge import vault_books
 from bridge.agents.office import Apart, Office
 from bridge.agents.post import SIGNED_FOR_VAULT, post
 from bridge.agents.vaults.outpost import Outpost
-from bridge.agents.vaults.wanted import Wanted, wanted_of
+from bridge.agents.vaults.wanted import Wanted, is_done, wanted_of
 from bridge.codec import decode, encode
 from bridge.cosigner import NotOurGroup
 from bridge.directory import EvmOrigin
@@ -88,7 +88,10 @@ class SignForVaults:
         self._office.changed.set()
 
     async def on_signature(self, received: Received) -> bytes:
-        """Take what the group has signed: the signature is checked, and that it is for something this node knows."""
+        """Take what the group has signed: the signature is checked, and that it is for something this node waits for.
+
+        What is over here is not kept, and not refused either: its sender would bring it again and again.
+        """
         shared = decode(received.body, SharedSignature, "signature")
         request = VaultRequest.decoded(shared.kind, shared.body)
         origin = self._office.directory.origins.get(request.chain)
@@ -96,6 +99,8 @@ class SignForVaults:
             raise NotOurGroup(shared.group)
         async with self._office.database.view() as view:
             messages = await vault_books.messages(view, origin)
+            if request.proposal.epoch < messages.epoch or await is_done(view, request.chain, shared.kind, shared.body):
+                return b""
             if request.proposal.epoch != messages.epoch:
                 raise MalformedProposal("epoch", f"the vault's key is of epoch {messages.epoch}")
             wanted = await self._named(view, origin, messages, request)

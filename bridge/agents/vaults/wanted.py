@@ -12,9 +12,17 @@ from bridge.deposits import Stage
 from bridge.directory import EvmOrigin
 from bridge.intake.common import Context, failed_fact
 from bridge.intake.releases import token_of
+from bridge.messages import CancelProposal, ConfigureProposal, ReleaseProposal
 from bridge.payouts import Payout, PayoutStage, Withdrawal, WithdrawalStage
 from bridge.storage import ReleaseOutcome, TransferKind, VaultAssetRow, View
-from bridge.vault_requests import VaultRequest, cancel_request, configure_request, release_request
+from bridge.vault_requests import (
+    VaultRequest,
+    cancel_request,
+    configure_request,
+    numbers_of,
+    payments_of,
+    release_request,
+)
 from registry.assets import AssetPolicy
 
 
@@ -36,6 +44,21 @@ async def wanted_of(view: View, context: Context, origin: EvmOrigin, epoch: int,
         *await _returns(view, origin, epoch),
         *await _cancellations(view, context, origin, epoch, give_back_ms),
     ]
+
+
+async def is_done(view: View, chain: bytes, kind: str, body: bytes) -> bool:
+    """Whether a vault has done all that a request asks for, as far as this node has read."""
+    match VaultRequest.decoded(kind, body).proposal:
+        case ReleaseProposal() as release:
+            numbers = [payment.number for payment in payments_of(release)]
+            return len(await view.releases.get_many(chain, numbers)) == len(numbers)
+        case CancelProposal() as cancel:
+            found = await view.releases.get_many(chain, numbers_of(cancel))
+            ended = [r for r in found.values() if r.outcome is not ReleaseOutcome.FAILED]
+            return len(ended) == len(cancel.numbers)
+        case ConfigureProposal() as configure:
+            told = await view.vault_assets.get(chain, configure.token)
+            return told is not None and told.nonce >= configure.nonce
 
 
 async def _configurations(view: View, context: Context, origin: EvmOrigin, epoch: int) -> Iterable[Wanted]:

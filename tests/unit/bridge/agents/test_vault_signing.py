@@ -149,6 +149,17 @@ async def test_a_cancellation_that_the_group_has_decided_is_kept_at_once(office:
     assert [row.kind for row in await office.signed()] == ["cancel"]
 
 
+async def test_a_signature_that_comes_when_all_is_done_is_answered_and_not_kept(office: VaultOffice) -> None:
+    """Whoever brings it, late or with a key that was rotated away since, need not bring it again."""
+    await office.ask(ONE, TWO)
+    await office.chains.evm(office.side.released(1, ONE.rest, ONE.max_fee))
+    await office.chains.evm(office.side.released(2, TWO.rest, TWO.max_fee))
+    assert await share(office, release_of(office, ONE, TWO)) == b""
+    await office.chains.evm(lb.KeyRotated(office.side.at(), 1, b"k" * 32))
+    assert await share(office, release_of(office, ONE, TWO)) == b""
+    assert await office.signed() == []
+
+
 @pytest.mark.parametrize(
     ("changes", "refusal"),
     [
