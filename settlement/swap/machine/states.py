@@ -22,6 +22,10 @@ from settlement.swap.planning.gates import Gates
 from settlement.swap.terms import Role, SwapTerms
 
 STATE_VERSION: Final = 1
+MAX_ROUNDS: Final = 16
+"""Point mode: how often the two begin anew before they give up."""
+MAX_RUNGS: Final = 8
+"""Point mode: pre-signed claims in a round, each at another fee."""
 
 
 class Why(StrEnum):
@@ -58,7 +62,8 @@ class _Side(Struct, frozen=True, kw_only=True):
     Fields: terms_bytes (canonical); gates; began_at (ms); recovered (rebuilt from the chains: what it decided before is
     unknown, so it signs nothing that a decision could contradict); peer_agreed; times (None until blocks were seen);
     locks, outputs (newest facts); wish (the owner's last word); round (point mode's); orders (given, by key);
-    failures (what could not be done, by key); outcome (None while something is left to do).
+    failures (what could not be done, by key); outcome (None while something is left to do); wake_at (ms: when it wants
+    a `Tick` if no other change comes; 0: never).
     """
 
     terms_bytes: bytes
@@ -74,11 +79,23 @@ class _Side(Struct, frozen=True, kw_only=True):
     orders: dict[str, Order] = {}  # noqa: RUF012 # msgspec copies it, and nobody writes into it
     failures: dict[str, str] = {}  # noqa: RUF012 # as above
     outcome: Outcome | None = None
+    wake_at: UnixMs = UnixMs(0)
 
     @property
     def terms(self) -> SwapTerms:
         """What was agreed."""
         return _decoded(self.terms_bytes)
+
+    @property
+    def own_lock(self) -> Lock | None:
+        """The lock under the terms' id, as it was last seen, whatever it says besides."""
+        evm = self.terms.evm
+        return next((lock for lock in self.locks if lock.view.lock_id == evm.lock_id), None)
+
+    def seconds(self, now: UnixMs) -> int:
+        """The time that gates are compared with: the latest that the own clock or a chain tells."""
+        wall = now // 1000
+        return wall if self.times is None else max(wall, self.times.mtp, self.times.evm_time)
 
 
 class Initiator(_Side, frozen=True, kw_only=True, tag="initiator"):
@@ -90,8 +107,8 @@ class Initiator(_Side, frozen=True, kw_only=True, tag="initiator"):
 
     From letters: planned (the follower's funding outpoint) and peer_nonces (of `round`), offered_nonces and
     offered_partials (the own part), peer_partials (the follower's), presignatures (complete: it may lock); answer (the
-    follower's part of the claim; empty: none); answer_bad; peer_quit; refund_asked (outpoint → request); give_back (the
-    follower's signature for the lock).
+    follower's part of the claim; empty: none); answer_bad; peer_quit; give_back (the follower's signature for the
+    lock, 65 bytes).
     """
 
     locking: bool = False
@@ -109,7 +126,6 @@ class Initiator(_Side, frozen=True, kw_only=True, tag="initiator"):
     answer: bytes = b""
     answer_bad: bool = False
     peer_quit: bool = False
-    refund_asked: dict[bytes, bytes] = {}  # noqa: RUF012 # as above
     give_back: bytes = b""
 
     @property
@@ -121,13 +137,13 @@ class Follower(_Side, frozen=True, kw_only=True, tag="follower"):
     """Gives bitcoin, gets the EVM asset.
 
     Decisions: funding (its payment was ordered); never_fund (it will never order it); given_back (it signed that the
-    lock goes back); countersigned (rounds in which it signed); abandoned (its funding can never confirm).
+    lock goes back).
 
-    From the chains and from letters: secret (32 bytes; empty: unknown); claim_request (the initiator's call for a
-    signature, newest); peer_quit; give_back_asked; prepared (the outpoint of its funding transaction, point mode),
-    nonces (public, of `round`), peer_nonces, peer_partials (the initiator's, of `round`), partials (its own), and
-    presignatures (of every round that it signed: each can show the secret); refund_answers (outpoint → the initiator's
-    part; empty: it did not hold).
+    From the chains and from letters: abandoned (its funding can never confirm); secret (32 bytes; empty: unknown);
+    peer_quit; give_back_asked; prepared (the outpoint of its funding transaction, point mode), nonces (public, of
+    `round`), peer_nonces, peer_partials (the initiator's, of `round`), partials (its own), and presignatures (of every
+    round that it signed: each can show the secret); refund_answers (outpoint → the initiator's part; empty: it did not
+    hold).
     """
 
     funding: bool = False
@@ -135,7 +151,6 @@ class Follower(_Side, frozen=True, kw_only=True, tag="follower"):
     given_back: bool = False
     abandoned: bool = False
     secret: bytes = b""
-    claim_request: bytes = b""
     peer_quit: bool = False
     give_back_asked: bool = False
     prepared: bytes = b""

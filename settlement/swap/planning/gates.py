@@ -27,3 +27,15 @@ class Gates(Struct, frozen=True):
     resend_ms: int
     bump_bitcoin_ms: int
     bump_evm_ms: int
+
+    def may_lock(self, now: int) -> bool:
+        """Whether the initiator may still lock. `now`: seconds, here and below."""
+        return now < self.last_lock
+
+    def may_fund(self, now: int) -> bool:
+        """Whether the follower may still fund."""
+        return now < self.last_fund
+
+    def may_reveal(self, now: int) -> bool:
+        """Whether the initiator may still show the secret."""
+        return now < self.last_reveal
