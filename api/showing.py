@@ -25,7 +25,7 @@ STATUSES: Final[Mapping[str, tuple[type[State], ...]]] = {
     ),
     "in_progress": (
         *(payer.Holding, payer.Held, payee.Expecting, payee.Fulfilling),
-        *(clearer.Forwarding, clearer.Waiting, clearer.Claiming),
+        *(clearer.Forwarding, clearer.Waiting, clearer.Checking, clearer.Claiming),
     ),
     "paid": (
         *(payer.Paid, payer.Closed, payee.Received, payee.Closed),

@@ -23,6 +23,7 @@ from settlement.custody.effects import Fulfil as Fulfil
 from settlement.custody.effects import GiveBack as GiveBack
 from settlement.custody.effects import GiveQuote as GiveQuote
 from settlement.custody.effects import GiveSecret as GiveSecret
+from settlement.custody.effects import Look as Look
 from settlement.custody.effects import MakeHold as MakeHold
 from settlement.custody.effects import Post as Post
 from settlement.custody.effects import RefuseQuote as RefuseQuote
@@ -32,7 +33,7 @@ from settlement.custody.effects import SignReceipt as SignReceipt
 from settlement.custody.effects import Tell as Tell
 from settlement.custody.effects import Validate as Validate
 from settlement.custody.effects import Why as Why
-from settlement.custody.terms import Quote, Terms
+from settlement.custody.terms import HoldKey, Quote, Terms
 
 
 class Change(Struct, frozen=True, tag_field="kind"):
@@ -120,7 +121,7 @@ class AgreementFailed(Change, frozen=True, tag="agreement_failed"):
 
 
 class HoldMade(Change, frozen=True, tag="hold_made"):
-    """The ledger holds what this party asked it to hold. Fields: ledger; transfer_id."""
+    """The ledger holds what this party asked it to hold, or did before. Fields: ledger; transfer_id."""
 
     ledger: str
     transfer_id: bytes
@@ -152,20 +153,30 @@ class HoldSeen(Change, frozen=True, tag="hold_seen"):
 
 
 class Fulfilled(Change, frozen=True, tag="fulfilled"):
-    """A hold was paid by its preimage; final. Fields: ledger and transfer_id (an id names a hold on its ledger alone);
-    preimage."""
+    """A hold was paid by its preimage; final. Fields: ledger, transfer_id and payer (an id names one hold of its payer
+    on one ledger: on a chain a stranger may use it for another); preimage."""
 
     ledger: str
     transfer_id: bytes
+    payer: str
     preimage: bytes
 
 
 class Returned(Change, frozen=True, tag="returned"):
-    """A hold went back to its payer; final. Fields: ledger; transfer_id; expired (else cancelled by its payee)."""
+    """A hold went back to its payer; final. Fields: ledger, transfer_id, payer (as `Fulfilled`); expired (else
+    cancelled by its payee)."""
 
     ledger: str
     transfer_id: bytes
+    payer: str
     expired: bool
+
+
+class Absent(Change, frozen=True, tag="absent"):
+    """The ledger was asked, and shows no hold of ours under this id by its final word."""
+
+    ledger: str
+    transfer_id: bytes
 
 
 class NotSent(Change, frozen=True, tag="not_sent"):
@@ -197,6 +208,17 @@ class Cancel(Change, frozen=True, tag="cancel"):
     detail: str
 
 
+class Resolved(Change, frozen=True, tag="resolved"):
+    """A person of this party has looked at a payment that was lost.
+
+    Fields: by (who); counts (whether it keeps what it took of the rules' limits); detail (what was found).
+    """
+
+    by: str
+    counts: bool
+    detail: str
+
+
 class Tick(Change, frozen=True, tag="tick"):
     """Time has passed."""
 
@@ -218,9 +240,16 @@ AnyChange: TypeAlias = (
     | HoldSeen
     | Fulfilled
     | Returned
+    | Absent
     | NotSent
     | Told
     | Signed
     | Cancel
+    | Resolved
     | Tick
 )
+
+
+def hold_key(change: HoldSeen | Fulfilled | Returned) -> HoldKey:
+    """Which hold a change is of."""
+    return change.ledger, change.transfer_id, change.payer

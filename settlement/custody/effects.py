@@ -112,15 +112,25 @@ class MakeHold(Effect, frozen=True, tag="make_hold"):
 class Fulfil(Effect, frozen=True, tag="fulfil"):
     """To a ledger: pay what is held, by its preimage.
 
-    Fields: ledger; transfer_id; preimage; not_after (Unix milliseconds: it is not begun later, because it might fail
-    and yet show the preimage; None for a preimage that is known already, with which the claim is tried until it
-    ends).
+    Fields: ledger; transfer_id; preimage; not_after (Unix milliseconds: it is not begun later, nor repeated where it is
+    not known whether it was begun, because it might fail and yet show the preimage; None for a preimage that is known
+    already, with which the claim is tried until it ends).
     """
 
     ledger: str
     transfer_id: bytes
     preimage: bytes
     not_after: int | None = None
+
+
+class Look(Effect, frozen=True, tag="look"):
+    """To a ledger: how does our own hold under this id stand?
+
+    Answered by `HoldMade`, `Fulfilled`, `Returned` or `Absent`.
+    """
+
+    ledger: str
+    transfer_id: bytes
 
 
 class GiveBack(Effect, frozen=True, tag="give_back"):
@@ -190,6 +200,7 @@ AnyEffect: TypeAlias = (
     | Decline
     | MakeHold
     | Fulfil
+    | Look
     | GiveBack
     | Tell
     | SignReceipt

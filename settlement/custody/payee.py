@@ -26,7 +26,15 @@ from settlement.custody import changes as c
 from settlement.custody import receipts
 from settlement.custody.packet import SharedSecret, condition_for, decode_memo, open_packet, preimage_of
 from settlement.custody.receipts import Signatures
-from settlement.custody.terms import PaymentId, Terms, agreement_hash, check_quote, target_transfer_id, terms_hash
+from settlement.custody.terms import (
+    PaymentId,
+    Terms,
+    agreement_hash,
+    check_quote,
+    target_key,
+    target_transfer_id,
+    terms_hash,
+)
 from settlement.quantities import Condition, fulfils
 
 
@@ -34,7 +42,8 @@ class Invitation(Struct, frozen=True):
     """What the payee gave the payer in step 1.
 
     Fields: payment_id; payer, payee (parties); secret (32 bytes); address (ILP); ledger, account (where it wants to be
-    paid); until (Unix milliseconds: terms that come later are declined).
+    paid); until (Unix milliseconds: terms that come later are declined); hold_ms_max (the longest time for which this
+    bank waits for the money, and keeps what the payment took of its limits).
     """
 
     payment_id: bytes
@@ -45,6 +54,7 @@ class Invitation(Struct, frozen=True):
     ledger: str
     account: str
     until: int
+    hold_ms_max: int = 3_600_000
 
 
 class State(Struct, frozen=True, tag_field="stage"):
@@ -114,16 +124,21 @@ class Refusing(State, frozen=True, tag="refusing"):
 
 
 class Failed(State, frozen=True, tag="failed"):
-    """Nothing was received."""
+    """Nothing was received. Fields: is_doubted (money has come all the same since, and the operator was told)."""
 
     why: c.Why
     detail: str
+    is_doubted: bool = False
 
 
 class Lost(State, frozen=True, tag="lost"):
-    """The ledger returned the hold although the preimage had been sent in time: a person has to look."""
+    """The ledger returned the hold although the preimage was sent, or may have been: a person has to look.
+
+    Fields: resolution (what the person found).
+    """
 
     deal: Deal
+    resolution: c.Resolved | None = None
 
 
 PayeeState: TypeAlias = (
@@ -153,6 +168,12 @@ def step(state: PayeeState, change: c.AnyChange, now: UnixMs, reveal_ms: int) ->
             return _with_agreement(state, change, now, reveal_ms)
         case Received():
             return _signing(state, change)
+        case Lost(resolution=None) if isinstance(change, c.Resolved):
+            return msgspec.structs.replace(state, resolution=change), ()
+        case Failed() if isinstance(change, c.Fulfilled) and not state.is_doubted and _is_slot(state, change):
+            return msgspec.structs.replace(state, is_doubted=True), (
+                c.Alarm("money came of a payment that had failed"),
+            )
         case Closed() | Failed() | Lost():
             return state, _unasked(state, change)
 
@@ -183,8 +204,8 @@ def _before_agreement(
             return _decline(state, c.Why.RULES, change.detail)
         case Consenting(), c.AgreementFailed():
             return Failed(state.invitation, change.why, change.detail), _back(state)
-        case Consenting(early=None), c.HoldSeen() if _is_ours(state.terms, change):
-            return msgspec.structs.replace(state, early=change), ()
+        case Consenting(), c.HoldSeen() if _is_ours(state.terms, change):
+            return (msgspec.structs.replace(state, early=change) if state.early is None else state), ()
         case _, c.HoldSeen():
             return state, _unasked(state, change)
         case _:
@@ -213,6 +234,9 @@ def _proposed(state: Offered, terms: Terms, now: UnixMs) -> Step:
         check_quote(quote)
     except BadInput as problem:
         return _decline(state, c.Why.QUOTE_WRONG, str(problem))
+    if quote.target.expires_at - now > given.hold_ms_max:
+        long = f"the hold would last {quote.target.expires_at - now} ms, at most {given.hold_ms_max} are waited for"
+        return _decline(state, c.Why.QUOTE_WRONG, long)
     if now >= min(given.until, quote.expires_at):
         return _decline(state, c.Why.QUOTE_EXPIRED, "the terms came too late")
     return Considering(given, terms), (c.Validate(terms, quote),)
@@ -228,27 +252,32 @@ def _agreed(state: Consenting, change: c.Agreed, now: UnixMs, reveal_ms: int) ->
 
 def _with_agreement(state: Expecting | Fulfilling | Refusing, change: c.AnyChange, now: UnixMs, reveal_ms: int) -> Step:
     deal = state.deal
-    target = (deal.terms.quote.target.ledger, target_transfer_id(PaymentId(state.invitation.payment_id)))
+    target = target_key(state.invitation.payment_id, deal.terms.quote)
     match state, change:
         case Expecting(), c.HoldSeen() if _is_ours(deal.terms, change):
             return _judged(state, change, now, reveal_ms)
         case _, c.HoldSeen() if not _is_ours(deal.terms, change):
             return state, _unasked(state, change)
-        case Fulfilling(), c.Fulfilled() if _is_paid(change, target, deal):
+        case Fulfilling(), c.Fulfilled() if c.hold_key(change) == target and fulfils(change.preimage, deal.condition):
             text = receipts.receipt_of(deal.terms, deal.agreement, change.preimage)
             received = Received(state.invitation, deal, state.signatures)
             return received, (c.Post("received"), c.SignReceipt(text))
         case Fulfilling(), c.Signed():
             signatures = receipts.with_signature(state.signatures, change, deal.terms.quote)
             return msgspec.structs.replace(state, signatures=signatures), ()
-        case Fulfilling(), c.Returned() if (change.ledger, change.transfer_id) == target:
-            return Lost(state.invitation, deal), (c.Alarm("the hold was returned although it was fulfilled in time"),)
-        case Fulfilling(), c.NotSent() if (change.ledger, change.transfer_id) == target:
+        case Fulfilling(), c.Returned() if c.hold_key(change) == target:
+            alarm = c.Alarm("the hold was returned although its fulfilment had begun, or may have")
+            return Lost(state.invitation, deal), (alarm,)
+        case Fulfilling(), c.NotSent() if (change.ledger, change.transfer_id) == target[:2]:
             detail = "the ledger did not answer until it was too late to show the preimage"
-            return _refuse(Expecting(state.invitation, deal), *target, c.Why.TOO_LATE, detail)
-        case Refusing(), c.Returned() if (change.ledger, change.transfer_id) == target:
+            return _refuse(Expecting(state.invitation, deal), *target[:2], c.Why.TOO_LATE, detail)
+        case Refusing(), c.Returned() if c.hold_key(change) == target:
             return Failed(state.invitation, state.why, state.detail), ()
-        case Expecting(), c.Returned() if (change.ledger, change.transfer_id) == target:
+        case Refusing(), c.Fulfilled() if c.hold_key(change) == target:
+            # On a chain whoever has the preimage may bring it, and the payer has it.
+            alarm = c.Alarm("a hold that was refused was fulfilled by somebody: money came that was not agreed")
+            return Failed(state.invitation, state.why, state.detail, is_doubted=True), (alarm,)
+        case Expecting(), c.Returned() if c.hold_key(change) == target:
             return Failed(state.invitation, c.Why.TOO_LATE, "the hold ended before it was seen"), ()
         case Expecting(), c.Told() if change.party in (deal.terms.payer, deal.terms.clearer):
             # No end yet: the hold may be on its way all the same, and the time-out ends the waiting.
@@ -257,10 +286,6 @@ def _with_agreement(state: Expecting | Fulfilling | Refusing, change: c.AnyChang
             return Failed(state.invitation, c.Why.NO_ANSWER, "nothing was held in time"), ()
         case _:
             return state, ()
-
-
-def _is_paid(change: c.Fulfilled, target: tuple[str, bytes], deal: Deal) -> bool:
-    return (change.ledger, change.transfer_id) == target and fulfils(change.preimage, deal.condition)
 
 
 def _judged(state: Expecting, hold: c.HoldSeen, now: UnixMs, reveal_ms: int) -> Step:
@@ -284,11 +309,7 @@ def _problem(state: Expecting, hold: c.HoldSeen) -> str:
     deal, target = state.deal, state.deal.terms.quote.target
     if not hmac.compare_digest(hold.condition, deal.condition):
         return "condition"
-    fields = {
-        "amount": (hold.amount, target.amount),
-        "payer": (hold.payer, target.payer),
-        "time-out": (hold.expires_at, target.expires_at),
-    }
+    fields = {"amount": (hold.amount, target.amount), "time-out": (hold.expires_at, target.expires_at)}
     wrong = next((name for name, (found, wanted) in fields.items() if found != wanted), "")
     if wrong:
         return wrong
@@ -308,14 +329,15 @@ def _problem(state: Expecting, hold: c.HoldSeen) -> str:
         private.amount,
         private.agreement,
     )
-    return "" if found == agreed else "packet"
+    if found != agreed:
+        return "packet"
+    # What the clearing bank was told it has agreed to: on another text its part of the receipt would be of no use.
+    return "" if (memo.terms, memo.agreement) == (terms_hash(deal.terms), deal.agreement) else "memo"
 
 
 def _is_ours(terms: Terms, hold: c.HoldSeen) -> bool:
-    """Whether it is the one hold of this payment: its ledger, its id, this bank's account."""
-    target = terms.quote.target
-    wanted = (target.ledger, target_transfer_id(PaymentId(terms.payment_id)), target.payee)
-    return (hold.ledger, hold.transfer_id, hold.payee) == wanted
+    """Whether it is the one hold of this payment: its ledger, its id, both its accounts."""
+    return c.hold_key(hold) == target_key(terms.payment_id, terms.quote) and hold.payee == terms.quote.target.payee
 
 
 def _refuse(state: Expecting, ledger: str, transfer_id: bytes, why: c.Why, detail: str) -> Step:
@@ -352,7 +374,19 @@ def _back(state: State) -> c.Effects:
 
 
 def _unasked(state: State, change: c.AnyChange) -> c.Effects:
-    """Money that nobody agreed on, or that comes after the end, goes back; giving back what has ended does no harm."""
+    """Money that nobody agreed on, or that comes after the end, goes back; giving back what has ended does no harm.
+
+    But nothing under the id of a payment that may still be paid: a stranger may have taken it, ledgers give back all
+    that is held under an id, and a preimage might meet a hold that has gone. The time-out ends it.
+    """
     if not isinstance(change, c.HoldSeen):
         return ()
+    if _is_slot(state, change) and not isinstance(state, Closed | Failed | Lost):
+        return ()
     return (c.GiveBack(change.ledger, change.transfer_id),)
+
+
+def _is_slot(state: State, change: c.HoldSeen | c.Fulfilled) -> bool:
+    """Whether it is where this payment's hold has to be: its ledger, its id."""
+    given = state.invitation
+    return (change.ledger, change.transfer_id) == (given.ledger, target_transfer_id(PaymentId(given.payment_id)))

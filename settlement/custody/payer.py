@@ -30,6 +30,7 @@ from settlement.custody.terms import (
     Terms,
     agreement_hash,
     check_quote,
+    source_key,
     source_transfer_id,
     terms_hash,
 )
@@ -146,10 +147,11 @@ class Back(State, frozen=True, tag="back"):
 
 
 class Failed(State, frozen=True, tag="failed"):
-    """Nothing was held."""
+    """Nothing was held. Fields: is_doubted (the ledger has said otherwise since, and the operator was told)."""
 
     why: c.Why
     detail: str
+    is_doubted: bool = False
 
 
 PayerState: TypeAlias = Asking | Pricing | Clearing | Agreeing | Holding | Held | Paid | Closed | Back | Failed
@@ -163,8 +165,12 @@ def begin(order: Order) -> Step:
 
 def step(state: PayerState, change: c.AnyChange, now: UnixMs) -> Step:
     """Advance one payment. Pure; a replayed, late or foreign change moves nothing."""
+    if isinstance(change, c.HoldSeen):
+        return state, _strangers(state, change)
     match state:
-        case Closed() | Back() | Failed():
+        case Failed():
+            return _contradicted(state, change)
+        case Closed() | Back():
             return state, ()
         case Holding() | Held():
             return _with_money(state, change, now)
@@ -174,8 +180,30 @@ def step(state: PayerState, change: c.AnyChange, now: UnixMs) -> Step:
             return _before_money(state, change, now)
 
 
+def _strangers(state: PayerState, hold: c.HoldSeen) -> c.Effects:
+    """Money for a payer goes back, unless it stands under the id of its own hold, which must not be given back."""
+    own = state.order.source_ledger, source_transfer_id(PaymentId(state.order.payment_id))
+    return () if (hold.ledger, hold.transfer_id) == own else (c.GiveBack(hold.ledger, hold.transfer_id),)
+
+
+def _contradicted(state: Failed, change: c.AnyChange) -> Step:
+    """A hold of a payment that failed here was paid: this database is an old copy, and the customer has to be told."""
+    if state.is_doubted or not isinstance(change, c.Fulfilled) or not _is_own(state.order, change):
+        return state, ()
+    alarm = c.Alarm("a hold was paid whose payment had failed here: is this database an old copy?")
+    return msgspec.structs.replace(state, is_doubted=True), (alarm,)
+
+
+def _is_own(order: Order, change: c.Fulfilled) -> bool:
+    """Whether it is the hold that this order makes."""
+    transfer_id = source_transfer_id(PaymentId(order.payment_id))
+    return c.hold_key(change) == (order.source_ledger, transfer_id, order.source_account)
+
+
 def _before_money(state: Asking | Pricing | Clearing | Agreeing, change: c.AnyChange, now: UnixMs) -> Step:
     match state, change:
+        case _, c.Fulfilled() if _is_own(state.order, change):
+            return _contradicted(Failed(state.order, c.Why.LEDGER, "it had been paid before"), change)
         case _, c.Cancel():
             return _fail(state, c.Why.CANCELLED, change.detail)
         case _, c.Told() if change.party in (state.order.payee, state.order.clearer):
@@ -280,14 +308,14 @@ def _agreed(state: Agreeing, change: c.Agreed, now: UnixMs) -> Step:
 
 def _with_money(state: Holding | Held, change: c.AnyChange, now: UnixMs) -> Step:
     """The ledger alone says what becomes of the hold; its words may come in any order."""
-    source = (state.deal.terms.quote.source.ledger, source_transfer_id(PaymentId(state.order.payment_id)))
+    source = source_key(state.order.payment_id, state.deal.terms.quote)
     match state, change:
         case Holding(), c.HoldRefused():
             told = tuple(c.Tell(party, change.why, change.detail) for party in (state.order.payee, state.order.clearer))
             return Failed(state.order, change.why, change.detail), told
-        case Holding(), c.HoldMade() if (change.ledger, change.transfer_id) == source:
+        case Holding(), c.HoldMade() if (change.ledger, change.transfer_id) == source[:2]:
             return Held(state.order, state.deal, state.signatures), (c.Post("hold"),)
-        case _, c.Fulfilled() if _is_paid(change, source, state.deal):
+        case _, c.Fulfilled() if c.hold_key(change) == source and fulfils(change.preimage, state.deal.condition):
             posts = () if isinstance(state, Held) else (c.Post("hold"),)
             signed = c.SignReceipt(receipts.receipt_of(state.deal.terms, state.deal.agreement, change.preimage))
             paid = Paid(state.order, state.deal, change.preimage, state.signatures)
@@ -295,7 +323,7 @@ def _with_money(state: Holding | Held, change: c.AnyChange, now: UnixMs) -> Step
         case _, c.Signed():
             signatures = receipts.with_signature(state.signatures, change, state.deal.terms.quote)
             return msgspec.structs.replace(state, signatures=signatures), ()
-        case _, c.Returned() if (change.ledger, change.transfer_id) == source:
+        case _, c.Returned() if c.hold_key(change) == source:
             posts = (c.Post("returned"),) if isinstance(state, Held) else ()
             why = c.Why.NO_ANSWER if change.expired else c.Why.REFUSED_BY_PAYEE
             word = state.word if isinstance(state, Held) else ""
@@ -304,13 +332,9 @@ def _with_money(state: Holding | Held, change: c.AnyChange, now: UnixMs) -> Step
         case Held(), c.Told() if change.party in (state.order.payee, state.order.clearer):
             return msgspec.structs.replace(state, word=f"{change.party}: {change.why}: {change.detail}"), ()
         case Held(), c.Tick() if now >= state.deal.terms.quote.source.expires_at:
-            return state, (c.GiveBack(*source),)
+            return state, (c.GiveBack(*source[:2]),)
         case _:
             return state, ()
-
-
-def _is_paid(change: c.Fulfilled, source: tuple[str, bytes], deal: Deal) -> bool:
-    return (change.ledger, change.transfer_id) == source and fulfils(change.preimage, deal.condition)
 
 
 def _signing(state: Paid, change: c.AnyChange) -> Step:

@@ -66,6 +66,10 @@ def note_of(state: State) -> str:
             return f"{state.why}: {state.detail}"
         case payer.Held(word=word):
             return word
+        case clearer.Checking():
+            return f"{state.why}: {state.detail}"
+        case clearer.Lost(resolution=found) | payee.Lost(resolution=found) if found is not None:
+            return f"{found.by}: {'counts' if found.counts else 'does not count'}: {found.detail}"
         case _:
             return ""
 
@@ -74,11 +78,13 @@ class Times(msgspec.Struct, frozen=True):
     """What the machines need to know of this party's margins.
 
     Fields: reveal_ms and place_ms by ledger: how long before a hold's time-out on that ledger the payee still shows the
-    preimage, and the clearing bank still begins the hold.
+    preimage, and the clearing bank still begins the hold; known_from by ledger (Unix milliseconds): from when on all
+    that an earlier process of this party may have asked of that ledger is final, and shown.
     """
 
     reveal_ms: dict[str, int]
     place_ms: dict[str, int]
+    known_from: dict[str, int] = {}
 
 
 def wakes_at(state: State, times: Times) -> UnixMs | None:
@@ -103,6 +109,8 @@ def wakes_at(state: State, times: Times) -> UnixMs | None:
             moment = target.expires_at - times.place_ms[target.ledger] + 1
         case clearer.Waiting():
             moment = state.offer.quote.target.expires_at
+        case clearer.Checking(is_early=True):
+            moment = times.known_from.get(state.offer.quote.target.ledger, 0)
         case _:
             return None
     return UnixMs(moment)
@@ -134,6 +142,7 @@ def step(state: State, change: AnyChange, now: UnixMs, times: Times) -> tuple[St
         case payer.State():
             return payer.step(state, change, now)
         case clearer.State():
-            return clearer.step(state, change, now, times.place_ms[state.offer.quote.target.ledger])
+            target = state.offer.quote.target.ledger
+            return clearer.step(state, change, now, times.place_ms[target], times.known_from.get(target, 0))
         case payee.State():
             return payee.step(state, change, now, times.reveal_ms[state.invitation.ledger])

@@ -6,7 +6,7 @@ Source: seeds/002…, "Central Bank Digital Currency", steps 1-4. All that the t
 
 from __future__ import annotations
 
-from typing import Annotated, NewType
+from typing import Annotated, NewType, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -178,3 +178,18 @@ def source_transfer_id(of: PaymentId) -> bytes:
 def target_transfer_id(of: PaymentId) -> bytes:
     """32 bytes: the id of the clearing bank's hold."""
     return tagged_hash("target-transfer", of)
+
+
+HoldKey: TypeAlias = tuple[str, bytes, str]
+"""Ledger, transfer id and payer: what names one hold everywhere. A book has an id once; on a chain each payer has its
+own, so that nobody can use up another's, and a hold that has no more than the id of ours is a stranger's."""
+
+
+def source_key(of: bytes, quote: Quote) -> HoldKey:
+    """The payer's hold of a payment."""
+    return quote.source.ledger, source_transfer_id(PaymentId(of)), quote.source.payer
+
+
+def target_key(of: bytes, quote: Quote) -> HoldKey:
+    """The clearing bank's hold of a payment."""
+    return quote.target.ledger, target_transfer_id(PaymentId(of)), quote.target.payer

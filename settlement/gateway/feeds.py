@@ -13,7 +13,8 @@ from settlement.custody import changes as c
 from settlement.custody.news import News
 from settlement.custody.packet import decode_memo
 from settlement.custody.terms import PaymentId, source_transfer_id, target_transfer_id
-from settlement.gateway.ledger_courier import Submit, ended
+from settlement.gateway.ledger_asking import ended
+from settlement.gateway.ledger_courier import Submit
 from settlement.ledgers.protocol import Cursor, HoldState, Ledger, LedgerAccount, LedgerEvent, LedgerId
 
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.2, 5.0
@@ -49,8 +50,9 @@ async def follow(ledger_id: LedgerId, ledger: Ledger, cursor: Callable[[], Await
 def told_by(ledger_id: LedgerId, own: LedgerAccount, event: LedgerEvent) -> tuple[PaymentId, c.AnyChange] | None:
     """The payment that an event is of, and what it is to it; None for money that is no custodial payment's.
 
-    A hold's memo names the payment, and the hold's id has to be the one that the payment gives it: so no stranger's
-    hold passes for a payment's. A hold with another id and this memo is told as it is, and the machine gives it back.
+    A hold's memo names the payment. What is told has the hold's id and payer with it, by which the machine knows its
+    own: on a chain anybody may use a payment's id and memo for a hold of their own. A hold with another id and this
+    memo is told as it is, and the machine gives it back.
     """
     hold = event.view.hold
     try:

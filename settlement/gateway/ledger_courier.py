@@ -19,12 +19,12 @@ from settlement.custody import changes as c
 from settlement.custody.news import News
 from settlement.custody.store import Due
 from settlement.custody.terms import PaymentId
+from settlement.gateway.ledger_asking import ended, look, wait_for_end
 from settlement.ledgers.protocol import (
     Done,
     Fulfilment,
     Hold,
     HoldState,
-    HoldView,
     Ledger,
     LedgerAccount,
     LedgerId,
@@ -66,6 +66,7 @@ class LedgerCourier:
         self._waiting: list[Due] = []
         self._wake = asyncio.Event()
         self._tried: set[TransferId] = set()
+        self._in_doubt: set[TransferId] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._later: list[Due] = []
         self._resting: asyncio.Task[None] | None = None
@@ -76,7 +77,7 @@ class LedgerCourier:
         tried.
         """
         if recovered:
-            self._tried.update(TransferId(one.effect.transfer_id) for one in due if isinstance(one.effect, c.Fulfil))
+            self._in_doubt.update(TransferId(one.effect.transfer_id) for one in due if isinstance(one.effect, c.Fulfil))
         self._waiting.extend(due)
         self._wake.set()
 
@@ -146,25 +147,35 @@ class LedgerCourier:
         holds: list[tuple[Due, c.MakeHold]] = []
         fulfils: list[tuple[Due, c.Fulfil]] = []
         backs: list[tuple[Due, c.GiveBack]] = []
+        looks: list[tuple[Due, c.Look]] = []
+        doubts: list[tuple[Due, c.Fulfil]] = []
         late: list[tuple[Due, c.AnyChange | None]] = []
         for due in batch:
             match due.effect:
                 case c.MakeHold():
                     holds.append((due, due.effect))
                 case c.Fulfil() as effect if self._is_late(effect, now):
-                    late.append((due, c.NotSent(effect.ledger, effect.transfer_id)))
+                    if effect.transfer_id in self._in_doubt:
+                        doubts.append((due, effect))
+                    else:
+                        late.append((due, c.NotSent(effect.ledger, effect.transfer_id)))
                 case c.Fulfil():
                     fulfils.append((due, due.effect))
                 case c.GiveBack():
                     backs.append((due, due.effect))
+                case c.Look():
+                    looks.append((due, due.effect))
                 case _:
                     raise AssertionError(f"no effect for a ledger: {due.effect}")
         results = late
         later: list[Due] = []
-        asking = (self._hold(holds), self._fulfil(fulfils), self._give_back(backs))
+        asking = (
+            *(self._hold(holds), self._fulfil(fulfils), self._give_back(backs)),
+            *(self._look(looks), self._doubted(doubts, now)),
+        )
         groups: list[list[_Answer] | BaseException] = list(await asyncio.gather(*asking, return_exceptions=True))
         problems = [group for group in groups if isinstance(group, BaseException)]
-        dues = ([due for due, _ in holds], [due for due, _ in fulfils], [due for due, _ in backs])
+        dues = [[due for due, _ in group] for group in (holds, fulfils, backs, looks, doubts)]
         for group, asked in zip(groups, dues, strict=True):
             if isinstance(group, BaseException):
                 later.extend(asked)
@@ -184,7 +195,7 @@ class LedgerCourier:
         return later
 
     def _is_late(self, effect: c.Fulfil, now: UnixMs) -> bool:
-        """Whether the preimage is not to be shown any more. What was tried once is tried until it ends."""
+        """Whether the preimage is not to be shown any more. What this process has begun is tried until it ends."""
         return effect.not_after is not None and effect.transfer_id not in self._tried and now > effect.not_after
 
     async def _hold(self, holds: Sequence[tuple[Due, c.MakeHold]]) -> list[_Answer]:
@@ -206,16 +217,33 @@ class LedgerCourier:
     async def _fulfil(self, fulfils: Sequence[tuple[Due, c.Fulfil]]) -> list[_Answer]:
         if not fulfils:
             return []
-        self._tried.update(TransferId(effect.transfer_id) for _, effect in fulfils)
+        begun = {TransferId(effect.transfer_id) for _, effect in fulfils}
+        self._tried |= begun
+        self._in_doubt -= begun
         asked = [Fulfilment(TransferId(effect.transfer_id), Preimage(effect.preimage)) for _, effect in fulfils]
         outcomes = await self._ledger.fulfil(asked)
         answers: list[_Answer] = []
         for (due, effect), outcome in zip(fulfils, outcomes, strict=True):
             answer = _ended_or_later(self._ledger_id, outcome)
+            if answer is None:
+                answer = _Later()  # a claim is never dropped: the ledger may know the hold again
             if not isinstance(answer, _Later):
                 self._tried.discard(TransferId(effect.transfer_id))
             answers.append((due, answer))
         return answers
+
+    async def _look(self, looks: Sequence[tuple[Due, c.Look]]) -> list[_Answer]:
+        if not looks:
+            return []
+        told = await look(self._ledger_id, self._ledger, [TransferId(effect.transfer_id) for _, effect in looks])
+        return [(due, change) for (due, _), change in zip(looks, told, strict=True)]
+
+    async def _doubted(self, doubts: Sequence[tuple[Due, c.Fulfil]], now: UnixMs) -> list[_Answer]:
+        if not doubts:
+            return []
+        numbers = [TransferId(effect.transfer_id) for _, effect in doubts]
+        told = await wait_for_end(self._ledger_id, self._ledger, numbers, now)
+        return [(due, _Later() if change is None else change) for (due, _), change in zip(doubts, told, strict=True)]
 
     async def _give_back(self, backs: Sequence[tuple[Due, c.GiveBack]]) -> list[_Answer]:
         if not backs:
@@ -231,16 +259,6 @@ class _Later:
 
 
 _Answer = tuple[Due, c.AnyChange | _Later | None]
-
-
-def ended(ledger_id: LedgerId, view: HoldView) -> c.AnyChange:
-    """A hold's end, as the payment's machine hears of it."""
-    transfer_id = view.hold.transfer_id
-    if view.state is HoldState.FULFILLED:
-        assert view.preimage is not None, "a fulfilled hold shows its preimage"
-        return c.Fulfilled(ledger_id, transfer_id, view.preimage)
-    assert view.state is not HoldState.HELD, "it has ended"
-    return c.Returned(ledger_id, transfer_id, view.state is HoldState.EXPIRED)
 
 
 def _ended_or_later(ledger_id: LedgerId, outcome: Outcome) -> c.AnyChange | _Later | None:
@@ -266,4 +284,4 @@ def _hold_of(effect: c.MakeHold) -> Hold:
     )
 
 
-__all__ = ["LedgerCourier", "PaymentId", "Submit", "ended"]
+__all__ = ["LedgerCourier", "PaymentId", "Submit"]

@@ -285,7 +285,10 @@ def _times(parts: Parts) -> Times:
     """What the machines have to know of the margins, by ledger."""
     reveal = {str(name): reveal_ms(facts, parts.margins) for name, facts in parts.facts.items()}
     place = {str(name): place_ms(facts, parts.margins) for name, facts in parts.facts.items()}
-    return Times(reveal, place)
+    # What an earlier process asked of a ledger is final, and shown, when this one has been up for so long.
+    now, skew = parts.clock(), parts.margins.skew_ms
+    known_from = {str(name): now + facts.settle_ms + skew for name, facts in parts.facts.items()}
+    return Times(reveal, place, known_from)
 
 
 SCHEMA = Schema(

@@ -362,6 +362,11 @@ class World:
                 if view.state is not HoldState.FULFILLED:
                     self.shown_in_vain.append(effect.transfer_id)
                 return event_change(party.name, ledger.name, view)
+            case c.Look():
+                seen = ledger.holds.get(effect.transfer_id)
+                if seen is None or seen.hold.payer != party.name:
+                    return c.Absent(ledger.name, effect.transfer_id)
+                return event_change(party.name, ledger.name, seen)
             case c.GiveBack():
                 ended = ledger.cancel(effect.transfer_id, party.name)
                 if ended is None or ended.state is HoldState.HELD:
@@ -454,9 +459,9 @@ def event_change(name: str, ledger: str, view: HoldView) -> c.AnyChange | None:
             return c.HoldMade(ledger, hold.transfer_id)
         case HoldState.FULFILLED:
             assert view.preimage is not None
-            return c.Fulfilled(ledger, hold.transfer_id, view.preimage)
+            return c.Fulfilled(ledger, hold.transfer_id, hold.payer, view.preimage)
         case _:
-            return c.Returned(ledger, hold.transfer_id, view.state is HoldState.EXPIRED)
+            return c.Returned(ledger, hold.transfer_id, hold.payer, view.state is HoldState.EXPIRED)
 
 
 __all__ = ["FUNDS", "LEDGERS", "MARGINS", "PARTIES", "World", "cost", "reveal_ms"]

@@ -51,10 +51,12 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 async def _restarted(town: Town, *parties: PartyId) -> None:
+    """Start parties anew, and let so much time pass that what they asked of ledgers before is known."""
     for party in (A, B, C):
         if party in parties:
             await town.stop(party)
             await town.start(party)
+    await town.pass_time(MARGINS.skew_ms)
 
 
 async def _failed(town: Town, payment: PaymentId, why: c.Why, *parties: PartyId) -> None:

@@ -1,4 +1,4 @@
-"""What others try: each party's machine holds to what it asked for, from whom, and on which ledger."""
+"""What others try: each party's machine holds to what it asked for, from whom, and until when."""
 
 from __future__ import annotations
 
@@ -11,64 +11,7 @@ from foundation.quantities import UnixMs
 from settlement.custody import changes as c
 from settlement.custody import clearer, payee, payer
 from settlement.custody.packet import preimage_of
-from settlement.custody.terms import Quote, source_transfer_id, target_transfer_id
-from tests.support.custody_world import World
-
-REVEAL_MS = 3_000
-AMOUNT = 7_000
-
-
-class Recorded(World):
-    """A payment that goes well, with each state that a party was in, and each change that came to it."""
-
-    def __init__(self) -> None:
-        self.stages: dict[tuple[str, str], Any] = {}
-        self.changes: dict[tuple[str, type], Any] = {}
-        self.begun_at = 0
-        super().__init__(7)
-        self.begun_at = self.now
-        self.payment = self.order(AMOUNT, "euro", "yuan")
-        self.heal()
-
-    def _change(self, party: Any, payment: bytes, change: c.AnyChange) -> None:
-        self.changes.setdefault((party.name, type(change)), change)
-        super()._change(party, payment, change)
-
-    def _commit(self, party: Any, payment: bytes, made: tuple[Any, c.Effects]) -> None:
-        stage = type(made[0]).__struct_config__.tag
-        self.stages.setdefault((party.name, stage), made[0])
-        super()._commit(party, payment, made)
-
-    def step(self, name: str, stage: str, change: c.AnyChange, later: int = 0) -> tuple[Any, c.Effects]:
-        state, now = self.stages[name, stage], UnixMs(self.begun_at + later)
-        match state:
-            case payer.State():
-                return payer.step(state, change, now)  # type: ignore[arg-type]
-            case clearer.State():
-                return clearer.step(state, change, now, REVEAL_MS)  # type: ignore[arg-type]
-            case _:
-                return payee.step(state, change, now, REVEAL_MS)
-
-    def unmoved(self, name: str, stage: str, change: c.AnyChange, later: int = 0) -> None:
-        """The change moves nothing at all."""
-        state, effects = self.step(name, stage, change, later)
-        assert (state, effects) == (self.stages[name, stage], ())
-
-    @property
-    def quote(self) -> Quote:
-        return self.stages["clearing", "quoted"].offer.quote  # type: ignore[no-any-return]
-
-    @property
-    def source(self) -> bytes:
-        return source_transfer_id(self.payment)  # type: ignore[arg-type]
-
-    @property
-    def target(self) -> bytes:
-        return target_transfer_id(self.payment)  # type: ignore[arg-type]
-
-    @property
-    def preimage(self) -> bytes:
-        return self.stages["bank-a", "paid"].preimage  # type: ignore[no-any-return]
+from tests.support.custody_recorded import AMOUNT, REVEAL_MS, Recorded
 
 
 @pytest.fixture(scope="module")
@@ -77,89 +20,45 @@ def run() -> Recorded:
     return Recorded()
 
 
-def test_a_hold_that_ends_elsewhere_does_not_free_the_clearing_bank(run: Recorded) -> None:
-    """A payer that makes a hold with the target's id on its own ledger, and lets it end, gets no source back."""
-    for stage in ("forwarding", "waiting"):
-        run.unmoved("clearing", stage, c.Returned("euro", run.target, False))
-        state, effects = run.step("clearing", stage, c.Returned("yuan", run.target, False))
-        assert isinstance(state, clearer.Returning)
-        assert c.GiveBack("euro", run.source) in effects
-
-
-def test_the_source_cannot_stand_for_the_target(run: Recorded) -> None:
-    """The end of the source's hold says nothing of the target's, at the clearing bank."""
-    run.unmoved("clearing", "waiting", c.Returned("yuan", run.source, False))
-    run.unmoved("clearing", "waiting", c.Fulfilled("yuan", run.source, run.preimage))
-    run.unmoved("clearing", "waiting", c.Fulfilled("yuan", run.target, bytes(32)))
-    run.unmoved("clearing", "claiming", c.Fulfilled("euro", run.target, run.preimage))
-    run.unmoved("clearing", "claiming", c.Returned("euro", run.target, True))
-
-
-@pytest.mark.parametrize("stage", ["holding", "held"])
-def test_a_payer_hears_of_its_own_hold_alone(run: Recorded, stage: str) -> None:
-    """A hold with the source's id on another ledger neither pays nor returns a payment."""
-    run.unmoved("bank-a", stage, c.Returned("yuan", run.source, True))
-    run.unmoved("bank-a", stage, c.Fulfilled("yuan", run.source, run.preimage))
-    run.unmoved("bank-a", stage, c.HoldMade("yuan", run.source))
-    run.unmoved("bank-a", stage, c.HoldMade("euro", run.target))
-    run.unmoved("bank-a", stage, c.Fulfilled("euro", run.source, bytes(32)))
-
-
-def test_a_payee_hears_of_its_own_hold_alone(run: Recorded) -> None:
-    """A hold with the target's id on another ledger neither ends nor pays a payment that is being fulfilled."""
-    for change in (
-        c.Returned("euro", run.target, True),
-        c.NotSent("euro", run.target),
-        c.Fulfilled("euro", run.target, run.preimage),
-        c.Fulfilled("yuan", run.target, bytes(32)),
-    ):
-        run.unmoved("bank-b", "fulfilling", change)
-
-
-def test_a_hold_without_both_banks_signatures_is_given_back(run: Recorded) -> None:
-    """A hold that is as quoted, but not instructed by both banks, is given back by the clearing bank."""
-    seen = run.changes["clearing", c.HoldSeen]
-    state, _ = run.step("clearing", "quoted", seen)
-    assert isinstance(state, clearer.Clearing)
-    state, effects = run.step("clearing", "quoted", msgspec.structs.replace(seen, instructed=False))
-    assert isinstance(state, clearer.Returning)
-    assert effects[0] == c.GiveBack("euro", run.source)
-    assert not any(isinstance(effect, c.MakeHold) for effect in effects)
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("amount", 1),
         ("expires_at", 1_700_000_000_001),
-        ("payer", "bank-x"),
         ("condition", bytes(32)),
         ("memo", b""),
+        ("instructed", False),
     ],
 )
 def test_a_hold_that_is_not_as_quoted_is_given_back(run: Recorded, field: str, value: object) -> None:
-    """The clearing bank forwards exactly what was quoted, and gives all else back."""
+    """The clearing bank forwards exactly what was quoted and both banks signed, and gives all else back."""
     seen = msgspec.structs.replace(run.changes["clearing", c.HoldSeen], **{field: value})
-    state, effects = run.step("clearing", "quoted", seen)
-    assert isinstance(state, clearer.Returning)
-    assert effects[0] == c.GiveBack("euro", run.source)
+    assert isinstance(run.step("clearing", "quoted", run.changes["clearing", c.HoldSeen])[0], clearer.Clearing)
+    run.given_back(*run.step("clearing", "quoted", seen))
 
 
-@pytest.mark.parametrize("field", ["ledger", "transfer_id", "payee"])
-@pytest.mark.parametrize("stage", ["quoted", "clearing", "forwarding", "waiting", "claiming", "earned", "closed"])
-def test_a_strangers_hold_moves_no_payment_of_the_clearing_bank(run: Recorded, field: str, stage: str) -> None:
-    """A hold with a payment's memo that is not its source goes back, and the payment stands where it was."""
-    seen = run.changes["clearing", c.HoldSeen]
-    value = bytes(32) if field == "transfer_id" else "elsewhere"
-    strange = msgspec.structs.replace(seen, **{field: value})
-    state, effects = run.step("clearing", stage, strange)
-    assert state == run.stages["clearing", stage]
-    assert effects == (c.GiveBack(strange.ledger, strange.transfer_id),)
+def test_a_hold_that_came_early_is_kept_when_it_is_told_again(run: Recorded) -> None:
+    """A hold that came before the payer's word, told twice, is not given back, or its preimage would be in vain."""
+    seen, consenting = run.changes["bank-b", c.HoldSeen], run.stages["bank-b", "consenting"]
+    early, effects = payee.step(consenting, seen, UnixMs(run.begun_at), REVEAL_MS)
+    assert (early.early, effects) == (seen, ())  # type: ignore[union-attr]
+    assert payee.step(early, seen, UnixMs(run.begun_at), REVEAL_MS) == (early, ())
+
+
+def test_a_payee_lets_nobody_keep_it_waiting_for_long(run: Recorded) -> None:
+    """Terms whose hold would last longer than the payee allows are declined; the longest that it allows are not."""
+    offered, terms = run.stages["bank-b", "offered"], run.changes["bank-b", c.Proposed].terms
+    for more, taken in ((0, True), (1, False)):
+        until = run.begun_at + offered.invitation.hold_ms_max + more
+        later = _with(
+            _with(terms, ["quote", "target", "expires_at"], until), ["quote", "source", "expires_at"], until + 1
+        )
+        assert isinstance(run.step("bank-b", "offered", c.Proposed(later))[0], payee.Considering) is taken
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("amount", AMOUNT - 1), ("expires_at", 1), ("payer", "bank-x"), ("condition", bytes(32)), ("memo", b"")],
+    [("amount", AMOUNT - 1), ("expires_at", 1), ("condition", bytes(32)), ("memo", b"")],
 )
 def test_a_payee_shows_the_preimage_for_what_was_agreed_alone(run: Recorded, field: str, value: object) -> None:
     """A hold that differs from the deal in anything is refused, and the preimage is not shown."""
@@ -187,9 +86,7 @@ def test_a_clearing_bank_begins_no_hold_too_late(run: Recorded) -> None:
     last = run.quote.target.expires_at - REVEAL_MS - run.begun_at
     state, _ = run.step("clearing", "clearing", c.Cleared("1"), last)
     assert isinstance(state, clearer.Forwarding)
-    state, effects = run.step("clearing", "clearing", c.Cleared("1"), last + 1)
-    assert isinstance(state, clearer.Returning)
-    assert effects[0] == c.GiveBack("euro", run.source)
+    run.given_back(*run.step("clearing", "clearing", c.Cleared("1"), last + 1))
 
 
 def test_a_clearing_bank_takes_nothing_after_its_quote(run: Recorded) -> None:
@@ -197,12 +94,10 @@ def test_a_clearing_bank_takes_nothing_after_its_quote(run: Recorded) -> None:
     seen = run.changes["clearing", c.HoldSeen]
     end = run.quote.expires_at - run.begun_at
     assert isinstance(run.step("clearing", "quoted", seen, end - 1)[0], clearer.Clearing)
-    assert isinstance(run.step("clearing", "quoted", seen, end)[0], clearer.Returning)
+    run.given_back(*run.step("clearing", "quoted", seen, end))
     lapsed, _ = run.step("clearing", "quoted", c.Tick(), end)
     assert isinstance(lapsed, clearer.Lapsed)
-    late, effects = clearer.step(lapsed, seen, UnixMs(run.begun_at), REVEAL_MS)
-    assert isinstance(late, clearer.Returning)
-    assert effects[0] == c.GiveBack("euro", run.source)
+    run.given_back(*clearer.step(lapsed, seen, UnixMs(run.begun_at), REVEAL_MS))
 
 
 def test_the_secret_is_told_to_the_payer_alone(run: Recorded) -> None:
@@ -372,14 +267,6 @@ def test_a_receipt_needs_all_three_on_one_text(run: Recorded) -> None:
     assert not closed(a, b, b, a)
     assert not closed(a, b, c.Signed("bank-x", text, b"s"))
     assert not closed(a, b, c.Signed("clearing", bytes(32), b"s"))
-
-
-def test_a_lost_margin_is_an_alarm(run: Recorded) -> None:
-    """What cannot happen while the margins hold is told to the operator: the clearing bank's loss, and the payee's."""
-    state, effects = run.step("clearing", "claiming", c.Returned("euro", run.source, True))
-    assert (isinstance(state, clearer.Lost), isinstance(effects[0], c.Alarm)) == (True, True)
-    lost, told = run.step("bank-b", "fulfilling", c.Returned("yuan", run.target, True))
-    assert (isinstance(lost, payee.Lost), isinstance(told[0], c.Alarm)) == (True, True)
 
 
 def test_the_preimage_is_the_agreements_own(run: Recorded) -> None:
