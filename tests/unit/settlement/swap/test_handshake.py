@@ -58,7 +58,7 @@ def test_both_sides_come_to_the_same_terms(mode: Mode, gives_bitcoin: bool) -> N
     assert (terms.bitcoin.amount, terms.evm.amount) == (offer.satoshi, offer.amount)
 
 
-BITCOIN: dict[str, Any] = {"amount": Satoshi(99_999_999), "confirmations": 2, "refunder": b"\x05" * 32}
+BITCOIN: dict[str, Any] = {"amount": Satoshi(99_999_999), "confirmations": 2, "refunder": ALICE.swap(50).bitcoin_key}
 EVM: dict[str, Any] = {
     "amount": TokenUnits(1),
     "escrow": b"\x12" * 20,
