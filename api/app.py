@@ -50,6 +50,7 @@ def make_app(gateway: GatewayPort, database: Database, secret: bytes, settings: 
         Signing(secret),
         settings.deliveries,
         settings.agents,
+        secret,
     )
     app.add_middleware(Guards, body_bytes_max=BODY_BYTES_MAX, metrics=desk.metrics)
     return app

@@ -30,7 +30,8 @@ CERTIFICATE: Final = "client_certificate"
 
 @dataclass(slots=True)
 class Desk:
-    """See the module. Fields: woken (webhooks have changed); closing (the server ends); streams (that are open)."""
+    """See the module. Fields: secret (of this party's, for what is kept sealed); woken (webhooks have changed); closing
+    (the server ends); streams (that are open)."""
 
     gateway: GatewayPort
     database: Database
@@ -39,6 +40,7 @@ class Desk:
     signing: Signing
     deliveries: DeliveryRules
     agents: Mapping[str, str]
+    secret: bytes = field(repr=False)
     metrics: Metrics = field(default_factory=Metrics)
     woken: Callable[[], None] = lambda: None
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -19,6 +19,7 @@ from api.board.board import make_tables as make_board_tables
 from api.desk import CERTIFICATE, Desk
 from api.gateway_port import RunningGateway
 from api.listening import is_loopback, listening, place_of, served
+from api.retention import keep_forgetting
 from api.settings import ApiSettings
 from api.tables import SCHEMA
 from api.webhooks.deliverer import Deliverer
@@ -79,7 +80,8 @@ async def serve_api(running: Running, host: str, port: int, settings: ApiSetting
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             ssl_context_factory=None if context is None else lambda *_: context,
         )
-        async with deliverer, served(config, listener, desk.closing):
+        forgetting = keep_forgetting(gateway.database, settings.acts_days, gateway.now)
+        async with deliverer, forgetting, served(config, listener, desk.closing):
             yield Serving(f"{'http' if context is None else 'https'}://{place_of(listener)}", gateway, desk)
 
 

@@ -11,6 +11,9 @@ allow_private = false          # true: http and private addresses too, in a clos
 [board]                        # an order board for atomic swaps, under /board; without this section there is none
 names = ["board.example:443"]  # host:port of it as traders write it, where a proxy stands before it
 
+[retention]
+acts_days = 400                # how long who did what is kept
+
 [agents]                       # who is meant by a BIC or an LEI in ISO 20022 messages
 BANKSGSG = "bank-b"
 """
@@ -20,11 +23,14 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Final
 
 import msgspec
 
 from api.webhooks.deliverer import DeliveryRules
 from foundation.errors import BadInput
+
+ACTS_DAYS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +69,13 @@ class BoardSettings:
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """Fields: tls (None: none, and loopback alone); deliveries (of webhooks); agents (parties by their BIC or LEI);
-    board (None: there is none)."""
+    board (None: there is none); acts_days (how long acts are kept, and the names of transfers)."""
 
     tls: Tls | None = None
     deliveries: DeliveryRules = field(default_factory=DeliveryRules)
     agents: dict[str, str] = field(default_factory=dict)
     board: BoardSettings | None = None
+    acts_days: int = ACTS_DAYS
 
 
 class _Webhooks(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,10 +92,15 @@ class _Board(msgspec.Struct, forbid_unknown_fields=True):
     names: frozenset[str] = frozenset()
 
 
+class _Retention(msgspec.Struct, forbid_unknown_fields=True):
+    acts_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] = ACTS_DAYS
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     tls: _Tls | None = None
     webhooks: _Webhooks = msgspec.field(default_factory=_Webhooks)
     agents: dict[str, str] = {}
+    retention: _Retention = msgspec.field(default_factory=_Retention)
     board: _Board | None = None
 
 
@@ -111,4 +123,10 @@ def load_settings(path: Path) -> ApiSettings:
         client_ca = str(folder / given.client_ca) if given.client_ca else ""
         tls = Tls(str(folder / given.certificate), str(folder / given.key), client_ca)
     board = None if found.board is None else BoardSettings(found.board.names)
-    return ApiSettings(tls, DeliveryRules(allow_private=found.webhooks.allow_private), dict(found.agents), board)
+    return ApiSettings(
+        tls,
+        DeliveryRules(allow_private=found.webhooks.allow_private),
+        dict(found.agents),
+        board,
+        found.retention.acts_days,
+    )

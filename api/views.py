@@ -113,6 +113,7 @@ class LinksOut(Model):
 
     self: str  # noqa: PLW0211 - the name that hypermedia gives it
     receipt: str
+    status_report: Annotated[str, Field(description="The payment's pacs.002")]
     cancel: str
     approvals: str
 
@@ -163,6 +164,7 @@ class PaymentOut(Model):
                 "links": LinksOut(
                     self=start,
                     receipt=f"/v1/receipts/{number}",
+                    status_report=f"/v1/iso20022/pacs.002/{number}",
                     cancel=f"{start}/cancel",
                     approvals=f"{start}/approvals",
                 ),

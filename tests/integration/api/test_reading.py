@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from settlement.connect.iso20022.pacs002 import Status, read_status_report
 from settlement.connect.iso20022.pacs008 import write_credit_transfer
 from settlement.connect.iso20022.parties import Account
 from settlement.quantities import Units
-from tests.support.api_town import ApiTown, api_town, ended, terms
+from tests.support.api_town import QUOTE, ApiTown, api_town, ended, terms
 from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, FUNDS, SELLER, YUAN, A
 from tests.support.settlement_iso20022 import TRANSFER
 
@@ -92,8 +93,47 @@ async def test_a_receipt_verifies_offline(bank: ApiTown) -> None:
     assert report.is_sound, report
 
 
-async def test_a_pacs_008_is_paid(bank: ApiTown) -> None:
-    """A credit transfer pays what it says, is answered by ACTC, and the same key pays once."""
+async def test_a_pacs_008_is_paid_and_reported_to_its_end(bank: ApiTown) -> None:
+    """A credit transfer pays what it says, once for a key, answered by ACTC, and reported as ACSC once settled."""
+    before = await bank.town.balance(EURO_LEDGER, A)
+    answers = [await _transfer(bank, "pacs-1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202], answers[0].text
+    report = read_status_report(answers[0].content)
+    assert (report.status, report.original_end_to_end_id) == (Status.TECHNICALLY_VALID, "E2E-1")
+    paid = await ended(bank, answers[0].headers["location"])
+    assert paid["status"] == "paid", paid["reason"]
+    assert await bank.town.balance(EURO_LEDGER, A) == before - 1001_00
+    raw = (await bank.client.get(paid["links"]["status_report"])).content
+    settled = read_status_report(raw)
+    assert (settled.status, settled.reason) == (Status.SETTLED, "")
+    assert (settled.original_message_id, settled.original_transaction_id) == ("MSG-1", "TX-1")
+    assert settled.uetr == TRANSFER.uetr
+    assert settled.message_id != report.message_id
+    assert (await bank.client.get(paid["links"]["status_report"])).content == raw
+
+
+async def test_a_pacs_008_that_fails_is_reported_with_its_reason(bank: ApiTown) -> None:
+    """A credit transfer that may not cost what it costs ends as RJCT with the code for that, and moves nothing."""
+    begun = await _transfer(bank, "pacs-dear", instructed=(EURO, Units(1000_99)))
+    failed = await ended(bank, begun.headers["location"])
+    assert failed["status"] == "failed"
+    report = read_status_report((await bank.client.get(failed["links"]["status_report"])).content)
+    assert (report.status, report.reason, report.original_end_to_end_id) == (Status.REJECTED, "AM14", "E2E-1")
+
+
+async def test_a_pacs_008_goes_by_a_quote(bank: ApiTown) -> None:
+    """A credit transfer that names a firm quote is its payment; one of another amount is refused and uses none up."""
+    quote = (await bank.post("/v1/quotes", QUOTE)).json()
+    other = await _transfer(bank, "pacs-other", quote_id=quote["id"], amount=Units(1999_99))
+    assert (other.status_code, other.json()["field"]) == (422, "target.amount")
+    begun = await _transfer(bank, "pacs-quote", quote_id=quote["id"], instructed=None)
+    assert begun.status_code == 202, begun.text
+    paid = await ended(bank, begun.headers["location"])
+    assert (paid["status"], paid["source"]["amount"]) == ("paid", quote["source"]["amount"]), paid["reason"]
+
+
+async def _transfer(bank: ApiTown, key: str, quote_id: str = "", **changes: Any) -> httpx.Response:
+    """2,000 yuan as a pacs.008."""
     transfer = replace(
         TRANSFER,
         asset=YUAN,
@@ -104,16 +144,10 @@ async def test_a_pacs_008_is_paid(bank: ApiTown) -> None:
         creditor_account=Account(other=SELLER.account),
         purpose="GDDS",
     )
-    before = await bank.town.balance(EURO_LEDGER, A)
-    headers = {"Content-Type": "application/xml", "Idempotency-Key": "pacs-1"}
-    path, raw = "/v1/iso20022/pacs.008", write_credit_transfer(transfer)
-    answers = [await bank.client.post(path, params=ROUTE, content=raw, headers=headers) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [202, 202], answers[0].text
-    report = read_status_report(answers[0].content)
-    assert (report.status, report.original_end_to_end_id) == (Status.TECHNICALLY_VALID, "E2E-1")
-    paid = await ended(bank, answers[0].headers["location"])
-    assert paid["status"] == "paid", paid["reason"]
-    assert await bank.town.balance(EURO_LEDGER, A) == before - 1001_00
+    route = {**ROUTE, "quote_id": quote_id} if quote_id else ROUTE
+    headers = {"Content-Type": "application/xml", "Idempotency-Key": key}
+    raw = write_credit_transfer(replace(transfer, **changes))
+    return await bank.client.post("/v1/iso20022/pacs.008", params=route, content=raw, headers=headers)
 
 
 @pytest.mark.parametrize("raw", [b"<Document/>", b"no xml", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'])
