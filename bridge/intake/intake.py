@@ -107,6 +107,9 @@ class Intake:
             NodeUnavailable, ChainMoved, DatabaseUnavailable: call again later. DeepReorg: a person has to look.
         """
         assert self._tail is not None, "start_at comes first"
+        # Asked without the lock: a node that hangs must not keep this one from following the other chains.
+        if await self._source.tip() == self._tail.tip:
+            return False
         async with self._one_at_a_time:
             batch = await follow(self._source, self._tail, self._watched)
             if not batch.updates:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from adapters.bitcoin.primitives import BlockRef
 from adapters.native import events as e
 from adapters.native.types import Outpoint
 from bridge.deposits import Purpose, Refusal, Stage
@@ -282,3 +284,22 @@ async def test_a_reorg_before_the_mint_takes_the_deposit_back_and_finds_it_again
     found = await chains.deposit(paid.GetTxid())
     assert found is not None
     assert (found.stage, found.height) == (Stage.FINAL, 3)
+
+
+async def test_a_bitcoin_node_that_hangs_keeps_no_other_chain_waiting(chains: Chains) -> None:
+    """While it is asked for its newest block, and does not answer, what the native chain says is applied."""
+    asked = asyncio.Event()
+
+    async def hang() -> BlockRef:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    chains.bitcoin.tip = hang  # type: ignore[method-assign]
+    following = asyncio.create_task(chains.intake.bitcoin())
+    await asked.wait()
+    async with asyncio.timeout(10):
+        await chains.say(chains.announced(chains.terms()))
+    following.cancel()
+    async with chains.database.view() as view:
+        assert await view.deposit_terms.by_script(chains.script(chains.terms())) is not None
