@@ -7,6 +7,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NewType, TypeAlias
 
 from foundation.errors import BadInput
@@ -117,8 +118,14 @@ def fulfils(preimage: bytes, condition: Condition) -> bool:
 
 def tagged_hash(tag: str, *parts: bytes) -> bytes:
     """SHA-256, 32 bytes, of the parts under a domain: no two tags, and no two ways to split the parts, collide."""
-    digest = hashlib.sha256()
-    for part in (f"causeway/settlement/{tag}".encode(), *parts):
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.digest()
+    pieces = [_domain(tag)]
+    for part in parts:
+        pieces += (len(part).to_bytes(8, "big"), part)
+    return hashlib.sha256(b"".join(pieces)).digest()
+
+
+@lru_cache(maxsize=256)
+def _domain(tag: str) -> bytes:
+    """How the text begins that is hashed under a tag."""
+    name = f"causeway/settlement/{tag}".encode()
+    return len(name).to_bytes(8, "big") + name

@@ -20,8 +20,9 @@ from typing import Final
 from chia_rs import AugSchemeMPL, G1Element, G2Element, GTElement
 
 from foundation.errors import Fatal
-from settlement.cosign.cosignatures import GENERATOR, CoSignature, check_signers, signature_point
+from settlement.cosign.cosignatures import GENERATOR, CoSignature, check_signers
 from settlement.cosign.errors import BadBatch
+from settlement.cosign.points import signature_point
 from settlement.cosign.statements import Statement
 
 _COEFFICIENT_BITS: Final = 64

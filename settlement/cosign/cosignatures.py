@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -13,6 +12,7 @@ from msgspec import Meta
 
 from foundation.unreadable import UNREADABLE
 from settlement.cosign.errors import BadSignature, MalformedSignature, MissingSigners, UnknownSigner
+from settlement.cosign.points import signature_of, signature_point
 from settlement.cosign.statements import KeyId, Statement, key_id
 from settlement.quantities import PartyId
 
@@ -86,19 +86,6 @@ def decode(raw: bytes, form: type[_Message]) -> _Message:
         raise MalformedSignature("signature", str(error)) from error
 
 
-@lru_cache(maxsize=4096)
-def signature_point(signature: bytes) -> G2Element:
-    """The point of 96 bytes. Remembered: a part is met when it comes, when it is joined, and when the sum is verified.
-
-    Raises:
-        MalformedSignature: they are no point of the subgroup.
-    """
-    try:
-        return G2Element.from_bytes(signature)
-    except ValueError as error:
-        raise MalformedSignature("signature", "it is no point of the group", "96 bytes, compressed") from error
-
-
 def assemble(statement: Statement, parts: Sequence[Partial]) -> CoSignature:
     """The parts of all of the statement's circle, summed up and verified once. More parts of one party do no harm.
 
@@ -132,7 +119,7 @@ def join(statement: Statement, parts: Sequence[Partial]) -> CoSignature:
         raise MissingSigners(missing)
     points = [signature_point(by_party[party].signature) for party in statement.circle.parties]
     signers = tuple(SignedBy(member.party, key_id(member.key)) for member in statement.circle.members)
-    return CoSignature(signers, bytes(AugSchemeMPL.aggregate(points)))
+    return CoSignature(signers, signature_of(AugSchemeMPL.aggregate(points)))
 
 
 def part_verifies(statement: Statement, part: Partial) -> bool:

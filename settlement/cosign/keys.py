@@ -12,6 +12,7 @@ from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from settlement.cosign.cosignatures import SIGNATURE_BYTES, CoSignature, Partial, SignedBy
 from settlement.cosign.errors import NotACircle
+from settlement.cosign.points import signature_of
 from settlement.cosign.statements import Circle, Kind, Member, PublicKey, Statement, circle, key_id
 from settlement.quantities import PartyId
 
@@ -117,7 +118,7 @@ class LocalSigner:
         if statement.circle.member(self.party) != self._member:
             raise NotACircle("signers", f"{self.party} with this key is not among them", "ask for its current key")
         # The scheme's own `sign` takes the key that it hashes; the key's method first makes its public one, in vain.
-        signature = bytes(AugSchemeMPL.sign(self.__secret, statement.digest, statement.circle.sum))
+        signature = signature_of(AugSchemeMPL.sign(self.__secret, statement.digest, statement.circle.sum))
         assert len(signature) == SIGNATURE_BYTES
         return Partial(self.party, key_id(self._member.key), signature)
 

@@ -13,7 +13,7 @@ from chia_rs import AugSchemeMPL
 
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
-from settlement.cosign.cosignatures import CoSignature, signature_point, verify
+from settlement.cosign.cosignatures import CoSignature, verify
 from settlement.cosign.errors import (
     KeyConflict,
     KeyNotValid,
@@ -23,6 +23,7 @@ from settlement.cosign.errors import (
     UnknownSigner,
 )
 from settlement.cosign.keys import Possession
+from settlement.cosign.points import signature_point
 from settlement.cosign.statements import Circle, KeyId, Kind, Member, PublicKey, Statement, circle, key_id
 from settlement.quantities import PartyId
 
