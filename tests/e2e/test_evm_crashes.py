@@ -80,7 +80,7 @@ async def _rebuilt(life: EvmLife) -> None:
         async def again(node: BridgeNode = node, known: dict[bytes, str] = known) -> bool:
             return await _known(node) == known
 
-        await eventually(again, f"{node.name} has read all again", 60)
+        await eventually(again, f"{node.name} has read all again")
 
 
 async def _known(node: BridgeNode) -> dict[bytes, str]:

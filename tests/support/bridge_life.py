@@ -110,9 +110,7 @@ class Life:
             row = await view.transfers.get(paid.id)
         return None if row is None else decode_deposit(row)
 
-    async def reaches(
-        self, paid: Paid, *stages: Stage, nodes: Sequence[BridgeNode] | None = None, timeout_s: float = 30
-    ) -> Deposit:
+    async def reaches(self, paid: Paid, *stages: Stage, nodes: Sequence[BridgeNode] | None = None) -> Deposit:
         """Wait until all running nodes (or `nodes`) see the deposit in one of `stages`."""
         found: Deposit | None = None
         for node in self.running if nodes is None else nodes:
@@ -121,7 +119,7 @@ class Life:
                 deposit = await self.deposit_of(paid, node)
                 return deposit if deposit is not None and deposit.stage in stages else None
 
-            found = await eventually(reached, f"the deposit is {stages} on {node.name}", timeout_s)
+            found = await eventually(reached, f"the deposit is {stages} on {node.name}")
         assert found is not None
         return found
 

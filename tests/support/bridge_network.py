@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import structlog
 
 from adapters.bitcoin.addresses import REGTEST, address_text, parse_address
 from adapters.bitcoin.scripts import DepositTerms, deposit_script
@@ -36,6 +38,7 @@ from registry.assets import Asset, AssetPolicy
 from registry.caip import ChainId
 from registry.chains import Chain
 from registry.groups import Member
+from tests.support.patience import eventually
 
 PASSWORD = "a test's password"
 CHEAP = ScryptCost(log_n=4)
@@ -44,7 +47,7 @@ DEPOSIT_FEE = 2_000
 MINIMUM = 10_000
 ASSET = bitcoin_asset(REGTEST)
 CHAIN = ChainId.parse(REGTEST.caip2)
-T = TypeVar("T")
+_LOG = structlog.get_logger("tests")
 
 
 def settings_for(
@@ -101,6 +104,7 @@ class BridgeNode:
         """Start, and wait until it follows and answers."""
         ready = asyncio.Event()
         self.task = asyncio.create_task(run_node(self.settings, PASSWORD, commit_hook=self.hook, ready=ready))
+        self.task.add_done_callback(self._ended)
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait({self.task, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -114,6 +118,11 @@ class BridgeNode:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Tell of a node that ended by itself: all that waits for it would wait in vain, and nobody would know why."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("a node has ended", name=self.name, exc_info=error)
 
     @contextlib.asynccontextmanager
     async def view(self) -> AsyncIterator[View]:
@@ -157,7 +166,7 @@ class BridgeNetwork:
         async def active() -> bytes | None:
             return await self.native.active_group(CHAIN.id)
 
-        return await eventually(active, "the group is activated", 60)
+        return await eventually(active, "the group is activated")
 
     async def deposit_address(
         self, recipient: bytes, reclaim_key: bytes, *, delay: int = 144, salt: bytes = bytes(32)
@@ -194,20 +203,6 @@ class BridgeNetwork:
         result = await owner.send(call, f"withdraw:{key}")
         (event,) = [e for e in self.native.decoded(result.receipt.logs) if isinstance(e, WithdrawalRequested)]
         return event.id
-
-
-async def eventually(
-    look: Callable[[], Awaitable[T | None]], what: str, timeout_s: float = 30.0, pause_s: float = 0.05
-) -> T:
-    """Look again and again until there is something."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    while True:
-        found = await look()
-        if found:
-            return found
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not in {timeout_s} s: {what}")
-        await asyncio.sleep(pause_s)
 
 
 async def _mine_native(anvil: Anvil) -> None:

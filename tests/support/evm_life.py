@@ -50,9 +50,7 @@ class EvmLife(Life):
             row = await view.transfers.get(deposited.id)
         return None if row is None else decode_deposit(row)
 
-    async def becomes(
-        self, deposited: Deposited, *stages: Stage, nodes: Sequence[BridgeNode] | None = None, timeout_s: float = 30
-    ) -> Deposit:
+    async def becomes(self, deposited: Deposited, *stages: Stage, nodes: Sequence[BridgeNode] | None = None) -> Deposit:
         """Wait until all running nodes (or `nodes`) see the deposit in one of `stages`."""
         found: Deposit | None = None
         for node in self.running if nodes is None else nodes:
@@ -61,7 +59,7 @@ class EvmLife(Life):
                 deposit = await self.lock_of(deposited, node)
                 return deposit if deposit is not None and deposit.stage in stages else None
 
-            found = await eventually(reached, f"the deposit is {stages} on {node.name}", timeout_s)
+            found = await eventually(reached, f"the deposit is {stages} on {node.name}")
         assert found is not None
         return found
 

@@ -43,7 +43,7 @@ class ProcessNode(BridgeNode):
         assert self.process is not None
         self.process.kill()
         await self.process.start()
-        await eventually(self._up, f"{self.name} is up again", 60)
+        await eventually(self._up, f"{self.name} is up again")
 
     async def _up(self) -> bool:
         assert self.process is not None
@@ -88,7 +88,7 @@ async def one_after_another_killed(life: Life, seed: int, most: int) -> AsyncIte
     killer = asyncio.create_task(kill())
     try:
         yield killed
-        await eventually(some, "some were killed", 60)
+        await eventually(some, "some were killed")
     finally:
         killer.cancel()
         with contextlib.suppress(asyncio.CancelledError):

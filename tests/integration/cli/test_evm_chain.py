@@ -79,7 +79,7 @@ class Scene:
             units = 0 if token is None else await self.native.token_balance(token, holder)
             return units if units > beyond else None
 
-        return await eventually(look, "the tokens are minted", 60)
+        return await eventually(look, "the tokens are minted")
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ async def test_ether_that_is_locked_becomes_tokens_and_goes_back(scene: Scene) -
     async def paid() -> int | None:
         return int(str(await scene.origin.anvil.rpc.call("eth_getBalance", "0x" + chris.hex(), "latest")), 16)
 
-    assert await eventually(paid, "the vault pays", 60) == half - half // FEE - relay_fee
+    assert await eventually(paid, "the vault pays") == half - half // FEE - relay_fee
 
 
 async def test_a_token_that_nobody_knows_is_introduced(causeway: Causeway, scene: Scene) -> None:
