@@ -51,7 +51,7 @@ class RunningGateway:
         self._gateway = gateway
         self._parts = parts
         self._pricing = Pricing(gateway, parts)
-        self._reading = Reading(parts.database)
+        self._reading = Reading(parts.database, parts.books, gateway.stored)
 
     @property
     def party(self) -> str:

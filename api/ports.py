@@ -164,7 +164,11 @@ class LineShown:
 
 @dataclass(frozen=True, slots=True)
 class StatementShown:
-    """An account's booked movements between two moments; `next_after` begins the next page, None at the end."""
+    """An account's booked movements between two moments.
+
+    Fields: next_after (begins the next page, None at the end); basis (whose word it is: `ledger`, or `books`: ours, of
+    what the ledger has said finally).
+    """
 
     ledger: str
     account: str
@@ -172,6 +176,7 @@ class StatementShown:
     closing: Money
     lines: tuple[LineShown, ...]
     next_after: int | None
+    basis: str = "ledger"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from sqlalchemy import and_, func, or_, select
 
 from api.ports import EventShown, LineShown, Money, NotPossible, StatementShown
+from api.showing import quote_of
 from foundation.database import Database
 from foundation.quantities import UnixMs
+from settlement.books.statement import BooksStatements, Movement
+from settlement.custody.states import Role, role_of
+from settlement.custody.store import Stored as StoredPayment
 from settlement.custody.tables import history, payments
 from settlement.custody.terms import PaymentId, source_transfer_id, target_transfer_id
+from settlement.gateway.bookkeeping import GatewayBooks
+from settlement.gateway.office import Ledgers
 from settlement.ledgers.book.client import BookClient
 from settlement.ledgers.book.statement import Booking
 from settlement.ledgers.protocol import Ledger
@@ -20,11 +27,17 @@ _QUOTED = "quoted"
 """A clearing bank's quotes that nobody has used are no payments."""
 
 
+Stored: TypeAlias = Callable[[Sequence[PaymentId]], Awaitable[Mapping[PaymentId, StoredPayment]]]
+
+
 class Reading:
     """Reads; see the module."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, books: Ledgers, stored: Stored) -> None:
+        """`stored`: gives payments by their ids."""
         self._database = database
+        self._books = books
+        self._stored = stored
 
     async def payments(
         self, limit: int, before: tuple[UnixMs, bytes] | None, stages: Sequence[tuple[str, str]]
@@ -63,13 +76,13 @@ class Reading:
     async def statement(
         self, ledger: Ledger, name: str, asset: Asset, since: UnixMs, until: UnixMs, after: int, limit: int
     ) -> StatementShown:
-        """A page of what a ledger has booked on our account.
+        """A page of what was booked on our account: by the ledger, or by our books where it keeps no statements.
 
         Raises:
-            NotPossible: the ledger keeps no statements.
+            NotPossible: neither does.
         """
         if not isinstance(ledger, BookClient):
-            raise NotPossible(f"{name} keeps no statements; its payments are under /v1/payments")
+            return await self._by_books(ledger, name, asset, since, until, after, limit)
         page = await ledger.statement(since, until, after, limit)
         known = await self._payments_of([booking.transfer_id for booking in page.bookings], since, until)
         return StatementShown(
@@ -79,6 +92,27 @@ class Reading:
             Money(asset, page.closing),
             tuple(_line(booking, asset, known) for booking in page.bookings),
             page.next_after,
+            "ledger",
+        )
+
+    async def _by_books(
+        self, ledger: Ledger, name: str, asset: Asset, since: UnixMs, until: UnixMs, after: int, limit: int
+    ) -> StatementShown:
+        if not isinstance(self._books, GatewayBooks):
+            raise NotPossible(f"{name} keeps no statements; its payments are under /v1/payments")
+        async with self._database.view() as view:
+            statements = BooksStatements(view.connection)
+            page = await statements.page(self._books.accounts[name], since, until, after, limit)
+        numbers = {PaymentId(one.payment_id) for one in page.movements if one.payment_id is not None}
+        payments = await self._stored(sorted(numbers))
+        return StatementShown(
+            name,
+            str(ledger.own),
+            Money(asset, page.opening),
+            Money(asset, page.closing),
+            tuple(_booked(one, asset, payments) for one in page.movements),
+            page.next_after,
+            "books",
         )
 
     async def _payments_of(self, transfers: Sequence[bytes], since: UnixMs, until: UnixMs) -> dict[bytes, bytes]:
@@ -92,6 +126,22 @@ class Reading:
             numbers = [PaymentId(bytes(number)) for number in (await view.connection.execute(query)).scalars()]
         made = {make(number): bytes(number) for number in numbers for make in (source_transfer_id, target_transfer_id)}
         return {transfer: made[transfer] for transfer in transfers if transfer in made}
+
+
+def _booked(one: Movement, asset: Asset, payments: Mapping[PaymentId, StoredPayment]) -> LineShown:
+    """A line of our books. What no payment moved has no other side, and its entry's id stands for a transfer's."""
+    transfer, counterparty = one.entry_id, ""
+    payment = None if one.payment_id is None else PaymentId(one.payment_id)
+    stored = None if payment is None else payments.get(payment)
+    quote = None if stored is None else quote_of(stored.state)
+    if payment is not None and stored is not None and quote is not None:
+        role = role_of(stored.state)
+        is_source = role is Role.PAYER or (role is Role.CLEARER and one.event == "earned")
+        leg = quote.source if is_source else quote.target
+        transfer = source_transfer_id(payment) if is_source else target_transfer_id(payment)
+        counterparty = leg.payee if one.change < 0 else leg.payer
+    money, after = Money(asset, one.change), Money(asset, one.after)
+    return LineShown(one.number, one.at, money, after, counterparty, transfer, one.payment_id)
 
 
 def _line(booking: Booking, asset: Asset, known: dict[bytes, bytes]) -> LineShown:

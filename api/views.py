@@ -260,6 +260,12 @@ class StatementOut(Model):
 
     ledger: str
     account: str
+    basis: Annotated[
+        Literal["ledger", "books"],
+        Field(
+            description="Whose word it is: the ledger's, or that of this gateway's books on a ledger without statements"
+        ),
+    ]
     currency: str
     scale: int
     opening: str
@@ -273,6 +279,7 @@ class StatementOut(Model):
         return cls(
             ledger=statement.ledger,
             account=statement.account,
+            basis="books" if statement.basis == "books" else "ledger",
             currency=statement.opening.asset.code,
             scale=statement.opening.asset.scale,
             opening=statement.opening.text,

@@ -24,6 +24,8 @@ _PAGE: Final = 1_000
 _XML: Final = "application/xml"
 _LATEST: Final = UnixMs(2**53 - 1)
 _REFERENCE_MAX: Final = 35
+_ACCOUNT_MAX: Final = 34
+_ENDS: Final = 15
 Time = Annotated[str | None, Query(max_length=40, description="RFC 3339", examples=["2026-11-21T00:00:00Z"])]
 
 
@@ -47,7 +49,9 @@ async def statement(
 ) -> Response:
     """What was booked on this bank's account on a ledger, from `since` on and before `until`.
 
-    As camt.053 it is the whole period, at most 10,000 lines.
+    A ledger that keeps no statements, such as a chain, is told of by this gateway's books (`basis`): what was final
+    there, and what the bank's accountant has told them of other deposits. As camt.053 it is the whole period, at most
+    10,000 lines.
     """
     desk = desk_of(request)
     first = UnixMs(0) if since is None else moment(since, "since")
@@ -115,12 +119,17 @@ def _document(
         created_at=now,
         from_time=since,
         to_time=until,
-        account=account_from(last.account[:34]),
+        account=account_from(_short(last.account)),
         asset=last.opening.asset,
         opening=opening,
         closing=last.closing.units,
         entries=tuple(_entry(line) for line in lines),
     )
+
+
+def _short(account: str) -> str:
+    """An account's number as the message takes it; of an address of a chain, its ends, marked as such."""
+    return account if len(account) <= _ACCOUNT_MAX else f"{account[:_ENDS]}...{account[-_ENDS:]}"
 
 
 def _entry(line: LineShown) -> Entry:

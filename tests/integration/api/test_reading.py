@@ -11,12 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
+from api import reading
+from settlement.books.postings import funding_entry
 from settlement.books.receipt_check import verify_receipt
 from settlement.books.receipt_file import decode_file
+from settlement.books.store import Books
 from settlement.connect.iso20022.camt053 import read_statement
 from settlement.connect.iso20022.pacs002 import Status, read_status_report
 from settlement.connect.iso20022.pacs008 import write_credit_transfer
 from settlement.connect.iso20022.parties import Account
+from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.quantities import Units
 from tests.support.api_town import QUOTE, ApiTown, api_town, ended, terms
 from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, FUNDS, SELLER, YUAN, A
@@ -79,6 +83,31 @@ async def test_a_statement_adds_up_and_names_its_payments(bank: ApiTown) -> None
     accounts = (await bank.client.get("/v1/accounts")).json()["accounts"]
     assert [(one["account"], one["balance"]) for one in accounts] == [("bank-a", EURO.text(balance))]
     assert balance < FUNDS
+
+
+async def test_our_books_tell_the_same_as_a_ledgers_own_statement(
+    bank: ApiTown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a ledger that keeps no statements, the books' is the one that the ledger would give; only numbers differ."""
+    await ended(bank, (await bank.post("/v1/payments", terms())).json()["links"]["self"])
+    gateway = bank.serving.gateway
+    books = gateway._parts.books
+    assert isinstance(books, GatewayBooks)
+    async with gateway.database.unit() as unit:
+        opening = funding_entry(bytes(32), books.accounts["digital-euro"], FUNDS, "opening")
+        await Books(unit.connection, books.key).post_many([opening], bank.town.clock(), books.chart)
+        await unit.commit()
+    asked = {"ledger": "digital-euro", "limit": "1000"}
+    theirs = (await bank.client.get("/v1/statements", params=asked)).json()
+    monkeypatch.setattr(reading, "BookClient", GatewayBooks)  # no ledger is one: none keeps statements
+    ours = (await bank.client.get("/v1/statements", params=asked)).json()
+    assert (theirs["basis"], ours["basis"]) == ("ledger", "books")
+    assert ours["closing"] == theirs["closing"]
+    told = ("change", "counterparty", "transfer_id", "payment_id")
+    lines = [[[line[name] for name in told] for line in each["lines"] if line["payment_id"]] for each in (ours, theirs)]
+    assert lines[0] == lines[1]
+    xml = await bank.client.get("/v1/statements", params=asked, headers={"Accept": "application/xml"})
+    assert read_statement(xml.content, {"EUR": EURO}).closing == EURO.units(ours["closing"])
 
 
 async def test_a_receipt_verifies_offline(bank: ApiTown) -> None:
