@@ -110,6 +110,7 @@ class RunningGateway:
             source_max=wanted.source_max.units,
             particulars=particulars,
             answer_by=self.now() + self._parts.margins.answer_ms,
+            hold_ms_max=self._parts.margins.hold_ms_max,
             target_asset=asked.target.asset.code,
             target_scale=int(asked.target.asset.scale),
             offer=offer,

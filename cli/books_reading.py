@@ -37,7 +37,7 @@ from settlement.connect.iso20022.camt053 import read_statement
 from settlement.connect.iso20022.documents import DOCUMENT_BYTES_MAX
 from settlement.cosign.registry import KeyRegistry
 from settlement.gateway.cards import read_cards
-from settlement.gateway.config import BookLedgerConfig, GatewayConfig
+from settlement.gateway.config import GatewayConfig
 from settlement.gateway.keys import Directory
 from settlement.quantities import Asset
 
@@ -215,7 +215,7 @@ def ledger_of(config: GatewayConfig, name: str) -> tuple[Asset, LedgerAccounts]:
     """A ledger's asset, and the books' accounts for it. Raises `BadInput`."""
     for each in config.ledgers:
         if each.ledger_id == name:
-            asset = each.asset if isinstance(each, BookLedgerConfig) else each.config.asset
+            asset = each.asset
             return asset, ledger_accounts(name, asset)
     known = ", ".join(str(each.ledger_id) for each in config.ledgers)
     raise BadInput("--ledger", f"{name[:80]!r} is no ledger of this gateway", f"one of {known}")

@@ -25,7 +25,7 @@ from settlement.custody.sealing import Sealer
 from settlement.custody.states import Role
 from settlement.custody.store import PaymentStore, Stored
 from settlement.custody.terms import PaymentId
-from settlement.gateway.config import BookLedgerConfig, GatewayConfig
+from settlement.gateway.config import GatewayConfig
 from settlement.quantities import Asset, Scale
 
 ENDED: Final = frozenset({"paid", "returned", "failed", "lost"})
@@ -247,10 +247,7 @@ def _is_payment(row: dict[str, Any]) -> bool:
 
 
 def _shown(config: GatewayConfig, number: PaymentId, stored: Stored, history: tuple[MomentShown, ...]) -> PaymentShown:
-    assets = {
-        str(each.ledger_id): each.asset if isinstance(each, BookLedgerConfig) else each.config.asset
-        for each in config.ledgers
-    }
+    assets = {str(each.ledger_id): each.asset for each in config.ledgers}
     return shown_payment(number, stored, config.party, assets, history)
 
 

@@ -7,59 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from eth_utils.address import to_checksum_address
-
-from adapters.evm.lockbox.types import NATIVE_COIN
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight
-from registry.caip import ChainId
-from registry.chains import OWN_FINALITY, Chain
+from registry.chains import Chain
 from settlement.connect.vault import Retention
 from settlement.connector.config import RatesConfig, read_rates
 from settlement.connector.toml import Section, read_toml
 from settlement.custody.margins import Margins
+from settlement.gateway.config_ledgers import LedgerConfig, address_of, chain_of, read_ledger, secret_of
 from settlement.gateway.pricing import Corridor
 from settlement.ilp.addresses import parse_address
-from settlement.ledgers.evm.types import EvmLedgerConfig
 from settlement.ledgers.protocol import LedgerAccount, LedgerId
-from settlement.quantities import MAX_UNITS, Asset, PartyId, Scale, party_id
+from settlement.quantities import MAX_UNITS, PartyId, party_id
 
 _SECONDS: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class BookLedgerConfig:
-    """A book over REST. Fields: ledger_id; asset; url; account; api_key (secret); certificate (PEM, empty: the
-    system's).
-    """
-
-    ledger_id: LedgerId
-    asset: Asset
-    url: str
-    account: LedgerAccount
-    api_key: str = field(repr=False)
-    certificate: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ChainLedgerConfig:
-    """An Escrow on an EVM chain. Fields: config; urls (nodes; all that answer have to agree); secret (the account's
-    key).
-    """
-
-    config: EvmLedgerConfig
-    urls: tuple[str, ...]
-    secret: bytes = field(repr=False)
-
-    @property
-    def ledger_id(self) -> LedgerId:
-        """The ledger's name."""
-        return self.config.ledger_id
-
-
-LedgerConfig: TypeAlias = BookLedgerConfig | ChainLedgerConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +85,7 @@ def load_config(path: Path) -> GatewayConfig:
     folder = path.parent.absolute()
     top = Section(read_toml(path), "")
     own = top.section("gateway")
-    ledgers = tuple(_ledger(name, each, folder) for name, each in top.named_sections("ledgers"))
+    ledgers = tuple(read_ledger(name, each, folder) for name, each in top.named_sections("ledgers"))
     listen = _endpoint(own, "listen", "127.0.0.1:8500")
     config = GatewayConfig(
         folder=folder,
@@ -139,7 +102,7 @@ def load_config(path: Path) -> GatewayConfig:
         cards=folder / own.text("cards", "cards"),
         ledgers=ledgers,
         receiving=_receiving(top.optional_section("receiving"), ledgers),
-        margins=_margins(top.section("margins")),
+        margins=_margins(top.section("margins"), ledgers),
         clearing=_clearing(top.optional_section("clearing"), ledgers, folder),
         anchoring=_anchoring(top.optional_section("anchoring"), folder),
         retention=_retention(top.section("retention")),
@@ -165,84 +128,6 @@ def _database(url: str, folder: Path) -> str:
     return url
 
 
-def _ledger(name: str, section: Section, folder: Path) -> LedgerConfig:
-    kind = section.text("kind")
-    asset = Asset(section.text("asset"), Scale(section.number("scale", most=255)))
-    made = _book(name, section, asset, folder) if kind == "book" else _chain_ledger(name, section, asset, folder, kind)
-    section.end()
-    return made
-
-
-def _book(name: str, section: Section, asset: Asset, folder: Path) -> BookLedgerConfig:
-    key = section.secret("api_key", folder)
-    if key is None:
-        raise BadInput(section.name("api_key_file"), "missing", "the file of the account's API key")
-    certificate = section.optional_text("certificate")
-    return BookLedgerConfig(
-        LedgerId(name),
-        asset,
-        section.text("url"),
-        LedgerAccount(section.text("account")),
-        key,
-        "" if certificate is None else str(folder / certificate),
-    )
-
-
-def _chain_ledger(name: str, section: Section, asset: Asset, folder: Path, kind: str) -> ChainLedgerConfig:
-    if kind != "evm":
-        raise BadInput(section.name("kind"), f"{kind!r} is not known", "book or evm")
-    token = section.optional_text("token")
-    payers = tuple(to_checksum_address(_address(text, section.name("payers"))) for text in section.texts("payers"))
-    evm = EvmLedgerConfig(
-        ledger_id=LedgerId(name),
-        asset=asset,
-        chain=_chain(section),
-        escrow=_address(section.text("escrow"), section.name("escrow")),
-        start_block=BlockHeight(section.number("start_block", 0)),
-        token=NATIVE_COIN if token is None else _address(token, section.name("token")),
-        decimals=section.number("decimals", 18, most=255),
-        settle_ms=section.number("settle_seconds", 900, least=1) * _SECONDS,
-        skew_ms=section.number("skew_seconds", 15) * _SECONDS,
-        answer_ms=section.number("answer_seconds", 1_800, least=1) * _SECONDS,
-        poll_seconds=section.number("poll_ms", 1_000, least=10) / 1_000,
-        payers=frozenset(LedgerAccount(payer) for payer in payers) if payers else None,
-    )
-    return ChainLedgerConfig(evm, section.texts("urls"), _secret(section, folder))
-
-
-def _chain(section: Section) -> Chain:
-    genesis = section.text("genesis").removeprefix("0x")
-    try:
-        first = bytes.fromhex(genesis)
-    except ValueError:
-        raise BadInput(section.name("genesis"), "no hash", "the first block's hash, 64 hex digits") from None
-    number = section.number("confirmations", OWN_FINALITY)
-    return Chain.named(ChainId.parse(section.text("chain"), section.name("chain")), first, number)
-
-
-def _address(text: str, field_name: str) -> bytes:
-    try:
-        address = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        address = b""
-    if len(address) != 20:
-        raise BadInput(field_name, "no address", "0x and 40 hex digits")
-    return address
-
-
-def _secret(section: Section, folder: Path) -> bytes:
-    text = section.secret("key", folder)
-    if text is None:
-        raise BadInput(section.name("key_file"), "missing", "the file of the account's key, 64 hex digits")
-    try:
-        secret = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        secret = b""
-    if len(secret) != 32:
-        raise BadInput(section.name("key_file"), "it holds no key", "64 hex digits")
-    return secret
-
-
 def _receiving(section: Section | None, ledgers: tuple[LedgerConfig, ...]) -> tuple[LedgerId, LedgerAccount] | None:
     if section is None:
         return None
@@ -258,13 +143,15 @@ def _known(section: Section, name: str, ledgers: tuple[LedgerConfig, ...]) -> Le
     return LedgerId(text)
 
 
-def _margins(section: Section) -> Margins:
+def _margins(section: Section, ledgers: tuple[LedgerConfig, ...]) -> Margins:
     usual = Margins()
     values = {
         f"{name}_ms": section.number(f"{name}_seconds", getattr(usual, f"{name}_ms") // _SECONDS) * _SECONDS
         for name in ("skew", "quote", "answer", "target", "downtime")
     }
-    longest = section.number("hold_seconds_max", usual.hold_ms_max // _SECONDS) * _SECONDS
+    # A payment may need three times the time in which a slow chain is final: to hold, to fulfil, and to claim.
+    slowest = max((4 * ledger.settle_ms for ledger in ledgers), default=0)
+    longest = section.number("hold_seconds_max", max(usual.hold_ms_max, slowest) // _SECONDS) * _SECONDS
     section.end()
     return Margins(**values, hold_ms_max=longest)
 
@@ -280,10 +167,7 @@ def _clearing(section: Section | None, ledgers: tuple[LedgerConfig, ...], folder
         return None
     rates = read_rates(section.section("rates"), folder)
     corridors: dict[tuple[str, str], Corridor] = {}
-    assets = {
-        ledger.ledger_id: ledger.asset if isinstance(ledger, BookLedgerConfig) else ledger.config.asset
-        for ledger in ledgers
-    }
+    assets = {ledger.ledger_id: ledger.asset for ledger in ledgers}
     for each in section.sections("corridors", "source"):
         source, target = _known(each, "source", ledgers), _known(each, "target", ledgers)
         corridor = Corridor(
@@ -306,10 +190,10 @@ def _anchoring(section: Section | None, folder: Path) -> AnchoringConfig | None:
     if section is None:
         return None
     made = AnchoringConfig(
-        chain=_chain(section),
+        chain=chain_of(section),
         urls=section.texts("urls"),
-        contract=_address(section.text("contract"), section.name("contract")),
-        secret=_secret(section, folder),
+        contract=address_of(section.text("contract"), section.name("contract")),
+        secret=secret_of(section, folder),
         batch_ms=section.number("batch_seconds", 60, least=1) * _SECONDS,
         start_block=BlockHeight(section.number("start_block", 0)),
     )

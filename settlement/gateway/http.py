@@ -12,14 +12,17 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from foundation.errors import BadInput
+from foundation.errors import BadInput, Retryable
 from settlement.custody.engine import EngineStopped
+from settlement.gateway.hold_notices import NoticeDesk
 from settlement.gateway.keys import Directory
 from settlement.gateway.letter_box import LetterBoxDesk
 from settlement.gateway.peer_courier import PeerUnavailable
 from settlement.quantities import PartyId
 
 PATH = "/letters"
+NOTICES_PATH = "/hold-notices"
+_ANSWER_BYTES_MAX = 4_096
 _BODY_BYTES_MAX = 8 << 20
 _TIMEOUT_SECONDS = 15.0
 _SHUTDOWN_SECONDS = 2.0
@@ -47,11 +50,19 @@ class HttpLetterBoxes:
 
     async def put(self, party: PartyId, body: bytes) -> None:
         """See `peer_courier.LetterBox`."""
+        await self._post(party, PATH, body, 204)
+
+    async def notify(self, party: PartyId, body: bytes) -> bytes:
+        """See `hold_notices.NoticeBox`."""
+        return await self._post(party, NOTICES_PATH, body, 200)
+
+    async def _post(self, party: PartyId, path: str, body: bytes, status: int) -> bytes:
         assert self._session is not None, "entered before"
         try:
-            async with self._session.post(self._directory.url(party) + PATH, data=body) as answer:
-                if answer.status != 204:
+            async with self._session.post(self._directory.url(party) + path, data=body) as answer:
+                if answer.status != status:
                     raise PeerUnavailable(party, f"HTTP status {answer.status}")
+                return await answer.content.read(_ANSWER_BYTES_MAX)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise PeerUnavailable(party, str(error) or type(error).__name__) from error
 
@@ -59,8 +70,10 @@ class HttpLetterBoxes:
 class LetterBoxServer:
     """This party's letter box. Use as `async with`; `url` says where it listens."""
 
-    def __init__(self, desk: LetterBoxDesk, host: str, port: int) -> None:
+    def __init__(self, desk: LetterBoxDesk, host: str, port: int, notices: NoticeDesk | None = None) -> None:
+        """`notices`: of holds on ledgers where the payee has to be told of them; None: there are none here."""
         self._desk = desk
+        self._notices = notices
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -70,6 +83,8 @@ class LetterBoxServer:
         """Listen. Raises OSError where the port cannot be bound."""
         app = web.Application(client_max_size=_BODY_BYTES_MAX)
         app.router.add_post(PATH, self._take)
+        if self._notices is not None:
+            app.router.add_post(NOTICES_PATH, self._keep)
         runner = self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         await web.TCPSite(runner, self._host, self._port).start()
@@ -92,3 +107,12 @@ class LetterBoxServer:
         except EngineStopped:
             return web.Response(status=503)
         return web.Response(status=204)
+
+    async def _keep(self, request: web.Request) -> web.Response:
+        assert self._notices is not None, "served only then"
+        try:
+            return web.Response(body=await self._notices.take(await request.read()))
+        except BadInput as problem:
+            return web.Response(status=400, text=str(problem))
+        except Retryable as problem:
+            return web.Response(status=503, text=str(problem))

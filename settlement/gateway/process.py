@@ -30,17 +30,19 @@ from settlement.connector.wiring import make_rates
 from settlement.custody.margins import Margins
 from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.gateway.cards import read_cards
-from settlement.gateway.config import AnchoringConfig, BookLedgerConfig, GatewayConfig, LedgerConfig
+from settlement.gateway.config import AnchoringConfig, GatewayConfig
 from settlement.gateway.customers import CustomerFolder
+from settlement.gateway.hold_notices import NoticeDesk, Payments
 from settlement.gateway.housekeeping import keep_forgetting
 from settlement.gateway.http import HttpLetterBoxes, LetterBoxServer
 from settlement.gateway.keys import Directory, Secrets
+from settlement.gateway.ledger_opening import Opening
 from settlement.gateway.letter_box import Pricing
+from settlement.gateway.network_fees import NetworkFees
 from settlement.gateway.pricing import CorridorPricing, Standing
 from settlement.gateway.runtime import SCHEMA, Gateway, Parts
-from settlement.ledgers.book.client import BookAccess, BookClient
+from settlement.ledgers.bitcoin.ledger import BitcoinLedger
 from settlement.ledgers.evm.journal import DatabaseJournal
-from settlement.ledgers.evm.opening import open_evm_ledger
 from settlement.ledgers.protocol import Ledger, LedgerAccount, LedgerFacts, LedgerId
 from settlement.quantities import Clock, PartyId, tagged_hash
 from settlement.rules.errors import BadRules
@@ -96,9 +98,11 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
         directory = _directory(config, secrets, clock())
         rules = RulesFile(config.rules, _alarmed)
         policy = decode_policy(_read(config.policy, "gateway.policy"))
-        ledgers = {each.ledger_id: await _ledger(each, database, clock, stack) for each in config.ledgers}
-        facts = {name: await ledger.facts() for name, ledger in ledgers.items()}
         boxes = await stack.enter_async_context(HttpLetterBoxes(directory))
+        payments = Payments(database, secrets)
+        opening = Opening(secrets, directory, database, payments, boxes, clock)
+        ledgers = {each.ledger_id: await opening.ledger(each, stack) for each in config.ledgers}
+        facts = {name: await ledger.facts() for name, ledger in ledgers.items()}
         books = GatewayBooks(config.party, {str(name): each.asset for name, each in facts.items()}, secrets.books_key)
         parts = Parts(
             secrets=secrets,
@@ -120,12 +124,21 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
         )
         await _open_books(database, books, ledgers, clock())
         gateway = await stack.enter_async_context(Gateway(parts))
-        server = await stack.enter_async_context(LetterBoxServer(gateway.letter_box, *config.listen))
+        told = {name: ledger.accept for name, ledger in ledgers.items() if isinstance(ledger, BitcoinLedger)}
+        notices = NoticeDesk(secrets, directory, payments, told, clock) if told else None
+        server = await stack.enter_async_context(LetterBoxServer(gateway.letter_box, *config.listen, notices))
         roots: EvmRoots | None = None
         beside = {"rules": _watch(rules), "retention": keep_forgetting(database, secrets, config.retention, clock)}
         if config.anchoring is not None:
             anchoring, roots = await _anchoring(config.anchoring, database, secrets, clock, stack)
             beside["anchoring"] = anchoring.run()
+        on_bitcoin = {
+            name: (ledger, books.accounts[str(name)])
+            for name, ledger in ledgers.items()
+            if isinstance(ledger, BitcoinLedger)
+        }
+        if on_bitcoin:
+            beside["network fees"] = NetworkFees(database, config.party, on_bitcoin, books.key, clock).run()
         watched = {str(name): WatchedLedger(ledger, books.accounts[str(name)]) for name, ledger in ledgers.items()}
         monitors = Monitors(database, config.party, watched, directory.registry, roots, clock, books.key)
         beside["monitors"] = monitors.run()
@@ -143,15 +156,6 @@ def _directory(config: GatewayConfig, secrets: Secrets, now: UnixMs) -> Director
     if own.possession.key != secrets.signer.member.key:
         raise BadInput("gateway.cards", f"the card of {config.party} is of another key", "make a new card")
     return Directory(cards, now)
-
-
-async def _ledger(each: LedgerConfig, database: Database, clock: Clock, stack: AsyncExitStack) -> Ledger:
-    if isinstance(each, BookLedgerConfig):
-        access = BookAccess(
-            each.ledger_id, each.asset, each.url, each.account, each.api_key, tls_certificate=each.certificate
-        )
-        return await stack.enter_async_context(BookClient(access))
-    return await stack.enter_async_context(open_evm_ledger(each.config, each.urls, each.secret, database, clock))
 
 
 async def _pricing(

@@ -43,6 +43,7 @@ from settlement.gateway.letter_box import LetterBoxDesk, Pricing, Receiving
 from settlement.gateway.office import DeskOffice, Ledgers
 from settlement.gateway.peer_courier import LetterBox, PeerCourier
 from settlement.gateway.screener import Screener
+from settlement.ledgers.bitcoin import tables as bitcoin_tables
 from settlement.ledgers.evm import tables as evm_tables
 from settlement.ledgers.protocol import Ledger, LedgerFacts, LedgerId
 from settlement.quantities import Clock, PartyId
@@ -294,6 +295,7 @@ def _times(parts: Parts) -> Times:
 SCHEMA = Schema(
     (
         evm_tables.METADATA,
+        bitcoin_tables.METADATA,
         custody_tables.METADATA,
         connect_tables.METADATA,
         rules_tables.METADATA,

@@ -60,10 +60,15 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Fulfilment:
-    """The payee's word that money held is to be paid: the preimage of the hold's condition."""
+    """The payee's word that money held is to be paid: the preimage of the hold's condition.
+
+    Fields: transfer_id; preimage; is_known (others have the preimage already, so nothing is gained by keeping it back
+    when time is short: a ledger on a chain tries to be paid until the hold has ended).
+    """
 
     transfer_id: TransferId
     preimage: Preimage
+    is_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ class Refusal(StrEnum):
     ALREADY_FULFILLED = "already_fulfilled"
     ALREADY_RETURNED = "already_returned"  # cancelled or expired
     EXPIRED = "expired"  # the hold's time-out has passed, or would have at its start
+    NOT_SHOWN = "not_shown"  # too little time is left to be paid for sure: the preimage was shown to nobody
     NOT_YET_EXPIRED = "not_yet_expired"  # the payer cannot take back a hold before its time-out
     NOT_ALLOWED = "not_allowed"  # the caller is neither of the hold's parties, or the account is frozen
     BAD_REQUEST = "bad_request"  # an amount, an account or a memo that no ledger accepts; names the field

@@ -22,6 +22,7 @@ from foundation.errors import Retryable
 from foundation.quantities import Satoshi, UnixMs
 from infra.bitcoind import Bitcoind
 from settlement.ledgers.bitcoin.ledger import BitcoinLedger
+from settlement.ledgers.bitcoin.notices import NoticeRefused
 from settlement.ledgers.bitcoin.tables import METADATA
 from settlement.ledgers.bitcoin.types import BitcoinLedgerConfig, account_text
 from settlement.ledgers.protocol import (
@@ -50,16 +51,22 @@ class NoWay(Retryable):
 
 @dataclass
 class Post:
-    """Notices, delivered at once to who is there. Fields: ledgers; is_down; kept (all that was told)."""
+    """Notices, delivered at once to who is there.
+
+    Fields: ledgers; is_down; refused (why, if it is); kept (all that was told).
+    """
 
     ledgers: dict[LedgerAccount, BitcoinLedger] = field(default_factory=dict)
     is_down: bool = False
+    refused: str = ""
     kept: list[bytes] = field(default_factory=list)
 
     async def tell(self, payee: LedgerAccount, notice: bytes) -> None:
         """See `Notices`."""
         if self.is_down:
             raise NoWay("the payee is not there")
+        if self.refused:
+            raise NoticeRefused(payee, self.refused)
         self.kept.append(notice)
         if payee in self.ledgers:
             await self.ledgers[payee].accept(notice)

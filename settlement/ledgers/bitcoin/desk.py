@@ -11,7 +11,7 @@ from adapters.bitcoin.errors import InsufficientFunds
 from foundation.database.database import Database
 from foundation.errors import BadInput
 from settlement.ledgers.bitcoin.feed import BitcoinFeed
-from settlement.ledgers.bitcoin.notices import Notices, encode_notice
+from settlement.ledgers.bitcoin.notices import NoticeRefused, Notices, encode_notice
 from settlement.ledgers.bitcoin.pulse import Pulse
 from settlement.ledgers.bitcoin.till import Till
 from settlement.ledgers.bitcoin.types import (
@@ -112,7 +112,12 @@ class Desk:
                 problem = "its time-out has passed before its payee could be told"
                 return _refused(terms.transfer_id, Refusal.EXPIRED, problem)
             self.feed.expect(entry)
-            await self.notices.tell(account_text(terms.payee), encode_notice(terms, entry.birthday))
+            try:
+                await self.notices.tell(account_text(terms.payee), encode_notice(terms, entry.birthday))
+            except NoticeRefused as refused:
+                if await self.till.abandon(entry):
+                    return _refused(terms.transfer_id, Refusal.NOT_ALLOWED, str(refused))
+                # It was told before, and may be in a block: whoever was told knows of it.
             await self.till.release(entry)
             entry = await self._until(entry, lambda now: now.state is not None)
         return _done(entry)
@@ -164,7 +169,7 @@ class Desk:
         hold that never lived long enough to be relied on is no such reason.
         """
         due = [entry for entry in opened if entry.state is HoldState.HELD and self._refused(one, entry) is None]
-        if not due or any(entry.preimage is not None for entry in opened):
+        if not due or one.is_known or any(entry.preimage is not None for entry in opened):
             return due, None
         least = self.config.reveal_ms
         final = ((entry, entry.held_at) for entry in opened if entry.held_at is not None)
@@ -185,9 +190,10 @@ class Desk:
             return _refused(one.transfer_id, Refusal.NOT_ALLOWED, "its payee has given it up", entry)
         left = entry.terms.expires_at * MS - self.clock()
         # Once we have begun, the preimage may be out: then nothing is gained by stopping.
-        if entry.state is HoldState.HELD and entry.preimage is None and left <= self.config.reveal_ms:
+        is_out = one.is_known or entry.preimage is not None
+        if entry.state is HoldState.HELD and not is_out and left <= self.config.reveal_ms:
             problem = "too little time is left to be paid for sure"
-            return _refused(one.transfer_id, Refusal.EXPIRED, problem, entry)
+            return _refused(one.transfer_id, Refusal.NOT_SHOWN, problem, entry)
         return None
 
     # --- Cancelling ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -11,18 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from adapters.bitcoin.blocks import Watchlist
 from adapters.bitcoin.follower import Connected, Disconnected, Tail, follow, scan_range
 from adapters.bitcoin.primitives import BlockRef
-from adapters.bitcoin.rpc import BitcoinRpc, Header
+from adapters.bitcoin.rpc import Header
 from foundation.database.database import Database
 from foundation.errors import Retryable
 from foundation.quantities import BlockHeight
+from settlement.ledgers.bitcoin.nodes import LedgerNode
 from settlement.ledgers.bitcoin.projection import project
 from settlement.ledgers.bitcoin.pulse import Pulse
 from settlement.ledgers.bitcoin.store import BitcoinLedgerStore
 from settlement.ledgers.bitcoin.types import BitcoinLedgerConfig, Entry
 from settlement.ledgers.protocol import LedgerMismatch
 
-LOOK_BACK: Final = 1_008
-"""Blocks, about a week: a notice that comes later than that after its hold's output is not looked for any more."""
+LOOK_BACK: Final = 144
+"""Blocks, about a day. A notice is told before its output is broadcast, so none should ever lie behind us: what is
+looked for is what a payer told too late, which is its own loss."""
+
+NEAR: Final = 6
+"""So many blocks are looked through at once for every notice."""
+
+LOOK_SECONDS: Final = 600.0
+"""Between two looks further back: whoever sends notices with old birthdays costs us no more than that."""
 
 _BACK_OFF_FIRST: Final = 0.1
 _BACK_OFF_MOST: Final = 5.0
@@ -31,7 +40,7 @@ _BACK_OFF_MOST: Final = 5.0
 class FinalBlocks:
     """A node's blocks up to the newest one that has enough confirmations: what follows never goes back."""
 
-    def __init__(self, rpc: BitcoinRpc, confirmations: int) -> None:
+    def __init__(self, rpc: LedgerNode, confirmations: int) -> None:
         self._rpc = rpc
         self._behind = confirmations - 1
 
@@ -39,7 +48,7 @@ class FinalBlocks:
         """The newest final block; the genesis block where none is."""
         newest = await self._rpc.tip()
         height = BlockHeight(max(0, newest.height - self._behind))
-        return newest if height == newest.height else BlockRef(height, await self._rpc.block_hash(height))
+        return BlockRef(height, await self._rpc.block_hash(height))
 
     async def block_hash(self, height: BlockHeight) -> bytes:
         """See `BlockSource`."""
@@ -58,7 +67,7 @@ class BitcoinFeed:
     """What final blocks say of one ledger. Start it; close it at the end."""
 
     def __init__(
-        self, config: BitcoinLedgerConfig, rpc: BitcoinRpc, database: Database, script: bytes, pulse: Pulse
+        self, config: BitcoinLedgerConfig, rpc: LedgerNode, database: Database, script: bytes, pulse: Pulse
     ) -> None:
         """For the account whose coins `script` keeps (scriptPubKey). Nothing is read yet."""
         self._config = config
@@ -69,6 +78,8 @@ class BitcoinFeed:
         self._pulse = pulse
         self._watched = Watchlist([script])
         self._fresh: list[Entry] = []
+        self._old: list[Entry] = []
+        self._looked_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self.tail: Tail | None = None
         self.tend: Callable[[], Awaitable[None]] | None = None
@@ -156,22 +167,28 @@ class BitcoinFeed:
         """Look for the outputs of holds that we were told of, in the blocks that we have read without knowing them."""
         assert self.tail is not None, "checked before"
         assert self.tail.tip is not None, "it begins with a block"
+        tip = self.tail.tip
         fresh, self._fresh = self._fresh, []
-        if not fresh:
+        # At once: what comes from now on is seen, whatever has still to be looked for behind.
+        self._watched.add_scripts(entry.terms.htlc(self._config.network).script for entry in fresh)
+        near = [entry for entry in fresh if entry.birthday >= tip.height - NEAR]
+        self._old += [entry for entry in fresh if entry.birthday < tip.height - NEAR]
+        is_far = bool(self._old) and time.monotonic() - self._looked_at >= LOOK_SECONDS
+        wanted = [*near, *(self._old if is_far else ())]
+        if not wanted:
             return
         try:
-            scripts = [entry.terms.htlc(self._config.network).script for entry in fresh]
-            oldest = min(entry.birthday for entry in fresh)
-            first = BlockHeight(max(oldest + 1, self.tail.tip.height - LOOK_BACK, 0))
-            found: list[Connected] = []
-            if first <= self.tail.tip.height:
-                watched = Watchlist(scripts)
-                found = [block async for block in scan_range(self._source, first, self.tail.tip, watched)]
-            self._watched.add_scripts(scripts)
-            await self._keep(found, self.tail)
+            oldest = min(entry.birthday for entry in wanted)
+            first = BlockHeight(max(oldest + 1, tip.height - LOOK_BACK, 0))
+            if first <= tip.height:
+                watched = Watchlist(entry.terms.htlc(self._config.network).script for entry in wanted)
+                found = [block async for block in scan_range(self._source, first, tip, watched)]
+                await self._keep(found, self.tail)
         except BaseException:
-            self._fresh += fresh
+            self._fresh += near
             raise
+        if is_far:
+            self._old, self._looked_at = [], time.monotonic()
 
     async def _keep(self, blocks: list[Connected], tail: Tail) -> None:
         """Store what blocks say, and where they end, at once."""

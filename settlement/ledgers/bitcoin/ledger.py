@@ -16,12 +16,12 @@ from contextlib import asynccontextmanager
 from typing import Final, Self
 
 from adapters.bitcoin.primitives import hash_text, parse_hash
-from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.bitcoin.transactions import parse_transaction
 from foundation.database.database import Database
 from foundation.errors import BadInput, Fatal, Retryable
 from settlement.ledgers.bitcoin.desk import Desk
 from settlement.ledgers.bitcoin.feed import BitcoinFeed
+from settlement.ledgers.bitcoin.nodes import LedgerNode
 from settlement.ledgers.bitcoin.notices import HOLD_S_MAX, MAX_UNPAID, Notices, TooManyNotices, decode_notice
 from settlement.ledgers.bitcoin.pulse import Pulse
 from settlement.ledgers.bitcoin.till import Till
@@ -55,7 +55,7 @@ class BitcoinLedger:
     def __init__(
         self,
         config: BitcoinLedgerConfig,
-        rpc: BitcoinRpc,
+        rpc: LedgerNode,
         secret: bytes,
         database: Database,
         notices: Notices,
@@ -145,7 +145,7 @@ class BitcoinLedger:
             return await self._desk.hold(holds)
 
     async def fulfil(self, fulfilments: Sequence[Fulfilment]) -> tuple[Outcome, ...]:
-        """See `Ledger`. Where too little time is left to be paid for sure, the preimage is not shown: EXPIRED."""
+        """See `Ledger`. Where too little time is left to be paid for sure, the preimage is not shown: NOT_SHOWN."""
         async with self._answering():
             await self._pulse.current()
             return await self._desk.fulfil(fulfilments)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from foundation.errors import BadInput, Retryable
+from foundation.errors import BadInput, Fatal, Retryable
 from foundation.quantities import BlockHeight, Satoshi
 from foundation.unreadable import UNREADABLE
 from settlement.ledgers.bitcoin.types import Terms
@@ -33,11 +33,25 @@ class TooManyNotices(Retryable):
         super().__init__(f"{unpaid:,} announced holds are not paid yet")
 
 
+class NoticeRefused(Fatal):
+    """The payee wants no such hold, for good: it is not made. Fields: payee; problem (its words)."""
+
+    def __init__(self, payee: LedgerAccount, problem: str) -> None:
+        self.payee = payee
+        self.problem = problem
+        super().__init__(f"{payee} refuses the hold: {problem}")
+
+
 class Notices(Protocol):
     """The way to payees; confidential, and authenticated where floods are to be held off."""
 
     async def tell(self, payee: LedgerAccount, notice: bytes) -> None:
-        """Return once the payee has kept the notice (`BitcoinLedger.accept`). Raises `Retryable` until it can."""
+        """Return once the payee has kept the notice (`BitcoinLedger.accept`).
+
+        Raises:
+            Retryable: it has not, yet.
+            NoticeRefused: it never will.
+        """
         ...
 
 

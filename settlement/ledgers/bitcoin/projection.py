@@ -22,13 +22,24 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
+class MinerFee:
+    """What the end of a hold cost us. Fields: key (unique on the ledger); paid (satoshi)."""
+
+    key: str
+    paid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Projection:
-    """What a block changed. Fields: entries (as they are after it); news (in order); received, spent (own coins)."""
+    """What a block changed. Fields: entries (as they are after it); news (in order); received, spent (own coins);
+    fees (of claims and refunds that paid to us).
+    """
 
     entries: tuple[Entry, ...]
     news: tuple[News, ...]
     received: tuple[Coin, ...]
     spent: tuple[OutPoint, ...]
+    fees: tuple[MinerFee, ...] = ()
 
 
 def project(entries: Mapping[EntryKey, Entry], own_script: bytes, network: Network, block: Connected) -> Projection:
@@ -44,6 +55,7 @@ def project(entries: Mapping[EntryKey, Entry], own_script: bytes, network: Netwo
     news: list[News] = []
     received: list[Coin] = []
     spent: list[OutPoint] = []
+    fees: list[MinerFee] = []
     height, time = block.block.height, UnixMs(block.time * MS)
 
     def tell(entry: Entry, state: HoldState) -> None:
@@ -71,4 +83,7 @@ def project(entries: Mapping[EntryKey, Entry], own_script: bytes, network: Netwo
         preimage = now[key].terms.htlc(network).preimage_in(spend.witness)
         state = HoldState.EXPIRED if preimage is None else HoldState.FULFILLED
         tell(now[key].ended(state, time, preimage), state)
-    return Projection(tuple(now[key] for key in changed), tuple(news), tuple(received), tuple(spent))
+        ours = sum(output.value for output in spend.outputs if output.script == own_script)
+        if ours:
+            fees.append(MinerFee(f"end:{spend.outpoint.serialized().hex()}", now[key].terms.amount - ours))
+    return Projection(tuple(now[key] for key in changed), tuple(news), tuple(received), tuple(spent), tuple(fees))

@@ -14,7 +14,7 @@ from adapters.bitcoin.primitives import Coin, OutPoint
 from foundation.database.repository import Repository, chunks
 from foundation.quantities import BlockHeight, Satoshi, UnixMs
 from settlement.ledgers.bitcoin.projection import Projection
-from settlement.ledgers.bitcoin.tables import coins, cursors, events, holds, transactions
+from settlement.ledgers.bitcoin.tables import coins, cursors, events, fees, holds, transactions
 from settlement.ledgers.bitcoin.types import Entry, EntryKey, Terms
 from settlement.ledgers.protocol import HoldState, LedgerId
 
@@ -104,8 +104,11 @@ class BitcoinLedgerStore(Repository):
         for part in chunks(point.serialized() for point in projection.spent):
             gone = delete(coins).where(coins.c.ledger == self._ledger, coins.c.outpoint.in_(part))
             await self._connection.execute(gone)
+        paid = [(fee.key, fee.paid) for fee in projection.fees]
         for entry in projection.entries:
-            await self._close_transactions(entry)
+            paid += await self._close_transactions(entry)
+        rows = [{"ledger": self._ledger, "key": key, "paid": fee, "is_posted": False} for key, fee in paid if fee]
+        await self._write(self._insert(fees).on_conflict_do_nothing(), rows)
 
     async def news_after(self, number: int, limit: int) -> list[tuple[int, Entry, HoldState]]:
         """What was learned after news `number`, in order, at most `limit`: the hold as it is now, its state then."""
@@ -236,13 +239,30 @@ class BitcoinLedgerStore(Repository):
         mine = update(transactions).where(_T.ledger == self._ledger, _T.key == key)
         await self._connection.execute(mine.values(is_open=True))
 
-    async def _close_transactions(self, entry: Entry) -> None:
-        """A final block has decided what these were for: a hold's beginning, or its end."""
+    async def unposted_fees(self, limit: int) -> tuple[tuple[str, Satoshi], ...]:
+        """What final transactions of ours cost, each under a key of its own, until `fees_posted`; at most `limit`."""
+        mine = (fees.c.ledger == self._ledger, fees.c.is_posted.is_(False))
+        query = select(fees.c.key, fees.c.paid).where(*mine).order_by(fees.c.key).limit(limit)
+        return tuple((key, Satoshi(paid)) for key, paid in await self._connection.execute(query))
+
+    async def fees_posted(self, keys: Sequence[str]) -> None:
+        """The books have these."""
+        for part in chunks(keys):
+            mine = update(fees).where(fees.c.ledger == self._ledger, fees.c.key.in_(part))
+            await self._connection.execute(mine.values(is_posted=True))
+
+    async def _close_transactions(self, entry: Entry) -> list[tuple[str, Satoshi]]:
+        """A final block has decided what these were for, a hold's beginning or its end; what funding it has cost."""
         kinds = ("fund:",) if entry.state is HoldState.HELD else ("fund:", "claim:", "refund:")
         of_hold = and_(_T.payer == entry.key[0], _T.transfer_id == entry.key[1])
         which = or_(*(_T.key.startswith(kind) for kind in kinds))
         mine = update(transactions).where(_T.ledger == self._ledger, of_hold, which)
         await self._connection.execute(mine.values(is_open=False))
+        if entry.state is not HoldState.HELD:
+            return []
+        funded = select(_T.key, _T.fee).where(_T.ledger == self._ledger, of_hold, _T.key.startswith("fund:"))
+        # One transaction may fund several holds; its key is what is before the hold's own part.
+        return [(key.rpartition(":")[0], Satoshi(fee)) for key, fee in await self._connection.execute(funded)]
 
     async def _entries(self, where: ColumnElement[bool]) -> tuple[Entry, ...]:
         order = (_H.held_at_ms.is_(None), _H.held_at_ms, _H.payer)

@@ -69,6 +69,15 @@ coins: Final = Table(
     Column("spent_by", String, nullable=True),  # the key of a transaction of ours, until it is final
 )
 
+fees: Final = Table(
+    "ledger_btc_fees",
+    METADATA,
+    Column("ledger", String, primary_key=True),
+    Column("key", String, primary_key=True),  # what it was paid for
+    Column("paid", BigInteger, nullable=False),
+    Column("is_posted", Boolean, nullable=False),  # the books have it
+)
+
 transactions: Final = Table(
     "ledger_btc_transactions",
     METADATA,

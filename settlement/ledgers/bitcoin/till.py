@@ -17,13 +17,13 @@ from adapters.bitcoin.errors import InsufficientFunds, MempoolRefused, OutputBel
 from adapters.bitcoin.fees import replacement_fee
 from adapters.bitcoin.htlc import htlc_spend, spend_vsize
 from adapters.bitcoin.primitives import Coin, TxOut
-from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.bitcoin.scripts import vault_script
 from adapters.bitcoin.taproot import tweak_secret
 from adapters.bitcoin.transactions import UnsignedTx, key_path_vsize, parse_transaction
 from foundation.database.database import Database
 from foundation.errors import BadInput
 from foundation.quantities import Satoshi, SatPerKvB
+from settlement.ledgers.bitcoin.nodes import LedgerNode
 from settlement.ledgers.bitcoin.store import BitcoinLedgerStore, Version
 from settlement.ledgers.bitcoin.types import BitcoinLedgerConfig, Entry
 
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 class Till:
     """One account's coins. One process at a time for an account."""
 
-    def __init__(self, config: BitcoinLedgerConfig, rpc: BitcoinRpc, database: Database, secret: bytes) -> None:
+    def __init__(self, config: BitcoinLedgerConfig, rpc: LedgerNode, database: Database, secret: bytes) -> None:
         """`secret`: of the account's key, 32 bytes. Raises `BadInput`."""
         try:
             self.own: bytes = bytes(PublicKeyXOnly.from_secret(secret).format())

@@ -25,7 +25,7 @@ async def fulfil_all(desk: Desk, fulfilments: Sequence[Fulfilment]) -> tuple[Out
     claims: dict[LockKey, Lock] = {}
     for place, (one, lock) in enumerate(zip(fulfilments, named, strict=True)):
         opened = [lock for lock in incoming[one.transfer_id] if fulfils(one.preimage, Condition(lock.terms.condition))]
-        due, missed = _due(desk, opened)
+        due, missed = _due(desk, opened, one.is_known)
         lock = missed or next(iter((*due, *opened, *incoming[one.transfer_id])), lock)
         outcome = _settled(desk, one, lock)
         if outcome is None:
@@ -41,15 +41,15 @@ async def fulfil_all(desk: Desk, fulfilments: Sequence[Fulfilment]) -> tuple[Out
     return tuple(outcomes[place] for place in range(len(fulfilments)))
 
 
-def _due(desk: Desk, opened: Sequence[Lock]) -> tuple[list[Lock], Lock | None]:
+def _due(desk: Desk, opened: Sequence[Lock], is_known: bool) -> tuple[list[Lock], Lock | None]:
     """The locks to be claimed, large ones first; or none, and the lock because of which.
 
     A preimage that nobody has seen yet is not shown for less than a lock that can no longer be claimed in time: who
     copied its id and condition into a small one that lives longer would have it, and what hangs on it elsewhere. A lock
     that never lived long enough to be relied on is no such reason.
     """
-    due = [each for each in opened if each.state is HoldState.HELD and _is_in_time(desk, each)]
-    if not due or any(each.preimage is not None for each in opened):
+    due = [each for each in opened if each.state is HoldState.HELD and _is_in_time(desk, each, is_known)]
+    if not due or is_known or any(each.preimage is not None for each in opened):
         return due, None
     real = (each for each in opened if each.terms.expires_at * MS - each.held_at > desk.config.reveal_ms)
     largest = max(real, key=lambda each: each.terms.amount, default=due[0])
@@ -69,16 +69,18 @@ def _settled(desk: Desk, one: Fulfilment, lock: Lock | None) -> Outcome | None:
         return desk.done(lock)
     if lock.state is not HoldState.HELD:
         return desk.refused(one.transfer_id, Refusal.ALREADY_RETURNED, f"it is {lock.state.value}", lock)
-    if not _is_in_time(desk, lock):
+    if not _is_in_time(desk, lock, one.is_known):
         problem = "too little time is left to be paid for sure"
-        return desk.refused(one.transfer_id, Refusal.EXPIRED, problem, lock)
+        is_out = one.is_known or lock.preimage is not None
+        return desk.refused(one.transfer_id, Refusal.EXPIRED if is_out else Refusal.NOT_SHOWN, problem, lock)
     return None
 
 
-def _is_in_time(desk: Desk, lock: Lock) -> bool:
+def _is_in_time(desk: Desk, lock: Lock, is_known: bool) -> bool:
     """Whether an open lock may be claimed. Once we have begun, the preimage may be out: stopping gains nothing."""
     left = lock.terms.expires_at * MS - desk.clock()
-    return not desk.is_over(lock) and (lock.preimage is not None or left > desk.config.reveal_ms)
+    is_out = is_known or lock.preimage is not None
+    return not desk.is_over(lock) and (is_out or left > desk.config.reveal_ms)
 
 
 async def _reveal(desk: Desk, locks: Sequence[Lock]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import BadInput
-from settlement.gateway.config import ChainLedgerConfig, load_config
+from settlement.gateway.config import load_config
+from settlement.gateway.config_ledgers import ChainLedgerConfig
 
 CLEARER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 BEGIN = '[gateway]\nparty = "bank-b"\naddress = "g.bank-b"\n'

@@ -184,6 +184,16 @@ async def test_nothing_is_paid_before_the_payee_is_told(pair: Pair) -> None:
     await seen(pair.payee, "one", HoldState.HELD)
 
 
+async def test_hold_that_its_payee_refuses_is_never_made(pair: Pair) -> None:
+    """A payee that wants no such hold says so: nothing is broadcast, and the coins are free again."""
+    hold = pair.world.hold(pair.payer.own, pair.payee.own, "one", FUNDS - 30_000)
+    pair.world.post.refused = "there is no such payment"
+    (refused,) = await pair.payer.hold([hold])
+    assert refusal(refused) is Refusal.NOT_ALLOWED
+    assert (await pair.payer.account()).available == FUNDS
+    assert not await pair.world.node.rpc.call("getrawmempool")
+
+
 async def test_payment_whose_payee_was_never_told_is_forgotten(pair: Pair) -> None:
     """A hold that could not be told of before its time-out is refused, and its coins are free again."""
     hold = pair.world.hold(pair.payer.own, pair.payee.own, "one", FUNDS - 30_000)
@@ -250,6 +260,19 @@ async def test_notice_for_another_is_refused(pair: Pair) -> None:
         await pair.payee.accept(forged)
 
 
+async def test_preimage_that_others_know_is_claimed_however_late(pair: Pair) -> None:
+    """Who claims what the payee has shown already tries it until the hold has ended: stopping would gain nothing."""
+    await pair.held("one")
+    (shown,) = await pair.payee.transfers([id_of("one")])
+    assert shown is not None
+    pair.world.now_s = shown.hold.expires_at // 1_000 - 1
+    asked = Fulfilment(id_of("one"), preimage_of("one"))
+    (refused,) = await pair.payee.fulfil([asked])
+    assert refusal(refused) is Refusal.NOT_SHOWN
+    (done,) = await pair.world.run(pair.payee.fulfil([replace(asked, is_known=True)]))
+    assert isinstance(done, Done)
+
+
 async def test_expired_hold_comes_back(fresh_bitcoind: Bitcoind, tmp_path: Path) -> None:
     """Near the time-out the preimage is not shown; after it the money returns by itself, and both are told."""
     world = await bitcoin_world(fresh_bitcoind)
@@ -265,7 +288,7 @@ async def test_expired_hold_comes_back(fresh_bitcoind: Bitcoind, tmp_path: Path)
         await seen(payee, "one", HoldState.HELD)
         world.now_s = (hold.expires_at - world.config.reveal_ms) // 1_000
         (late,) = await payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))])
-        assert refusal(late) is Refusal.EXPIRED
+        assert refusal(late) is Refusal.NOT_SHOWN
         await world.pass_time(hold.expires_at // 1_000 + 1)
         (back,) = await world.run(payer.cancel([id_of("one")]))
         assert isinstance(back, Done)

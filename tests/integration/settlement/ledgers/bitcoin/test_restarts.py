@@ -133,7 +133,7 @@ async def test_smaller_copy_that_lives_longer_does_not_buy_the_preimage(bitcoind
                 await asyncio.sleep(0.05)
         world.now_s = (real.expires_at - world.config.reveal_ms) // 1_000
         (refused,) = await world.run(payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))]))
-        assert refusal(refused) is Refusal.EXPIRED
+        assert refusal(refused) is Refusal.NOT_SHOWN
         assert await payer.early_preimage(id_of("one")) is None
 
 

@@ -188,7 +188,7 @@ async def test_preimage_is_not_shown_when_too_little_time_is_left(fresh_anvil: A
         await seen(payee, "one", HoldState.HELD)
         world.now_ms = hold.expires_at - world.config.reveal_ms
         (refused,) = await payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))])
-        assert refusal(refused) is Refusal.EXPIRED
+        assert refusal(refused) is Refusal.NOT_SHOWN
         await world.pass_time(hold.expires_at // 1_000)
         ends = [(await seen(ledger, "one", HoldState.EXPIRED))[-1].view for ledger in (payer, payee)]
         assert ends[0] == ends[1]
@@ -298,7 +298,7 @@ async def test_smaller_copy_that_lives_longer_does_not_buy_the_preimage(pair: Pa
                 await asyncio.sleep(0.05)
         world.now_ms = shown.hold.expires_at - world.config.reveal_ms
         (refused,) = await pair.payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))])
-        assert refusal(refused) is Refusal.EXPIRED
+        assert refusal(refused) is Refusal.NOT_SHOWN
         assert (await pair.payee.account()).incoming == 501
 
 
