@@ -90,10 +90,15 @@ class Hub:
     pending: int = 0
     hub_digests: HubDigests = field(default_factory=lambda: HubDigests(31337, DEPLOYMENT.hub))
     calls: Any = None
+    final: Callable[[], int] = lambda: 0
+    """The native chain's newest final block."""
 
     async def withdrawals(self, ids: Sequence[bytes], at: Any) -> list[Any]:
         found = [self.statuses.get(id_, WithdrawalStatus.REQUESTED) for id_ in ids]
         return [SimpleNamespace(status=status) for status in found]
+
+    async def finalized_block(self) -> Any:
+        return SimpleNamespace(number=BlockHeight(self.final()))
 
     async def pending_fees(self, asset: bytes, group: bytes | None, signers: int, at: Any) -> int:
         return self.pending
@@ -119,6 +124,8 @@ class VaultOffice:
     now: int = START_MS
     turn: bool = True
     gas: int = 0
+    native_ahead: int = 0
+    """Blocks of the native chain that are final and not read yet."""
     fake: Any = None
     cluster: Cluster = field(init=False)
 
@@ -129,6 +136,7 @@ class VaultOffice:
         side = chains.ethereum
         office = cls(chains, Hub(calls=Calls()), Sender(), Sender(), Peers(), Endpoints(side, {NATIVE_COIN: HELD}))
         office.cluster = Cluster(office)
+        office.hub.final = lambda: office.chains.block + office.native_ahead
         await office.restart()
         await office.chains.serve(side, assets=[side.token()])
         await office.with_group()

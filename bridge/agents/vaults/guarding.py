@@ -35,7 +35,10 @@ _FAR_BEHIND: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class _Short:
-    """Since when an asset is short: the time, and how far both chains were read."""
+    """Since when an asset is short: the time, and the newest final block of each chain then, which may not be read yet.
+
+    What is missing may be in the blocks up to those.
+    """
 
     since: UnixMs
     native: int
@@ -77,7 +80,7 @@ class Guard:
         if held.surplus < 0 and (await self._office.bitcoin.tip()).height > tip.height + 1:
             self._short.pop(asset, None)  # blocks that are not read here yet may hold what is missing
             return
-        await self._compare(asset, held.surplus, tip.height)
+        await self._compare(asset, held.surplus, tip.height, tip.height)
 
     async def _on_chain(self, chain: bytes, outpost: Outpost, apart: Apart, looked: set[bytes]) -> None:
         assets = [asset.id for asset in self._office.directory.assets.values() if asset.chain == chain]
@@ -89,10 +92,10 @@ class Guard:
             return
         for asset in assets:
             with apart:
-                await self._on_vault(asset, chain, outpost, read.number)
+                await self._on_vault(asset, chain, outpost, read.number, final.number)
                 looked.add(asset)
 
-    async def _on_vault(self, asset: bytes, chain: bytes, outpost: Outpost, height: int) -> None:
+    async def _on_vault(self, asset: bytes, chain: bytes, outpost: Outpost, height: int, final: int) -> None:
         directory = self._office.directory
         async with self._office.database.view() as view:
             cursor = event_cursor(await view.cursors.get(evm_cursor(chain)))
@@ -109,19 +112,29 @@ class Guard:
             await raise_alarm(
                 self._office, [asset], "NotBacked", f"the vault holds {shown[0]}, its events say {shown[1]}"
             )
-        await self._compare(asset, books.surplus, height)
+        await self._compare(asset, books.surplus, height, final)
 
-    async def _compare(self, asset: bytes, surplus: int, height: int) -> None:
+    async def _compare(self, asset: bytes, surplus: int, height: int, newest: int) -> None:
         """Raise the alarm where the supply has exceeded what is held for a while, over blocks of both chains.
 
-        Where one of them stands still, what is missing may be in the blocks that it has not given yet.
+        Where one of them stands still, or is read more slowly than it grows, what is missing may be in blocks that are
+        not read yet: all that were there when the shortage was first seen, and one more, have to be.
+
+        Args:
+            asset: its id.
+            surplus: what is held beyond what is owed, in base units.
+            height: how far the asset's chain is read.
+            newest: its newest block that counts.
         """
         native = self._office.intake.native_cursor
         if surplus >= 0 or native is None:
             self._short.pop(asset, None)
             return
         now = self._office.clock()
-        short = self._short.setdefault(asset, _Short(now, native.number, height))
+        if asset not in self._short:
+            final = await self._office.native.finalized_block()
+            self._short[asset] = _Short(now, final.number, newest)
+        short = self._short[asset]
         grown = native.number > short.native and height > short.height
         if grown and now - short.since >= self._office.policy.alarm_after_seconds * 1000:
             missing = self._office.directory.shown(asset, -surplus)
