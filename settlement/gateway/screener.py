@@ -83,10 +83,11 @@ class Screener:
         return _facts_of(blind, payment, quote, terms, initiator, subjects)
 
     def _own_subject(self, dossier: Dossier, side: Side) -> tuple[Subject, ...]:
+        """Our customer; without a name where we have none, so that the rules are not asked about nobody."""
         customer = self._customers.find(dossier.own)
-        if customer is None:
-            return ()
         role = Role.ORIGINATOR if side is Side.ORIGINATOR else Role.BENEFICIARY
+        if customer is None:
+            return (Subject(role),)
         return (subject_of(role, (customer.person,), (customer.account,)),)
 
 
@@ -96,6 +97,7 @@ def numbers_of(payment: PaymentId) -> tuple[PaymentId, PaymentId]:
 
 
 def _their_subject(payload: IdentityPayload, own_side: Side) -> tuple[Subject, ...]:
+    """The other bank's customer as it was disclosed; without a name where none was."""
     persons: tuple[Person, ...] = ()
     accounts: tuple[str, ...] = ()
     if own_side is Side.ORIGINATOR and payload.beneficiary is not None:
@@ -103,7 +105,7 @@ def _their_subject(payload: IdentityPayload, own_side: Side) -> tuple[Subject, .
     elif own_side is Side.BENEFICIARY and payload.originator is not None:
         persons, accounts = payload.originator.originator_person, payload.originator.account_number
     role = Role.BENEFICIARY if own_side is Side.ORIGINATOR else Role.ORIGINATOR
-    return (subject_of(role, persons, accounts),) if persons else ()
+    return (subject_of(role, persons, accounts),)
 
 
 def _facts_of(

@@ -13,13 +13,16 @@ from types import MappingProxyType
 from foundation.quantities import UnixMs
 from settlement.quantities import Asset
 from settlement.rules.decision import Decision, Reason
-from settlement.rules.facts import Approval, Facts, Rates, Subject
+from settlement.rules.facts import Approval, Facts, Rates, Role, Subject
 from settlement.rules.history import Usage, Used, local
 from settlement.rules.model import FourEyes, Hours, Limit, Rules, Sanctions, Velocity, Verdict, Window
 from settlement.rules.names import identifier, is_comparable
 
 _APPROVAL_MS_MAX = 24 * 3_600_000
 """An approval counts for a day: who approved a payment looked at the lists and rates of that day."""
+
+_PEOPLE = frozenset({Role.ORIGINATOR, Role.BENEFICIARY})
+"""Who has to have a name; a bank may be known by its BIC."""
 
 _NO_USED: MappingProxyType[Asset, Used] = MappingProxyType({})
 
@@ -93,8 +96,13 @@ def _sanctions(sanctions: Sanctions | None, facts: Facts) -> Iterator[Reason]:
         return
     for country in sorted({facts.origin, facts.destination} & sanctions.countries.keys()):
         yield Reason("sanctions", Verdict.BLOCK, f"the corridor touches {country}", (("country", country),))
+    if not facts.subjects:
+        yield Reason("sanctions", sanctions.nobody_verdict, "nobody is known here whom the lists could name")
     for number, subject in enumerate(facts.subjects):
         place = f"subjects[{number}]"
+        if subject.role in _PEOPLE and not subject.names:
+            text = f"the {subject.role.value} has no name that the lists could be held against"
+            yield Reason("sanctions", sanctions.unnamed_verdict, text, (("field", f"{place}.names"),))
         yield from _identifiers(sanctions, subject, place)
         for index, name in enumerate(subject.names):
             yield from _name(sanctions, name, f"{place}.names[{index}]")

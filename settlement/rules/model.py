@@ -132,7 +132,9 @@ class Sanctions:
     """Whom nobody pays. Identifiers and full names block; names that are near are `near_verdict`.
 
     Fields: names (ids of the entries' names); accounts, bics, countries → the id of the entry that names it; near_from
-    (similarity in thousandths from which a name is near).
+    (similarity in thousandths from which a name is near); unnamed_verdict (of an originator or a beneficiary without a
+    name: the lists were held against nobody); nobody_verdict (of a payment whose people are not known here at all, as
+    to a clearing bank).
     """
 
     names: NameIndex
@@ -141,6 +143,8 @@ class Sanctions:
     countries: dict[str, str]
     near_from: int
     near_verdict: Verdict
+    unnamed_verdict: Verdict = Verdict.REFER
+    nobody_verdict: Verdict = Verdict.PASS
 
 
 @dataclass(frozen=True, slots=True)

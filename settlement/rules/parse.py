@@ -165,8 +165,9 @@ def _scope(table: Table) -> Scope:
     return Scope(frozenset(parties["payers"]), frozenset(parties["payees"]), frozenset(corridors))
 
 
-def _verdict(table: Table, key: str, default: Verdict) -> Verdict:
-    choices = {"refer": Verdict.REFER, "block": Verdict.BLOCK}
+def _verdict(table: Table, key: str, default: Verdict, *, passes: bool = False) -> Verdict:
+    """A rule's verdict; `passes`: whether it may also be that nothing is said against the payment."""
+    choices = {"refer": Verdict.REFER, "block": Verdict.BLOCK} | ({"pass": Verdict.PASS} if passes else {})
     return choices[table.choice(key, tuple(choices), default.name.lower())]
 
 
@@ -328,6 +329,8 @@ def _sanctions(top: Table, lists: Mapping[str, bytes]) -> Sanctions | None:
     table = top.table("sanctions")
     near_from = table.integer("near_from", least=600, most=1_000, default=850)
     near = _verdict(table, "near", Verdict.REFER)
+    unnamed = _verdict(table, "unnamed", Verdict.REFER, passes=True)
+    nobody = _verdict(table, "nobody", Verdict.PASS, passes=True)
     countries = {_country(code, table.at("countries")): f"country-{code}" for code in table.texts("countries")}
     entries = [(entry, "") for entry in top.tables("sanction")]
     for name in table.texts("lists"):
@@ -346,7 +349,8 @@ def _sanctions(top: Table, lists: Mapping[str, bytes]) -> Sanctions | None:
                 raise
             line = line_of(lists[file].decode(), _path(error.field))
             raise BadRules(file, line, error.field, error.problem, error.cure) from error
-    return Sanctions(NameIndex(found.names), found.accounts, found.bics, countries, near_from, near)
+    names = NameIndex(found.names)
+    return Sanctions(names, found.accounts, found.bics, countries, near_from, near, unnamed, nobody)
 
 
 def _finish_list(listed: Table, raw: bytes, file: str) -> None:

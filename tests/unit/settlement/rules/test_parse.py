@@ -60,6 +60,8 @@ LIMIT = '[[limit]]\nid = "a"\nasset = "EUR"\namount_max = "1.00"\n'
         ('[[sanction]]\nid = "s"\nbics = ["AB"]\n', 2, "sanction[0].bics"),
         ("[sanctions]\nnear_from = 100\n", 1, "sanctions.near_from"),
         ('[sanctions]\nlists = ["gone.toml"]\n', 1, "sanctions.lists"),
+        ('[sanctions]\nunnamed = "ignore"\n', 1, "sanctions.unnamed"),
+        ('[sanctions]\nnear = "pass"\n', 1, "sanctions.near"),
         ('[[person]]\nname = "ann"\nroles = ["x"]\nkey = "00"\n', 3, "person[0].key"),
         ('[[person]]\nname = "ann"\nroles = []\n', 2, "person[0].roles"),
         ('[[person]]\nname = "a"\nroles = ["x"]\n[[person]]\nname = "a"\nroles = ["y"]\n', 4, "person[1].name"),
