@@ -27,6 +27,8 @@ class ExitCode(IntEnum):
     """The same command may succeed later."""
     NOT_FOUND = 6
     """What was asked about does not exist."""
+    ATTENTION = 7
+    """Done, and what was found has to be looked at by a person."""
     INTERRUPTED = 130
     """Ctrl-C: 128 and the signal's number, as shells count."""
 
@@ -39,6 +41,7 @@ EXPLAINED: Final[Mapping[ExitCode, str]] = {
     ExitCode.REFUSED: "a chain, a contract or a program refused",
     ExitCode.NOT_YET: "not yet: try again (a node is down, a time-out)",
     ExitCode.NOT_FOUND: "there is no such thing",
+    ExitCode.ATTENTION: "done, and a person has to look: open alarms",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
 }
 

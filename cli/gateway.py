@@ -168,15 +168,17 @@ def alarms(
     """List a gateway's alarms, such as a hold that was returned although its preimage was shown.
 
     None is ever raised while clocks, ledgers and parties keep within the configured margins: a person has to look.
+    The exit status is 7 as long as one is open, so that a monitor need not read the text; 0 once all are acknowledged.
 
     \b
     Example:
       causeway gateway alarms --config ./bank-a/gateway.toml
+      causeway gateway alarms --config ./bank-a/gateway.toml --json | jq length
       causeway gateway alarms --config ./bank-a/gateway.toml --acknowledge 3
     """
-    from cli.exits import NotFound
+    from cli.exits import ExitCode, NotFound
+    from cli.gateway_alarms import OPEN, listed_alarms
     from cli.gateway_alarms import acknowledge as acknowledged
-    from cli.gateway_alarms import listed_alarms
     from cli.output import table
     from settlement.gateway.config import load_config
 
@@ -187,6 +189,8 @@ def alarms(
     rows = [(each["number"], each["state"], each["payment"][:16] + "…", each["detail"]) for each in found]
     text = table(("number", "state", "payment", "what"), rows) if rows else "no alarms"
     Output(as_json).result(found, text)
+    if any(each["state"] == OPEN for each in found):
+        raise typer.Exit(ExitCode.ATTENTION)
 
 
 @app.command("check")
