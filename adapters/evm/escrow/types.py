@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from coincurve import PublicKey
 from eth_utils.crypto import keccak
 
 from adapters.evm.abi import encode_values
 from adapters.evm.escrow.bindings import POINT_TERMS, TERMS
 from adapters.evm.lockbox.types import NATIVE_COIN, check_address, check_word
+from adapters.native.eip712 import account_of
 from foundation.errors import BadInput
 
 MAX_CLAIMS: Final = 64
@@ -132,10 +132,7 @@ def account_of_point(point: bytes) -> bytes:
     """The account of a point of secp256k1 (33 bytes, compressed), 20 bytes. Raises `BadInput`."""
     if len(point) != 33:
         raise BadInput("point", f"{len(point)} bytes", "33 bytes, compressed")
-    try:
-        return keccak(PublicKey(point).format(compressed=False)[1:])[12:]
-    except ValueError as error:
-        raise BadInput("point", "is not on the curve", "33 bytes, compressed") from error
+    return account_of(point)
 
 
 def _check_lock(terms: AnyTerms) -> None:

@@ -41,6 +41,10 @@ report: uint256
 
 is_frozen: HashMap[address, bool]
 
+# @dev Whether an allowance that is not zero can only be set to zero, and whether approvals change nothing.
+is_picky: bool
+is_deaf: bool
+
 # @dev Called in the middle of each transfer; whether the last call succeeded.
 hook: address
 hook_data: Bytes[4096]
@@ -131,6 +135,17 @@ def freezes(holder: address, is_frozen: bool):
 
 
 @external
+def approves(is_picky: bool, is_deaf: bool):
+    """
+    @notice Says how approvals go.
+    @param is_picky An allowance that is not zero can only be set to zero.
+    @param is_deaf Approvals change nothing, and claim success.
+    """
+    self.is_picky = is_picky
+    self.is_deaf = is_deaf
+
+
+@external
 def hooks_into(target: address, data: Bytes[4096]):
     """
     @notice Whom each transfer calls from now on.
@@ -191,9 +206,12 @@ def balanceOf(holder: address) -> uint256:
 @external
 def approve(spender: address, amount: uint256) -> bool:
     """
-    @notice As in ERC-20.
+    @notice As in ERC-20, or otherwise.
     """
-    self.allowance[msg.sender][spender] = amount
+    if self.is_picky:
+        assert amount == 0 or self.allowance[msg.sender][spender] == 0, "OddToken: set it to zero first"
+    if not self.is_deaf:
+        self.allowance[msg.sender][spender] = amount
     return True
 
 
