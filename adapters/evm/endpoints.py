@@ -205,6 +205,19 @@ class Endpoints:
             raise first
         return first
 
+    async def each(self, subject: str, ask: Ask[Answer], *, least: int | None = None) -> dict[str, Answer]:
+        """What each endpoint says that answers, by its name; they need not agree.
+
+        Args:
+            subject: what is asked, for errors.
+            ask: asks one endpoint.
+            least: how many have to answer; the quorum where None.
+
+        Raises:
+            TooFewEndpoints: too few answer; with a single endpoint its own failure.
+        """
+        return await self._answers(subject, ask, least)
+
     async def read(self, ask: Ask[Answer]) -> Answer:
         """What one endpoint answers, and proves: where one fails or lies, the next is asked.
 
@@ -224,8 +237,9 @@ class Endpoints:
                 return answer
         raise next((error for error in failures if isinstance(error, EndpointLied)), failures[-1])
 
-    async def _answers(self, subject: str, ask: Ask[Answer]) -> dict[str, Answer]:
-        """What each endpoint says that answers, a quorum at least."""
+    async def _answers(self, subject: str, ask: Ask[Answer], least: int | None = None) -> dict[str, Answer]:
+        """What each endpoint says that answers, a quorum at least (or `least`)."""
+        needed = self.quorum if least is None else least
         outcomes = await asyncio.gather(*(self._outcome(endpoint, ask) for endpoint in self._endpoints))
         failures = {name: error for name, _, error in outcomes if error is not None}
         for error in failures.values():
@@ -233,11 +247,11 @@ class Endpoints:
             if isinstance(error, WrongChain):
                 raise error
         answers = {name: answer[0] for name, answer, error in outcomes if answer is not None}
-        if len(answers) < self.quorum:
+        if len(answers) < needed:
             if len(self._endpoints) == 1:
                 raise next(iter(failures.values()))
             told = {name: str(error) for name, error in failures.items()}
-            raise TooFewEndpoints(self.quorum, told)
+            raise TooFewEndpoints(needed, told)
         return answers
 
     async def _outcome(

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.evm.endpoint import Endpoint
-from adapters.evm.errors import FalseHeader, FalseLogs, MissingLogs
+from adapters.evm.errors import FalseHeader, FalseLogs, FalseTransactions, MissingLogs
 from adapters.evm.headers import Header, bloom_mask, check_link
-from adapters.evm.receipts import EmittedLog, proved_logs
+from adapters.evm.receipts import EmittedLog, has_succeeded, proved_logs
 from adapters.evm.transactions import proved_hashes
 from adapters.evm.transport import Json
 from adapters.evm.types import BlockRef, Log
@@ -74,6 +74,35 @@ async def prove_range(
         logs += await _logs_of(endpoint, address, group)
     _compare(endpoint.name, logs, claimed)
     return ProvedRange(last, tuple(logs))
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction in a block, proved. Fields: transaction (hash); block; succeeded; logs (its own, in order)."""
+
+    transaction: bytes
+    block: BlockRef
+    succeeded: bool
+    logs: tuple[Log, ...]
+
+
+async def prove_transaction(endpoint: Endpoint, header: Header, transaction: bytes) -> Mined:
+    """What became of a transaction (hash, 32 bytes) in the block with this header, on which the endpoints agree.
+
+    Raises:
+        FalseReceipts, FalseTransactions: the endpoint lied, or the block does not hold the transaction.
+        NodeUnavailable, AccessDenied, RpcRefused, BadAnswer: see `adapters.evm.endpoint`.
+    """
+    (receipts,), (block,) = await asyncio.gather(endpoint.block_receipts([header]), endpoint.full_blocks([header]))
+    (emitted,) = await asyncio.to_thread(_proved_receipts, [receipts], [header], endpoint.name)
+    (hashes,) = await asyncio.to_thread(_proved_transactions, [block], [header], endpoint.name)
+    if transaction not in hashes:
+        raise FalseTransactions(endpoint.name, header.number, f"it does not hold 0x{transaction.hex()}")
+    place = hashes.index(transaction)
+    first = sum(len(logs) for logs in emitted[:place])
+    logs = (Log(*log, header.ref, transaction, first + index) for index, log in enumerate(emitted[place]))
+    # The status is in the receipt's encoding, and so in the root.
+    return Mined(transaction, header.ref, has_succeeded(receipts[place]), tuple(logs))
 
 
 async def _candidates(

@@ -40,6 +40,11 @@ def encoded_receipt(answer: Json) -> bytes:
     return typed(answer.get("type"), METHOD) + content
 
 
+def has_succeeded(answer: Json) -> bool:
+    """Whether a receipt says that its transaction took effect (EIP-658). Raises `BadAnswer`."""
+    return read_quantity(read_field(answer, METHOD, "status"), METHOD, "status") == 1
+
+
 def emitted_logs(answer: Json) -> list[EmittedLog]:
     """The logs in a receipt, in order. Raises `BadAnswer`."""
     logs = read_field(answer, METHOD, "logs")

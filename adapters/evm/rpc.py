@@ -152,9 +152,9 @@ class EvmRpc:
         logs = [_log(entry, "eth_getLogs") for entry in answer]
         return sorted(logs, key=lambda log: (log.block.number, log.index))
 
-    async def transaction_counts(self, account: bytes, tags: Sequence[BlockTag]) -> list[int]:
+    async def transaction_counts(self, account: bytes, numbers: Sequence[BlockHeight | BlockTag]) -> list[int]:
         """How many transactions of `account` each state holds, which is the next nonce there."""
-        requests: list[Request] = [("eth_getTransactionCount", [data(account), tag]) for tag in tags]
+        requests: list[Request] = [("eth_getTransactionCount", [data(account), _position(one)]) for one in numbers]
         answers = await self._transport.batch(requests)
         return [read_quantity(answer, "eth_getTransactionCount", "result") for answer in answers]
 

@@ -28,6 +28,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from foundation.errors import BadInput
+from registry.caip import evm_chain
+from registry.chains import OWN_FINALITY, Chain
 from settlement.connector.balances.model import Durability
 from settlement.connector.config_accounts import PeerConfig, read_peer
 from settlement.connector.config_local import (
@@ -43,6 +45,7 @@ from settlement.connector.limits import Window
 from settlement.connector.routing.routes import PeerRules, Relation, RoutingConfig
 from settlement.connector.toml import Section, read_toml
 from settlement.ilp.addresses import Address, child_of, parse_address
+from settlement.quantities import HASH_BYTES
 
 
 class RatesFrom(StrEnum):
@@ -56,11 +59,13 @@ class RatesFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeedConfig:
-    """An on-chain price. Fields: asset; url (JSON-RPC); chain_id; contract (20 bytes); max_age_ms (of the answer)."""
+    """An on-chain price. Fields: asset; urls (JSON-RPC endpoints, which have to agree); chain (with its rule of what is
+    final); contract (20 bytes); max_age_ms (of the answer).
+    """
 
     asset: str
-    url: str = field(repr=False)
-    chain_id: int
+    urls: tuple[str, ...] = field(repr=False)
+    chain: Chain
     contract: bytes
     max_age_ms: int
 
@@ -222,7 +227,7 @@ def read_rates(section: Section, folder: Path) -> RatesConfig:
     if not value:
         raise BadInput(f"rates.{name}", "missing", f"the backend {rates.backend} needs it")
     if rates.backend is RatesFrom.ORACLE and not rates.feeds:
-        raise BadInput("rates.feeds", "missing", "write [rates.feeds.ETH] with url, chain_id and contract")
+        raise BadInput("rates.feeds", "missing", "write [rates.feeds.ETH] with urls, chain_id, genesis and contract")
     return rates
 
 
@@ -234,15 +239,29 @@ def _feed(asset: str, section: Section) -> FeedConfig:
         contract = b""
     if len(contract) != 20:
         raise BadInput(section.name("contract"), f"{text[:80]!r} is no address", "0x and 40 hex digits")
+    urls = section.texts("urls")
+    if not urls:
+        raise BadInput(section.name("urls"), "there are none", "the chain's RPC endpoints, which have to agree")
     feed = FeedConfig(
         asset,
-        section.text("url"),
-        section.number("chain_id", least=1),
+        urls,
+        _chain(section),
         contract,
         section.number("max_age_ms", 3_600_000, least=1_000),
     )
     section.end()
     return feed
+
+
+def _chain(section: Section) -> Chain:
+    number, genesis = section.number("chain_id", least=1), section.text("genesis")
+    try:
+        first = bytes.fromhex(genesis.removeprefix("0x"))
+    except ValueError:
+        first = b""
+    if len(first) != HASH_BYTES:
+        raise BadInput(section.name("genesis"), "no hash", "the first block's hash, 64 hex digits")
+    return Chain.named(evm_chain(number), first, section.number("confirmations", OWN_FINALITY))
 
 
 def _route(section: Section) -> tuple[str, str]:

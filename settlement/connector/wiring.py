@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from adapters.evm.rpc import EvmRpc
+from adapters.evm.endpoints import Endpoints
 from foundation.database import Database
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
@@ -57,7 +57,7 @@ def make_rates(config: RatesConfig, clock: Clock) -> RateBackend:
             return HttpRates(config.url, clock, refresh_ms=config.refresh_ms, max_age_ms=config.max_age_ms)
         case RatesFrom.ORACLE:
             feeds = {
-                each.asset: (EvmPriceFeed(EvmRpc(each.url), each.chain_id, each.contract), each.max_age_ms)
+                each.asset: (EvmPriceFeed(Endpoints.at(each.urls, each.chain), each.contract), each.max_age_ms)
                 for each in config.feeds
             }
             return OracleRates(feeds, clock, fixed=config.prices, refresh_ms=config.refresh_ms)

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 import structlog
 
 from adapters.evm.abi import Function
-from adapters.evm.rpc import EvmRpc
+from adapters.evm.endpoints import Endpoints
+from adapters.evm.errors import NodeUnavailable
 from adapters.evm.types import Call
 from foundation.errors import CausewayError, Retryable
 from foundation.quantities import UnixMs
@@ -61,26 +62,38 @@ class PriceFeed(Protocol):
 
 
 class EvmPriceFeed:
-    """A contract on a chain. The chain's number is checked once, the decimals are read once."""
+    """A contract on a chain, read after a final block, as all endpoints have it: a price that one makes up is none.
 
-    def __init__(self, rpc: EvmRpc, chain_id: int, contract: bytes) -> None:
+    How old a price can be at best is the chain's finality: where that is too old, the chain is configured with so many
+    confirmations instead.
+    """
+
+    def __init__(self, endpoints: Endpoints, contract: bytes) -> None:
         """`contract`: 20 bytes."""
-        self._rpc = rpc
-        self._chain_id = chain_id
+        self._endpoints = endpoints
         self._contract = contract
         self._decimals: int | None = None
 
     async def latest(self) -> Quote:
-        """See `PriceFeed`. Raises `WrongChain`, `NodeUnavailable`, `BadAnswer` and what `EvmRpc` else raises."""
+        """See `PriceFeed`.
+
+        Raises:
+            EndpointsDisagree: one of them says another price. Nobody is outvoted.
+            TooFewEndpoints, NodeUnavailable, WrongChain, Reverted: see `adapters.evm.endpoints`.
+            BadAnswer: the contract is no aggregator.
+        """
+        final = await self._endpoints.final()
+        if final is None:
+            raise NodeUnavailable("eth_getBlockByNumber", "no block is final yet")
         if self._decimals is None:
-            await self._rpc.check_chain(self._chain_id)
-            (self._decimals,) = DECIMALS.decode(await self._rpc.call(self._call(DECIMALS)))
-        _, answer, _, updated_at, _ = LATEST_ROUND.decode(await self._rpc.call(self._call(LATEST_ROUND)))
+            (self._decimals,) = DECIMALS.decode(await self._endpoints.call(self._call(DECIMALS), final.number))
+        told = await self._endpoints.call(self._call(LATEST_ROUND), final.number)
+        _, answer, _, updated_at, _ = LATEST_ROUND.decode(told)
         return Quote(answer, self._decimals, UnixMs(updated_at * 1000))
 
     async def close(self) -> None:
         """See `PriceFeed`."""
-        await self._rpc.close()
+        await self._endpoints.close()
 
     def _call(self, function: Function) -> Call:
         return Call(self._contract, function.encode(), function.label)

@@ -22,7 +22,10 @@ SECRET = "ab" * 32
 EVERYTHING: dict[str, Any] = {
     "connector": {"address": "test.hub"},
     "listen": {"btp": "127.0.0.1:1", "http": "127.0.0.1:2", "settlement": "127.0.0.1:3"},
-    "rates": {"backend": "oracle", "feeds": {"ETH": {"url": "http://x", "chain_id": 1, "contract": "0x" + "00" * 20}}},
+    "rates": {
+        "backend": "oracle",
+        "feeds": {"ETH": {"urls": ["http://x"], "chain_id": 1, "genesis": SECRET, "contract": "0x" + "00" * 20}},
+    },
     "routes": [{"prefix": "test.bank", "account": "a"}],
     "local": {"asset": "EUR", "scale": 2},
     "accounts": [

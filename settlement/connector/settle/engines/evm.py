@@ -7,7 +7,7 @@ account that it pays from; the proof names us too, and is worth nothing elsewher
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,9 +16,10 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from adapters.evm.abi import Function, function
+from adapters.evm.ends import GONE, End
 from adapters.evm.errors import Reverted, TransactionAbandoned
 from adapters.evm.flight import TxResult
-from adapters.evm.journal import TxJournal, TxStatus
+from adapters.evm.journal import TxJournal
 from adapters.evm.types import Batch, BlockRef, Call
 from foundation.database import Database
 from foundation.errors import BadInput, Retryable
@@ -61,8 +62,12 @@ class Sender(Protocol):
     async def send(self, call: Call, key: str, *, gas: int | None = None) -> TxResult:
         """Send a call once for a key; see `TxSender.send`."""
 
-    async def is_used_up(self, key: str) -> bool:
-        """Whether what was sent under a key is final and had no effect."""
+
+class Ends(Protocol):
+    """What counting needs: `adapters.evm.ends.FinalEnds`."""
+
+    async def of(self, account: bytes, nonce: int, hashes: Sequence[bytes]) -> End:
+        """What became of a nonce, by final blocks."""
 
 
 class Feed(Protocol):
@@ -98,6 +103,7 @@ class EvmRail:
         journal: TxJournal,
         secret: bytes,
         feed: Feed,
+        ends: Ends,
         *,
         poll_seconds: float = 1.0,
     ) -> None:
@@ -110,6 +116,7 @@ class EvmRail:
             journal: the sender's; durable.
             secret: the account's key, 32 bytes: proves to peers that what comes from there is ours.
             feed: transfers to the account.
+            ends: what became of what was sent; no node's word alone pays or repeats anything.
             poll_seconds: between two looks for final blocks.
         """
         self._database = database
@@ -118,6 +125,7 @@ class EvmRail:
         self._journal = journal
         self._secret = secret
         self._feed = feed
+        self._ends = ends
         self._poll_seconds = poll_seconds
         self._sending: dict[str, asyncio.Task[TxResult]] = {}
 
@@ -157,24 +165,23 @@ class EvmRail:
         return Answer(address=mine)
 
     async def pay(self, payment: Payment, ask: Ask) -> Verdict:
-        """See `Rail`. One key is one nonce for ever, so it is mined once at most."""
+        """See `Rail`. One key is one nonce for ever, so it is mined once at most.
+
+        Raises:
+            TokenRefuses: found out before anything was signed.
+            EndpointsDisagree, EndpointLied: a node lies; nothing is counted, and nothing sent again, meanwhile.
+        """
         target = address_of(payment.target)
         call = Call(self._token.token, TRANSFER.encode(target, payment.units), TRANSFER.label)
         try:
             result = await self._sent(call, payment.key)
         except (Reverted, TransactionAbandoned) as error:
-            return await self._after_failure(payment.key, error)
-        if result is None:
-            return Verdict.UNDERWAY
-        versions = await self._journal.by_key(self._sender.account, payment.key)
-        if not any(tx.status is TxStatus.MINED and tx.hash == result.transaction for tx in versions):
-            return Verdict.UNDERWAY  # in a block that may be dropped yet
-        moved = (transfer_of(log) for log in result.receipt.logs if log.address == self._token.token)
-        wanted = (self._sender.account, target, payment.units)
-        # There are tokens that return false, or take a fee: a success that is none.
-        if not any(one and (one.sender, one.receiver, one.amount) == wanted for one in moved):
-            return Verdict.STUCK
-        return Verdict.PAID
+            if not await self._journal.by_key(self._sender.account, payment.key):
+                raise TokenRefuses(str(error)) from error  # found out before anything was signed
+        else:
+            if result is None:
+                return Verdict.UNDERWAY
+        return await self._ended(payment, target)
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """See `Rail`."""
@@ -216,11 +223,23 @@ class EvmRail:
         del self._sending[key]
         return task.result()
 
-    async def _after_failure(self, key: str, error: Reverted | TransactionAbandoned) -> Verdict:
-        """Refused: another attempt is safe once this one's nonce is used up for good, with nothing to show for it."""
-        if not await self._journal.by_key(self._sender.account, key):
-            raise TokenRefuses(str(error)) from error  # found out before anything was signed
-        return Verdict.WITHOUT_EFFECT if await self._sender.is_used_up(key) else Verdict.UNDERWAY
+    async def _ended(self, payment: Payment, target: bytes) -> Verdict:
+        """What final blocks have of a payment, whatever a node said of it before."""
+        account = self._sender.account
+        versions = await self._journal.by_key(account, payment.key)
+        end = await self._ends.of(account, versions[0].nonce, [version.hash for version in versions])
+        if end is None:
+            return Verdict.UNDERWAY  # in no block, or in one that may be dropped yet
+        if end is GONE:
+            return Verdict.STUCK  # somebody else uses the key, or the journal is not all that was signed
+        version = next(version for version in versions if version.hash == end.transaction)
+        if version.is_filler or not end.succeeded:
+            return Verdict.WITHOUT_EFFECT  # its nonce is used up for good, with nothing to show for it
+        moved = (transfer_of(log) for log in end.logs if log.address == self._token.token)
+        wanted = (account, target, payment.units)
+        # There are tokens that return false, or take a fee: a success that is none.
+        is_paid = any(one and (one.sender, one.receiver, one.amount) == wanted for one in moved)
+        return Verdict.PAID if is_paid else Verdict.STUCK
 
 
 def text_of(address: bytes) -> str:

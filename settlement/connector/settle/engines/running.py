@@ -14,8 +14,9 @@ from aiohttp import web
 from adapters.bitcoin.fees import FeePolicy
 from adapters.bitcoin.primitives import BlockRef
 from adapters.bitcoin.rpc import BitcoinRpc
+from adapters.evm.agreed_node import AgreedNode
 from adapters.evm.endpoints import Endpoints
-from adapters.evm.rpc import EvmRpc
+from adapters.evm.ends import FinalEnds
 from adapters.evm.sender import TxSender
 from foundation.database import Database, Schema
 from foundation.quantities import BlockHeight, SatPerKvB, UnixMs
@@ -108,14 +109,13 @@ async def _evm(stack: AsyncExitStack, config: EvmConfig, database: Database) -> 
     genesis = bytes.fromhex(config.genesis.removeprefix("0x"))
     chain = Chain.named(evm_chain(config.chain_id), genesis, config.confirmations)
     endpoints = await stack.enter_async_context(Endpoints.at(config.urls, chain))
-    rpc = await stack.enter_async_context(EvmRpc(config.urls[0]))
-    await rpc.check_chain(config.chain_id, genesis)
+    await endpoints.check()
     secret = read_secret(config.key_file, "evm.key_file")
     journal = DatabaseJournal(database, chain.caip2)
-    sender = await stack.enter_async_context(TxSender(rpc, journal, secret, config.chain_id))
+    sender = await stack.enter_async_context(TxSender(AgreedNode(endpoints), journal, secret, config.chain_id))
     token = TokenRail(chain.caip2, address_of(config.token, "evm.token"), config.decimals, config.least)
     feed = TransferFeed(endpoints, token.token, sender.account, BlockHeight(config.start_block))
-    return EvmRail(database, token, sender, journal, secret, feed)
+    return EvmRail(database, token, sender, journal, secret, feed, FinalEnds(endpoints))
 
 
 async def _bitcoin(stack: AsyncExitStack, config: BitcoinConfig, database: Database) -> Rail:

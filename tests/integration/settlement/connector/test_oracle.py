@@ -7,11 +7,14 @@ import os
 import pytest
 from eth_abi.abi import encode as abi_encode
 
+from adapters.evm.endpoints import Endpoints
 from adapters.evm.errors import BadAnswer, WrongChain
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.transport import Transport
-from foundation.quantities import UnixMs
+from foundation.quantities import BlockHeight, UnixMs
 from infra.anvil import Anvil
+from registry.caip import evm_chain
+from registry.chains import Chain
 from settlement.connector.rates.oracle import EvmPriceFeed, Quote
 
 pytestmark = pytest.mark.integration
@@ -35,12 +38,20 @@ async def aggregator(anvil: Anvil, answer: int) -> bytes:
     return address
 
 
+async def chain_of(anvil: Anvil, chain_id: int | None = None) -> Chain:
+    """The node's chain; its newest block is final."""
+    async with EvmRpc(anvil.url) as rpc:
+        genesis = await rpc.block(BlockHeight(0))
+        assert genesis is not None
+        return Chain.named(evm_chain(chain_id or await rpc.chain_id()), genesis.hash, 1)
+
+
 async def test_price_is_read_from_the_contract(anvil: Anvil) -> None:
     """Answer, decimals and time are the contract's, and a negative answer comes as it is."""
     for answer in (300_000_000_000, -1):
         contract = await aggregator(anvil, answer)
-        rpc = EvmRpc(anvil.url)
-        feed = EvmPriceFeed(rpc, await rpc.chain_id(), contract)
+        await anvil.mine()
+        feed = EvmPriceFeed(Endpoints.at([anvil.url, anvil.url], await chain_of(anvil)), contract)
         assert await feed.latest() == Quote(answer, DECIMALS, UnixMs(UPDATED_AT * 1000))
         await feed.close()
 
@@ -48,12 +59,11 @@ async def test_price_is_read_from_the_contract(anvil: Anvil) -> None:
 async def test_other_chain_and_missing_contract_are_refused(anvil: Anvil) -> None:
     """A node of another chain, and an address without code, give no price."""
     contract = await aggregator(anvil, 1)
-    wrong = EvmPriceFeed(EvmRpc(anvil.url), 424_242, contract)
+    wrong = EvmPriceFeed(Endpoints.at([anvil.url], await chain_of(anvil, 424_242)), contract)
     with pytest.raises(WrongChain):
         await wrong.latest()
     await wrong.close()
-    rpc = EvmRpc(anvil.url)
-    nothing = EvmPriceFeed(rpc, await rpc.chain_id(), os.urandom(20))
+    nothing = EvmPriceFeed(Endpoints.at([anvil.url], await chain_of(anvil)), os.urandom(20))
     with pytest.raises(BadAnswer):
         await nothing.latest()
     await nothing.close()

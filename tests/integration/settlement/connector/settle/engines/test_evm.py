@@ -15,7 +15,9 @@ from aiohttp.test_utils import TestServer, unused_port
 from eth_abi.abi import encode
 from eth_account import Account
 
+from adapters.evm.agreed_node import AgreedNode
 from adapters.evm.endpoints import Endpoints
+from adapters.evm.ends import FinalEnds
 from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.rpc import EvmRpc
@@ -131,12 +133,12 @@ async def side(
     await anvil.faucet(text_of(account), Wei(10 * ETHER))
     engine_db = await stack.enter_async_context(await Database.open(f"sqlite:///{folder / name}-engine.db", SCHEMA))
     own_db = await stack.enter_async_context(await Database.open(f"sqlite:///{folder / name}.db", Schema((METADATA,))))
-    rpc = await stack.enter_async_context(EvmRpc(anvil.url))
-    journal = DatabaseJournal(engine_db, chain.caip2)
-    sender = await stack.enter_async_context(TxSender(rpc, journal, secret, anvil.chain_id, QUICK))
     endpoints = await stack.enter_async_context(Endpoints.at([anvil.url], chain))
+    journal = DatabaseJournal(engine_db, chain.caip2)
+    sender = await stack.enter_async_context(TxSender(AgreedNode(endpoints), journal, secret, anvil.chain_id, QUICK))
     feed = TransferFeed(endpoints, token[0], account, token[1])
-    rail = EvmRail(engine_db, TokenRail(chain.caip2, token[0], 6), sender, journal, secret, feed, poll_seconds=0.05)
+    named, ends = TokenRail(chain.caip2, token[0], 6), FinalEnds(endpoints)
+    rail = EvmRail(engine_db, named, sender, journal, secret, feed, ends, poll_seconds=0.05)
     # Each knows the other's URL before either serves.
     port = unused_port()
     to_connector = await stack.enter_async_context(Rfc38Client(f"http://127.0.0.1:{port}", token=TOKEN))

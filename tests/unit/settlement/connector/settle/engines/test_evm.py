@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ import msgspec
 import pytest
 from eth_account import Account
 
+from adapters.evm.ends import GONE, End
+from adapters.evm.errors import EndpointsDisagree
 from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.journal import VolatileJournal
+from adapters.evm.proved import Mined
 from adapters.evm.sender import TxSender
 from adapters.evm.types import Batch, BlockRef, Log, Receipt
 from foundation.database import Database
@@ -89,6 +92,27 @@ class ChainFeed:
         return Batch(BlockHeight(number), BlockRef(BlockHeight(number), number.to_bytes(32, "big")), mine)
 
 
+@dataclass
+class ChainEnds:
+    """What the chain's final blocks have of transactions. `lie`: raised instead."""
+
+    chain: TokenChain
+    lie: Exception | None = None
+
+    async def of(self, account: bytes, nonce: int, hashes: Sequence[bytes]) -> End:
+        """See `FinalEnds`."""
+        if self.lie is not None:
+            raise self.lie
+        for number, block in enumerate(self.chain.mined[: self.chain.final + 1]):
+            for tx in block:
+                if tx.hash in hashes:
+                    receipt = self.chain._receipt(tx.hash)
+                    assert receipt is not None
+                    place = BlockRef(BlockHeight(number), receipt.block.hash)
+                    return Mined(tx.hash, place, receipt.succeeded, receipt.logs)
+        return GONE if self.chain.count(account, self.chain.final) > nonce else None
+
+
 class Dying:
     """What a process calls: each call is an event before it, and one after it."""
 
@@ -121,6 +145,10 @@ class World:
     databases: dict[str, Database] = field(default_factory=dict)
     senders: list[TxSender] = field(default_factory=list)
     opened: list[Database] = field(default_factory=list)
+    ends: ChainEnds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ends = ChainEnds(self.chain)
 
     async def start(self, name: str, death: Death | None = None) -> Engine:
         """A process of that side."""
@@ -132,7 +160,7 @@ class World:
         feed = ChainFeed(self.chain, ADDRESSES[name])
 
         def rail(database: Database) -> EvmRail:
-            return EvmRail(database, TOKEN, sender, journal, SECRETS[name], feed, poll_seconds=0.002)
+            return EvmRail(database, TOKEN, sender, journal, SECRETS[name], feed, self.ends, poll_seconds=0.002)
 
         url = f"sqlite:///{self.folder / name}.db"
         engine, database = await engine_of(self.offices[name], url, rail, lambda: UnixMs(self.now), death)
@@ -239,6 +267,46 @@ async def test_a_transfer_that_reverts_is_tried_again_only_when_its_nonce_is_use
     assert payment.attempt == 1
     reverted = {tx.hash for block in world.chain.mined for tx in block if tx.data == data}
     assert len(reverted) == 1
+
+
+async def test_what_endpoints_disagree_on_is_neither_paid_nor_paid_again(world: World):
+    """While one endpoint says otherwise, a payment that the sender holds for mined stays open, and is sent once."""
+    world.ends.lie = EndpointsDisagree("where nonce 0 was used", {"one": "nowhere", "other": "in block 7"})
+    one, other = await world.start("one"), await world.start("other")
+    await one.settle("other", Quantity(5, 6), "key")
+    for _ in range(20):
+        await one.round()
+        await asyncio.sleep(0.003)
+        world.chain.mine()
+        world.now += 60_000
+    payment = await payment_of(world.databases["one"], "other", "key")
+    assert payment is not None
+    assert (payment.stage, payment.attempt) == (PaymentStage.SENDING, 0)
+    world.ends.lie = None
+    await world.run([one, other])
+    assert len(world.chain.transfers()) == 1
+
+
+async def test_a_nonce_that_somebody_else_used_is_for_a_person_to_look_at(world: World):
+    """Where the account's nonce went to a stranger's transaction, nothing is sent again by itself."""
+    world.chain.foreign(SECRETS["one"], 0)
+    one, _ = await world.start("one"), await world.start("other")
+    world.chain.automine = False
+    await one.settle("other", Quantity(5, 6), "key")
+    await one.round()
+    world.chain.pool.clear()
+    world.chain.foreign(SECRETS["one"], 1)
+    for _ in range(40):
+        world.chain.mine()
+        await one.round()
+        await asyncio.sleep(0.003)
+        world.now += 60_000
+        payment = await payment_of(world.databases["one"], "other", "key")
+        assert payment is not None
+        if payment.stage is PaymentStage.STUCK:
+            break
+    assert payment.stage is PaymentStage.STUCK
+    assert world.chain.transfers() == []
 
 
 async def test_a_token_that_refuses_beforehand_is_asked_later(world: World):
