@@ -18,6 +18,7 @@ from api.settings import ApiSettings
 from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.gateway.process import Running
 from settlement.quantities import PartyId
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, SELLER, A, Town
 
 QUOTE: Final[dict[str, Any]] = {
@@ -96,7 +97,7 @@ async def api_town(
 
 async def ended(bank: ApiTown, path: str) -> dict[str, Any]:
     """The payment once its receipt is signed, or it has ended otherwise."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found: dict[str, Any] = (await bank.client.get(path)).json()
             if found["stage"] in ("closed", "failed", "back"):

@@ -37,6 +37,7 @@ from settlement.ledgers.protocol import (
     TransferId,
 )
 from settlement.quantities import Asset, Preimage, Scale, Units, condition_of
+from tests.support.patience import PATIENCE_S
 
 SCHEMA = Schema((METADATA,))
 BTC = Asset("BTC", Scale(8))
@@ -120,7 +121,7 @@ class BitcoinWorld:
     async def mined(self, waiting: asyncio.Task[Answer]) -> Answer:
         """What a call answers while blocks are made: once something waits for one, and now and then."""
         rounds = 0
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while not waiting.done():
                 rounds += 1
                 # Also without need: what is waited for may be in the newest block already, and not final.
@@ -158,7 +159,7 @@ def own_of(secret: bytes) -> LedgerAccount:
 async def seen(ledger: BitcoinLedger, label: str, state: HoldState) -> list[LedgerEvent]:
     """All events up to the one that tells of this state."""
     found: list[LedgerEvent] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         async for batch in ledger.events(Cursor("")):
             found += batch
             if any(one.view.hold.transfer_id == id_of(label) and one.view.state is state for one in batch):

@@ -32,6 +32,7 @@ from settlement.ledgers.book.types import AccountKind, Payment
 from settlement.ledgers.protocol import AccountView, LedgerAccount, LedgerId
 from settlement.quantities import PartyId, Units
 from tests.support.bitcoin_holds import BitcoinWorld, own_of
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import BOOK_SCHEMA, ISSUER, OPERATOR_KEY, book_config, transfer_id
 from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, FUNDS, GOODS, POLICY, SELLER, A, B, C
 
@@ -110,7 +111,7 @@ class BitcoinTown:
 
     async def stages(self, payment: PaymentId) -> dict[PartyId, str]:
         """How the payment has come to stand at each bank; once it has ended for all."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 states = {party: await self.state(party, payment) for party in self.running}
                 if all(state is not None and not is_open(state) for state in states.values()):
@@ -119,7 +120,7 @@ class BitcoinTown:
 
     async def stage(self, party: PartyId, payment: PaymentId, wanted: str) -> State:
         """Wait until it has come so far at a party."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 state = await self.state(party, payment)
                 if state is not None and stage_of(state) == wanted:
@@ -139,7 +140,7 @@ class BitcoinTown:
 
     async def broadcast(self) -> None:
         """Wait for a transaction."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not await self.world.node.rpc.call("getrawmempool"):
                 await asyncio.sleep(0.05)
 
@@ -151,7 +152,7 @@ class BitcoinTown:
         """What a bank's books say that it has on bitcoin, once they have what its ledger has."""
         parts: Any = self.running[party].parts
         accounts, wanted = parts.books.accounts[BITCOIN], (await self.account(party)).balance
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 async with parts.database.view() as view:
                     balances = await Books(view.connection).balances()

@@ -17,6 +17,7 @@ from settlement.gateway.cards import write_card
 from settlement.gateway.keys import Secrets
 from settlement.gateway.process import wall_clock
 from settlement.quantities import PartyId
+from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "word"  # noqa: S105 - of keys that live as long as a test
@@ -47,7 +48,7 @@ class Command:
         )
         waited = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(until, waited))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await waited
 
     async def _read(self, until: tuple[str, ...], waited: asyncio.Future[None]) -> None:

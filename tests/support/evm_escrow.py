@@ -44,6 +44,7 @@ from settlement.ledgers.protocol import (
 )
 from settlement.quantities import Asset, Preimage, Scale, Units, condition_of
 from tests.support.lockbox import helper
+from tests.support.patience import PATIENCE_S
 
 POLICY = SenderPolicy(poll_seconds=0.02, tend_seconds=0.2)
 SCHEMA = Schema((METADATA,))
@@ -178,7 +179,7 @@ def coin_config(world: EscrowWorld) -> dict[str, Any]:
 async def seen(ledger: EvmLedger, label: str, state: HoldState) -> list[LedgerEvent]:
     """All events up to the one that tells of this state."""
     found: list[LedgerEvent] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         async for batch in ledger.events(Cursor("")):
             found += batch
             if any(one.view.hold.transfer_id == id_of(label) and one.view.state is state for one in batch):

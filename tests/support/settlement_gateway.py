@@ -48,6 +48,7 @@ from settlement.rules.facts import Approval
 from settlement.rules.model import Verdict
 from settlement.rules.parse import parse_rules
 from tests.support.fragile_ledger import Fragile
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import BOOK_SCHEMA, ISSUER, OPERATOR_KEY, Time, book_config, transfer_id
 from tests.support.settlement_connect import MARIA, SHOP
 
@@ -299,7 +300,7 @@ class Town:
             answer_by=self.clock() + self.margins.answer_ms,
         )
         dossier = Dossier(own=BUYER.account, other=changes.get("creditor", SELLER.account))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:  # as a client does that does not know whether it was heard
                 try:
                     await self.gateways[A].pay(order, dossier)
@@ -320,7 +321,7 @@ class Town:
 
     async def stage(self, party: PartyId, payment: PaymentId, *stages: str) -> State:
         """Wait until a payment has come to one of these stages at a party."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 state = await self.state(party, payment)
                 if state is not None and stage_of(state) in stages:
@@ -329,7 +330,7 @@ class Town:
 
     async def referred(self, party: PartyId, payment: PaymentId) -> bytes:
         """Wait until a bank's rules want a person; the digest of what the person has to look at."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 async with self.databases[party].view() as view:
                     entry = await self.gateways[party].validator.store(view.connection).latest(payment)
@@ -368,7 +369,7 @@ class Town:
 
     async def ended(self, payment: PaymentId, *parties: PartyId) -> dict[PartyId, State]:
         """The states at the end, of these parties."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 states = {party: await self.state(party, payment) for party in parties or (A, B, C)}
                 if all(state is not None and not is_open(state) for state in states.values()):

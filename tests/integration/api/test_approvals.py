@@ -11,6 +11,7 @@ import pytest
 
 from api.principals import Scope
 from tests.support.api_town import QUOTE, ApiTown, api_town, ended, make_key, terms
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_gateway import RULES, A, C
 
 FOUR_EYES = b"""
@@ -42,7 +43,7 @@ async def test_a_large_payment_waits_for_another_person(bank: ApiTown) -> None:
     """Who asked for it cannot approve it, a stranger cannot, and another person's word lets it be paid."""
     begun = (await bank.post("/v1/payments", terms())).json()
     path = begun["links"]["self"]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await bank.client.get(f"{path}/decision")).status_code == 404:
             await asyncio.sleep(0.02)
     decision = (await bank.client.get(f"{path}/decision")).json()

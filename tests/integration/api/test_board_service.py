@@ -17,6 +17,7 @@ from foundation.errors import BadInput
 from settlement.swap.letters.letter import Letter, Reader, seal
 from settlement.swap.letters.post import PlaceUnavailable, Post
 from tests.support.api_town import api_town
+from tests.support.patience import PATIENCE_S
 from tests.support.swap_offers import an_offer
 
 pytestmark = pytest.mark.integration
@@ -33,7 +34,7 @@ async def test_two_people_write_to_each_other_and_publish(database_url: str) -> 
             letter = Letter(bytes(32), alice, bob, "take", b"hello", now, now + 60)
             waiting = asyncio.create_task(post.letters(BOB, bob, 0, wait_seconds=20))
             await post.put(bob, seal(letter, reader.letters, ALICE))
-            (found,) = await asyncio.wait_for(waiting, 30)
+            (found,) = await asyncio.wait_for(waiting, PATIENCE_S)
             assert reader.open(found.sealed, now) == letter
             await post.forget(BOB, bob, found.number)
             assert await post.letters(BOB, bob, 0) == []

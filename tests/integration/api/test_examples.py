@@ -12,6 +12,7 @@ import pytest
 
 from api.settings import load_settings
 from tests.support.api_town import api_town, make_key
+from tests.support.patience import PATIENCE_S
 
 GUIDE = Path(__file__).parents[3] / "docs" / "rest.md"
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,7 +37,7 @@ async def test_the_curl_examples_run_as_they_stand(tmp_path: Path) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
         text = output.decode()
         assert process.returncode == 0, text
         assert '"status": "paid"' in text, text

@@ -23,6 +23,7 @@ from settlement.connect.iso20022.parties import Account
 from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.quantities import Units
 from tests.support.api_town import QUOTE, ApiTown, api_town, ended, terms
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, FUNDS, SELLER, YUAN, A
 from tests.support.settlement_iso20022 import TRANSFER
 
@@ -197,7 +198,7 @@ async def test_a_payment_that_is_over_cannot_be_cancelled(bank: ApiTown) -> None
 
 async def test_streams_end_with_the_server(tmp_path_factory: pytest.TempPathFactory) -> None:
     """An open stream ends properly when the server stops, and does not keep it."""
-    async with asyncio.timeout(30), httpx.AsyncClient(trust_env=False, timeout=60) as reader:
+    async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(trust_env=False, timeout=60) as reader:
         async with api_town(tmp_path_factory.mktemp("ending")) as town:
             url, headers = f"{town.serving.url}/v1/events", town.client.headers
             reading = asyncio.create_task(reader.get(url, headers=headers))

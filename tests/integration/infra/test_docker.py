@@ -17,6 +17,7 @@ import pytest
 from infra import programs
 from infra.anvil import Anvil
 from infra.programs import Way
+from tests.support.patience import PATIENCE_S
 
 DOCKER = """#!/bin/sh
 case "$1" in
@@ -70,7 +71,7 @@ async def test_container_ends_when_the_client_loses_us(stand_in: None, tmp_path:
         assert process._popen is not None
         assert process._popen.stdin is not None
         os.close(process._popen.stdin.fileno())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await process.wait()
         assert not await node.healthy()
         process._popen.stdin = None

@@ -27,6 +27,7 @@ from infra.postgres import Postgres
 from infra.processes import read_record
 from infra.programs import Way
 from infra.rpc import Json
+from tests.support.patience import PATIENCE_S
 
 LOGGING_CODE = "0x6560006000a000600052600660" + "1af3"
 """Deploys a contract that emits one empty log whenever it is called."""
@@ -34,7 +35,7 @@ LOGGING_CODE = "0x6560006000a000600052600660" + "1af3"
 
 async def _receipt(node: Anvil, txid: Json) -> dict[str, Json]:
     """The receipt of a transaction, awaited: it is mined at once, but not within the call that sent it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             receipt = await node.rpc.call("eth_getTransactionReceipt", txid)
             if isinstance(receipt, dict):
@@ -67,7 +68,7 @@ async def test_bitcoind_publishes_blocks_and_transactions(fresh_bitcoind: Bitcoi
             subscriber.connect(getattr(fresh_bitcoind, f"zmq_{topic}"))
             subscriber.subscribe(topic)
         seen: dict[bytes, bytes] = {}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(seen) < 3:  # a subscription takes effect after a moment: mine until all have spoken
                 (block,) = await fresh_bitcoind.mine()
                 while await subscriber.poll(100):
@@ -126,7 +127,7 @@ async def test_anvil_goes_on_from_its_last_save_after_a_kill(tmp_path: Path) -> 
     """A killed node loses at most what came after its last save; it does not begin a new chain."""
     async with Anvil(tmp_path / "anvil", save_seconds=1) as node:
         await node.mine(50)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not (node.state.exists() and '"best_block_number":' in node.state.read_text()):
                 await asyncio.sleep(0.05)
             saved = node.state.stat().st_mtime_ns
@@ -201,7 +202,7 @@ async def test_node_that_nobody_waits_for_any_more_is_ended(tmp_path: Path) -> N
     """When the wait for a starting node is cancelled, the node does not stay behind."""
     node = Hopeless(tmp_path)
     start = asyncio.create_task(node.start())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not node.is_running:
             await asyncio.sleep(0.01)
     start.cancel()
@@ -242,7 +243,7 @@ async def test_no_node_outlives_the_run_that_started_it(number: signal.Signals, 
     family = [*nodes, *(child for node in nodes for child in node.children(recursive=True))]
     run.send_signal(number)
     run.wait()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family):
             await asyncio.sleep(0.05)
     shutil.rmtree(server)

@@ -15,6 +15,7 @@ import pytest
 
 from infra.errors import NotRunning, StartFailed
 from infra.processes import Identity, Process, read_record
+from tests.support.patience import PATIENCE_S
 
 SLEEP = ("sleep", "600")
 
@@ -56,7 +57,7 @@ def _parent(
 
 
 async def _gone(identity: Identity) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while identity.is_alive():
             await asyncio.sleep(0.01)
 
@@ -111,7 +112,7 @@ async def test_process_that_ignores_the_request_is_killed_after_its_grace(tmp_pa
     script = "trap '' TERM; echo up; while :; do sleep 0.05; done"
     process = Process("stubborn", ("sh", "-c", script), log=tmp_path / "log")
     await process.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while "up" not in process.tail():
             await asyncio.sleep(0.01)
     assert await process.stop(grace_seconds=0.2) == -signal.SIGKILL

@@ -18,6 +18,7 @@ from foundation.database import DatabaseUnavailable
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from tests.support.api_gateway import NOW, PAYMENT, SECRET, Api, open_api
+from tests.support.patience import PATIENCE_S
 
 DAY = 24 * 3_600_000
 NAMES = Names("M-1", "I-1", "E-1", "T-1", "7d8e6a52-0f9b-4c1d-8b1a-0123456789ab")
@@ -68,7 +69,7 @@ async def test_an_outage_puts_it_off(api: Api, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(retention, "forget", forgetting)
     monkeypatch.setattr(retention, "_EVERY_SECONDS", 0.0)
     async with keep_forgetting(api.database, 1, lambda: NOW):
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), PATIENCE_S)
 
 
 async def test_names_are_sealed_and_bound_to_their_payment(api: Api) -> None:

@@ -26,6 +26,7 @@ from foundation.database import Moment
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from tests.support.api_gateway import PAYMENT, SECRET, Api, Crashing, FakeGateway, open_api, problem
+from tests.support.patience import PATIENCE_S
 
 RULES = DeliveryRules(pauses_ms=(1, 1, 1), timeout_seconds=5, allow_private=True)
 
@@ -68,7 +69,7 @@ class Receiver:
 
     async def until(self, count: int) -> None:
         """Wait until so many have come."""
-        async with asyncio.timeout(20), self.came:
+        async with asyncio.timeout(PATIENCE_S), self.came:
             await self.came.wait_for(lambda: len(self.got) >= count)
 
 
@@ -87,7 +88,7 @@ class Shop:
 
     async def settled(self) -> list[dict[str, Any]]:
         """The log, once nothing waits."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 log = await self.log()
                 if log and all(one["state"] != "waiting" for one in log):

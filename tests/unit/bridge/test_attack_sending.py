@@ -15,6 +15,7 @@ from adapters.evm.journal import VolatileJournal
 from adapters.evm.sender import TxSender
 from bridge.agents.office import send_call
 from tests.support.evm_chain import SECRET, FakeChain, call
+from tests.support.patience import PATIENCE_S
 
 POLICY = SenderPolicy(poll_seconds=0.0005, poll_seconds_most=0.0005, tend_seconds=0, resend_after_seconds=0)
 MINT = cast(Any, call())
@@ -37,7 +38,7 @@ async def sender(chain: FakeChain) -> AsyncIterator[TxSender]:
 async def settled(chain: FakeChain, sender: TxSender, work: Awaitable[Any]) -> Any:
     """The result of `work`, once nothing is on its way any more."""
     task = asyncio.ensure_future(work)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not task.done() or sender.on_their_way:
             chain.mine()
             await asyncio.sleep(0.001)

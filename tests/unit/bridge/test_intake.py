@@ -19,6 +19,7 @@ from bridge.settings import TierSection
 from foundation.quantities import BlockHeight, TokenUnits
 from registry.ids import deposit_id
 from tests.support.bridge_intake import ASSET, GROUP, VAULT, Chains, pays, spends
+from tests.support.patience import PATIENCE_S
 
 AMOUNT = 50_000
 PAYEE = b"\x00\x14" + b"y" * 20
@@ -298,7 +299,7 @@ async def test_a_bitcoin_node_that_hangs_keeps_no_other_chain_waiting(chains: Ch
     chains.bitcoin.tip = hang  # type: ignore[method-assign]
     following = asyncio.create_task(chains.intake.bitcoin())
     await asked.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await chains.say(chains.announced(chains.terms()))
     following.cancel()
     async with chains.database.view() as view:

@@ -22,6 +22,7 @@ from foundation.errors import Retryable
 from foundation.quantities import BlockHeight, Wei
 from infra.anvil import Anvil
 from tests.support.native_bridge import ETHER, address
+from tests.support.patience import PATIENCE_S
 
 POLICY = SenderPolicy(tend_seconds=0.05, resend_after_seconds=0.1)
 
@@ -60,7 +61,7 @@ async def mine_nothing(anvil: Anvil) -> None:
 
 async def settled(anvil: Anvil, sender: TxSender) -> None:
     """Wait until nothing is on its way."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while sender.on_their_way:
             await anvil.mine()
             await asyncio.sleep(0.02)
@@ -73,7 +74,7 @@ async def test_a_node_stops_and_comes_back(fresh_anvil: Anvil, rpc: EvmRpc) -> N
         await sender.send(pay(1), "before")
         await mine_nothing(fresh_anvil)
         waiting = [asyncio.create_task(sender.send(pay(10), f"during {number}")) for number in range(3)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (await rpc.transaction_counts(sender.account, ["pending"]))[0] < 4:
                 await asyncio.sleep(0.02)
         await fresh_anvil.stop()
@@ -84,7 +85,7 @@ async def test_a_node_stops_and_comes_back(fresh_anvil: Anvil, rpc: EvmRpc) -> N
             await rpc.block("finalized")
         assert not any(task.done() for task in waiting)
         await fresh_anvil.start()  # with an empty mempool
-        results = await asyncio.wait_for(asyncio.gather(*waiting), 30)
+        results = await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
         await sender.send(pay(100), "down")
         again = await asyncio.gather(*(sender.send(pay(10), f"during {number}") for number in range(3)))
         assert [result.transaction for result in again] == [result.transaction for result in results]
@@ -121,13 +122,13 @@ async def test_many_senders_on_a_chain_that_waits(still_anvil: Anvil) -> None:
         for sender in senders:
             await sender.start()
         tasks = [asyncio.create_task(sender.send(pay(1), f"key {number}")) for sender in senders for number in range(5)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             for sender in senders:
                 while await rpc.transaction_counts(sender.account, ["pending"]) != [5]:
                     await asyncio.sleep(0.02)
         assert not any(task.done() for task in tasks)
         await still_anvil.mine()
-        results = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+        results = await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S)
         assert len({result.receipt.block for result in results}) == 1
         assert await rpc.balance(b"\x21" * 20) == 20
         for sender in senders:
@@ -142,11 +143,11 @@ async def test_a_stuck_transaction_is_replaced(still_anvil: Anvil) -> None:
         policy = replace(POLICY, bump_after_seconds=0.05)
         async with TxSender(rpc, journal, secret, still_anvil.chain_id, policy) as sender:
             task = asyncio.create_task(sender.send(pay(1), "key"))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(await journal.by_key(sender.account, "key")) < 3:
                     await asyncio.sleep(0.02)
             await still_anvil.mine()
-            result = await asyncio.wait_for(task, 10)
+            result = await asyncio.wait_for(task, PATIENCE_S)
             versions = await journal.by_key(sender.account, "key")
             assert result.transaction in {version.hash for version in versions[1:]}
             await settled(still_anvil, sender)
@@ -162,7 +163,7 @@ async def test_a_stranger_with_the_same_key_takes_a_nonce(still_anvil: Anvil) ->
             await second.send(pay(1), "learns the nonce")
             await first.send(pay(10), "first")
             task = asyncio.create_task(second.send(pay(100), "second"))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not task.done():
                     await still_anvil.mine()
                     await asyncio.sleep(0.02)

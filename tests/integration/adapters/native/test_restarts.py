@@ -12,6 +12,7 @@ from adapters.native import events as e
 from adapters.native.types import Announcement
 from infra.anvil import Anvil
 from tests.support.native_bridge import ASSET, NativeBridge, native_bridge
+from tests.support.patience import PATIENCE_S
 
 
 def terms(bridge: NativeBridge, number: int) -> Announcement:
@@ -51,7 +52,7 @@ async def test_followers_and_senders_outlive_the_node(fresh_anvil: Anvil) -> Non
                 await bridge.chain.next_events(cursor)
             with pytest.raises(NodeUnavailable):
                 await bridge.send(bridge.chain.calls.announce_deposit(terms(bridge, 3)))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not outages:
                     await asyncio.sleep(0.02)
             await fresh_anvil.start()
@@ -60,7 +61,7 @@ async def test_followers_and_senders_outlive_the_node(fresh_anvil: Anvil) -> Non
             for number in range(3, 6):
                 await bridge.send(bridge.chain.calls.announce_deposit(terms(bridge, number)))
             await bridge.finality()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while sum(isinstance(event, e.DepositAnnounced) for event in seen) < 6:
                     await asyncio.sleep(0.02)
         finally:

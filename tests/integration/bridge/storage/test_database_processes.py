@@ -11,6 +11,7 @@ import pytest
 
 from bridge.storage import Database, DatabaseUnavailable
 from infra.postgres import Postgres
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import ROOT
 
 COUNT = """
@@ -115,7 +116,7 @@ async def test_a_process_that_is_killed_in_a_unit_leaves_nothing_and_locks_nobod
         assert await said(holder) == "holding"
         holder.kill()
         await holder.wait()
-    async with await Database.open(database_url) as database, asyncio.timeout(60), database.unit() as unit:
+    async with await Database.open(database_url) as database, asyncio.timeout(PATIENCE_S), database.unit() as unit:
         assert await unit.node_meta.get("held") is None
         await unit.node_meta.put("held", b"2")
         await unit.commit()

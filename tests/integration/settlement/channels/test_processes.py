@@ -31,6 +31,7 @@ from settlement.ledgers.book.client import BookClient
 from settlement.quantities import PartyId
 from tests.support.channel_processes import BankFolder, Command, channel_section, free_port
 from tests.support.channels_chain import COIN, SENDING
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import LEDGER, Bank
 
 pytestmark = pytest.mark.integration
@@ -56,7 +57,7 @@ class Banks:
 
     async def until(self, bank: BankFolder, name: str, field: str, value: str) -> None:
         """Wait until a bank sees a channel so: processes tell nobody here of what they store."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while (await self.show(bank, name))[field] != value:
                 await asyncio.sleep(0.05)
 

@@ -16,6 +16,7 @@ from settlement.ilp.errors import Code
 from settlement.ilp.packets import Fulfill
 from settlement.quantities import Units
 from tests.support.connector import ALICE, BOB, Core, Replies, fulfilment, make_core, make_prepare
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -39,7 +40,7 @@ async def start(postgres_url: str) -> AsyncIterator[Start]:
 
 async def replied(*all_replies: Replies) -> None:
     """Wait until each has its reply."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not all(replies.all for replies in all_replies):
             await asyncio.sleep(0.001)
 
@@ -225,7 +226,7 @@ async def test_killed_processes_leave_what_they_passed_on_and_their_room(start: 
         passed_on += len(await child.stdout.read())
         await child.wait()
     core = await start(replace(ALICE, floor=-50_000), BOB)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len({*await shares(postgres_url)}) > 1:
             await asyncio.sleep(0.05)
     found = await sums(postgres_url)
@@ -255,7 +256,7 @@ async def test_connector_ends_although_the_database_is_gone(postgres_url: str) -
     killer = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
     await killer.execute("ALTER TABLE connector_shares RENAME TO elsewhere")
     replies = pay(core, 100, 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while core.book.is_available:
             await asyncio.sleep(0.001)
         await core.close()
@@ -303,7 +304,7 @@ async def test_ceiling_is_kept_by_all_processes_after_a_settlement(start: Start,
     for seed in range(2):
         await replied(pay(cores[seed], 10, seed))
     await cores[0].balances.settle_in("bob", Units(400), "in")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while cores[1].book.positions["bob"].highest > 10 + 80:
             await asyncio.sleep(0.01)
     for seed in range(2, 12):

@@ -23,6 +23,7 @@ from settlement.ilp.errors import Code
 from settlement.ilp.link import Reply
 from settlement.ilp.packets import Fulfill, Reject, decode_prepare, encode
 from tests.support.connector import EUR, Replies, fulfilment, make_prepare
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -103,7 +104,7 @@ async def pay(connector: Connector, amount: int, destination: str, seed: int) ->
     replies = Replies()
     packet = make_prepare(amount, destination, seed=seed, expires_at=wall_clock() + 10_000)
     connector.send(encode(packet), replies)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not replies.all:
             await asyncio.sleep(0.001)
     return replies.only
@@ -214,7 +215,7 @@ async def test_what_is_owed_is_settled_by_the_engine_and_what_it_reports_is_cred
         await stack.enter_async_context(child)
         shop.seed = 1
         await pay(hub, 600, "test.hub.shop.till", 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await engine.told.wait()
         assert engine.asked == [{"amount": "600", "scale": 2}]
         assert await hub.balances.balance("shop") == 0
@@ -243,7 +244,7 @@ async def test_process_ends_in_order_when_told_to(tmp_path: Path) -> None:
     path.write_text('[connector]\naddress = "test.hub"\ndatabase = "sqlite:///hub.db"\n')
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVE, str(path), stdout=asyncio.subprocess.PIPE)
     assert child.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while b"connector.started" not in await child.stdout.readline():
             pass
         child.terminate()
@@ -261,7 +262,7 @@ async def test_process_that_waits_for_its_parent_ends_when_told_to(tmp_path: Pat
     )
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVE, str(path), stdout=asyncio.subprocess.PIPE)
     assert child.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while b"connector.waits_for_parent" not in await child.stdout.readline():
             pass
         child.terminate()

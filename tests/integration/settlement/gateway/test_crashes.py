@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway_crashes import Crashes, Plan, Way, without_pauses
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import Time
 from tests.support.settlement_gateway import EURO_LEDGER, FUNDS, YUAN_LEDGER, A, B, C, Town, stages
 
@@ -49,6 +50,6 @@ async def test_a_crash_at_any_commit_loses_and_doubles_nothing(tmp_path: Path, m
 
 
 async def _outboxes_empty(town: Town) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while any([await town.outbox(party) for party in (A, B, C)]):
             await asyncio.sleep(0.02)

@@ -17,6 +17,7 @@ from settlement.gateway.pricing import CorridorPricing
 from settlement.ledgers.protocol import LedgerId
 from settlement.quantities import PartyId
 from tests.support.gateway_crashes import without_pauses
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import Time
 from tests.support.settlement_gateway import (
     EURO_LEDGER,
@@ -206,7 +207,7 @@ async def test_answers_that_are_lost(town: Town, party: PartyId, ledger: LedgerI
 
 
 async def _called_twice(calls: list[str], name: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while calls.count(name) < 2:
             await asyncio.sleep(0.01)
 

@@ -19,6 +19,7 @@ from settlement.gateway.keys import Directory, encode_part
 from settlement.gateway.letter_box import secret_of
 from settlement.quantities import PartyId
 from tests.support.gateway_crashes import without_pauses
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import Time
 from tests.support.settlement_gateway import EURO_LEDGER, YUAN_LEDGER, A, B, C, Town, stages
 
@@ -135,7 +136,7 @@ async def test_a_false_part_of_a_receipt_closes_nothing(town: Town) -> None:
     quote = state.deal.terms.quote  # type: ignore[union-attr]
     signed = (await town.state(C, payment)).signatures[0]  # type: ignore[union-attr]
     wrong = encode_part(town.secrets[B].signer.sign(_directory(town).receipt_statement(quote, bytes(32))))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len((await town.state(A, payment)).signatures) < 2:  # type: ignore[union-attr]
             await asyncio.sleep(0.01)
     signatures = (await town.state(A, payment)).signatures  # type: ignore[union-attr]

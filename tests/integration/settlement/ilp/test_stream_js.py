@@ -22,6 +22,7 @@ from settlement.ilp.stream.server import StreamServer
 from settlement.ilp.stream.session import Session
 from settlement.ilp.stream.states import Settings
 from settlement.quantities import Asset, Scale, Units
+from tests.support.patience import PATIENCE_S
 from tests.support.stream_path import Hop, StreamPeer, clock
 
 OURS = Address("test.bank.pay")
@@ -145,6 +146,6 @@ async def test_javascript_reads_our_bytes() -> None:
         session = client.connect(Address(told["address"]), bytes.fromhex(told["secret"]), observe=observe)
         number = client.open(session)
         session.perform(SendData(number, data))
-        await asyncio.wait_for(session.until(lambda: len(arrived) >= len(data)), 30)
+        await asyncio.wait_for(session.until(lambda: len(arrived) >= len(data)), PATIENCE_S)
         await client.close(session)
     assert bytes(arrived) == data

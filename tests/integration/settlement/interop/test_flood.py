@@ -20,6 +20,7 @@ from settlement.ilp.errors import Code
 from settlement.ilp.link import Reply
 from settlement.ilp.packets import Fulfill, decode_reply, encode
 from tests.support.connector import fulfilment, make_prepare
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -88,7 +89,7 @@ async def test_flood_above_a_limit_moves_nothing_and_another_peer_is_served(town
     """Of ten times the limit one burst passes and the rest is refused with T05; the other peer's packets all pass."""
     flood = [town.send("mallory") for _ in range(FLOOD)]
     mine = [town.send("victim") for _ in range(50)]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         assert set(await asyncio.gather(*mine)) == {""}
         await asyncio.gather(*flood)
     accounts = town.connector.accounts
@@ -106,7 +107,7 @@ async def test_packet_does_not_wait_for_a_flood_that_came_before_it(town: Town) 
     backlog = 8 * FLOOD
     flood = [town.send("mallory") for _ in range(backlog)]
     mine = town.send("victim")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         assert await mine == ""
         before = len(town.order) - 1
         await asyncio.gather(*flood)

@@ -12,6 +12,7 @@ from adapters.evm.flight import SenderPolicy
 from adapters.evm.journal import VolatileJournal
 from adapters.evm.sender import TxSender
 from tests.support.evm_chain import GWEI, SECRET, FakeChain, call
+from tests.support.patience import PATIENCE_S
 
 POLICY = SenderPolicy(
     poll_seconds=0.0002, poll_seconds_most=0.0002, tend_seconds=0, resend_after_seconds=0, bump_after_seconds=5
@@ -76,7 +77,7 @@ async def history(events: list[tuple[str, int]]) -> None:
             await asyncio.sleep(0.0005)
         chain.is_down, chain.base_fee = False, GWEI
         asked = [asyncio.create_task(current.send(call(number), f"key{number}")) for number in range(KEYS)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not all(task.done() for task in asked) or current.on_their_way:
                 now += 1
                 chain.mine()

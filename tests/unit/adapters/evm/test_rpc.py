@@ -24,6 +24,7 @@ from adapters.evm.rpc import EvmRpc
 from adapters.evm.types import BlockRef, Call
 from foundation.errors import Fatal, Retryable
 from foundation.quantities import BlockHeight, Wei
+from tests.support.patience import PATIENCE_S
 
 Answer: TypeAlias = Callable[[str, list[Any]], Any]
 HASH = "0x" + "ab" * 32
@@ -160,7 +161,7 @@ async def test_a_cancelled_call_holds_up_no_other(node: Node, rpc: EvmRpc) -> No
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert await rpc.chain_id() == 1
 
 

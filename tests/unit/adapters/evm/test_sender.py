@@ -28,6 +28,7 @@ from adapters.evm.sender import TxSender
 from adapters.evm.types import Call
 from foundation.quantities import Wei
 from tests.support.evm_chain import GWEI, SECRET, Crash, FakeChain, Mortal, call
+from tests.support.patience import PATIENCE_S
 
 T = TypeVar("T")
 CHAIN_ID = 31_337
@@ -78,7 +79,7 @@ async def sender(chain: FakeChain, journal: VolatileJournal, clock: Clock) -> As
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the sender work until something is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.0005)
 
@@ -86,7 +87,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def mined(chain: FakeChain, work: Awaitable[T]) -> T:
     """The result of `work`, while blocks come."""
     task = asyncio.ensure_future(work)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not task.done():
             chain.mine()
             await asyncio.sleep(0.001)
@@ -95,7 +96,7 @@ async def mined(chain: FakeChain, work: Awaitable[T]) -> T:
 
 async def finished(chain: FakeChain, sender: TxSender) -> None:
     """Mine until nothing is on its way."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while sender.on_their_way:
             chain.mine()
             await asyncio.sleep(0.001)

@@ -23,6 +23,7 @@ from settlement.swap.letters.post import PlaceRefuses, PlaceUnavailable, Post
 from settlement.swap.letters.proof import SKEW_SECONDS, Right, show
 from settlement.swap.offers import Offer, SignedOffer
 from settlement.swap.terms import Mode
+from tests.support.patience import PATIENCE_S
 from tests.support.swap_offers import an_offer
 
 NOW = 1_800_000_000
@@ -88,7 +89,7 @@ async def test_a_reader_that_waits_is_told_at_once(world: World) -> None:
         while not world.board._waiting:
             await asyncio.sleep(0)
         await post.put(BOX, b"hello")
-        assert [one.sealed for one in await asyncio.wait_for(waiting, 10)] == [b"hello"]
+        assert [one.sealed for one in await asyncio.wait_for(waiting, PATIENCE_S)] == [b"hello"]
     assert not world.board._waiting
 
 
@@ -99,7 +100,7 @@ async def test_a_board_that_closes_lets_nobody_wait(world: World) -> None:
         while not world.board._waiting:
             await asyncio.sleep(0)
         world.board.closing.set()
-        assert await asyncio.wait_for(waiting, 10) == []
+        assert await asyncio.wait_for(waiting, PATIENCE_S) == []
 
 
 async def test_nobody_else_reads_or_drops_letters(world: World) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from bridge.storage import Database, DatabaseNewer, DatabaseUnavailable, Moment, rows, tables, tables_evm
 from foundation.errors import BadInput
+from tests.support.patience import PATIENCE_S
 
 
 class Crash(Exception):
@@ -143,7 +144,7 @@ async def test_a_view_stands_still_and_waits_for_no_writer(database: Database) -
         assert await view.node_meta.get("fact") is None
         async with database.unit() as unit:
             await unit.node_meta.put("fact", b"1")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await view.node_meta.get("fact") is None
             await unit.commit()
         assert await view.node_meta.get("fact") is None
@@ -248,7 +249,7 @@ async def test_a_cancelled_unit_is_undone_and_frees_the_lock(database: Database)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(10), database.unit() as unit:
+    async with asyncio.timeout(PATIENCE_S), database.unit() as unit:
         assert await unit.node_meta.get("fact") is None
 
 

@@ -19,6 +19,7 @@ from bridge.storage import (
 )
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, UnixMs
+from tests.support.patience import PATIENCE_S
 
 DEPOSIT, WITHDRAWAL = TransferKind.DEPOSIT, TransferKind.WITHDRAWAL
 BITCOIN, ETHEREUM = b"B" * 32, b"E" * 32
@@ -224,6 +225,6 @@ async def test_a_journey_of_nobody_fails_at_the_commit(database: Database) -> No
             await unit.commit()
     async with database.view() as view:
         assert await view.journey.of(b"?" * 32) == ()
-    async with asyncio.timeout(10), database.unit() as unit:
+    async with asyncio.timeout(PATIENCE_S), database.unit() as unit:
         await unit.transfers.save(transfer(1))
         await unit.commit()

@@ -19,6 +19,7 @@ from mpc.evidence import Evidence, proves_fault
 from mpc.messages import DkgStep
 from mpc.standing import TOLERATED_FAULTS
 from tests.support.cluster import GROUP, NETWORK, NotYet, item, members, start_member
+from tests.support.patience import PATIENCE_S
 
 BODY = bytes(range(64))
 
@@ -113,7 +114,7 @@ async def test_a_liar_is_named_with_evidence_and_left_out(tmp_path, monkeypatch)
         for _ in range(TOLERATED_FAULTS):
             # With the third member away the liar takes part each time, and the two cannot finish without it.
             with pytest.raises(SigningRefused):
-                await asyncio.wait_for(sign_beside_nobody(nodes[0]), 5)
+                await asyncio.wait_for(sign_beside_nobody(nodes[0]), PATIENCE_S)
         (culprit,) = nodes[0].cluster.culprits()
         assert (culprit.peer, culprit.faults) == (nodes[1].identity.host_key, TOLERATED_FAULTS)
         incidents = [i for i in nodes[0].incidents.recorded if i.kind == "wrong-share"]
@@ -235,7 +236,7 @@ async def test_many_sessions_at_once(tmp_path):
         signed = await asyncio.gather(*(node.cluster.sign(GROUP, "test", BODY, 20) for node in nodes for _ in range(4)))
         for signatures in signed:
             verify(nodes[0], signatures)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while any(node.cluster.signer.open_sessions for node in nodes):
                 await asyncio.sleep(0.01)
 

@@ -20,6 +20,7 @@ from settlement.connect.envelope import Form, seal_letter, write_header
 from settlement.connect.envelope_keys import EnvelopeKeys, EnvelopeSecrets
 from settlement.quantities import PartyId
 from tests.support.channels import START
+from tests.support.patience import PATIENCE_S
 
 ANN, BOB, EVE = (PartyId(name) for name in ("ann", "bob", "eve"))
 SECRETS = {party: EnvelopeSecrets.derive(party, party.encode().ljust(32, b".")) for party in (ANN, BOB, EVE)}
@@ -88,7 +89,7 @@ async def test_message_arrives_over_http(wire: Wire, door: PeerDoor) -> None:
     """What one bank sends the other hears, sealed and signed on its way."""
     async with HttpPeerLink(SECRETS[ANN], wire, {CHANNEL: BOB}, wire.clock) as link:
         await link.send(CHANNEL, GIVE_BACK)
-        await asyncio.wait_for(wire.arrived.wait(), 10)
+        await asyncio.wait_for(wire.arrived.wait(), PATIENCE_S)
     assert wire.heard == [GIVE_BACK]
 
 

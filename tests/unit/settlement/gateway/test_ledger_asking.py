@@ -33,6 +33,7 @@ from settlement.ledgers.protocol import (
     TransferId,
 )
 from settlement.quantities import Preimage, Units, condition_of
+from tests.support.patience import PATIENCE_S
 
 LEDGER, OWN, OTHER = LedgerId("asked"), LedgerAccount("own"), LedgerAccount("other")
 PREIMAGE = Preimage(bytes(range(32)))
@@ -97,7 +98,7 @@ class At:
 
     async def told(self) -> list[Any]:
         """The changes that come next."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return [change for _, change in (await self.news.get()).changes]
 
 

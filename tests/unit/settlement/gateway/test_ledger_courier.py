@@ -27,6 +27,7 @@ from settlement.ledgers.protocol import (
     TransferId,
 )
 from settlement.quantities import Condition, Preimage, Units, condition_of
+from tests.support.patience import PATIENCE_S
 
 LEDGER = LedgerId("slow")
 PREIMAGE = Preimage(bytes(range(32)))
@@ -82,14 +83,14 @@ async def test_claim_does_not_wait_for_holds_that_take_long_to_be_final() -> Non
         while not ledger.asked:
             await asyncio.sleep(0)
         courier.add([fulfil_of(2)])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             told = await news.get()
         assert [type(change) for _, change in told.changes] == [c.Fulfilled]
         assert told.done == (2,)
         courier.add([hold_of(3)])
         ledger.gate.set()
         done: set[int] = set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while done != {1, 3}:
                 done |= set((await news.get()).done)
         assert sorted(ledger.asked) == [TransferId(bytes([1]) * 32), TransferId(bytes([3]) * 32)]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[5]
 
 
@@ -33,7 +35,7 @@ class NodePeer:
 
     async def tell(self, key):
         """The next thing that the script tells under this key."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._queue(key).get()
 
     async def send(self, packet):

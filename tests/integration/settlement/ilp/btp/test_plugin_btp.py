@@ -7,6 +7,7 @@ import pytest
 from infra.ports import free_port
 from settlement.ilp.btp import Backoff, BtpClient, BtpLimits, BtpLink, BtpServer, parse_endpoint
 from settlement.ilp.packets import decode_reply
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +49,7 @@ async def exchange(link, peer, echo):
     replies = asyncio.Queue()
     for number in range(200):
         link.send(PREPARE + bytes([number]), replies.put_nowait)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         answered = {await replies.get() for _ in range(200)}
     assert answered == {as_fulfill(PREPARE + bytes([number])) for number in range(200)}
     assert [await peer.tell("got") for _ in range(2)] == [(PREPARE + bytes([number])).hex() for number in range(2)]

@@ -8,6 +8,7 @@ from infra.ports import free_port
 from settlement.ilp.http import ILP_OCTET_STREAM, OCTET_STREAM, HttpLink, HttpServer, Outgoing, parse_target
 from settlement.ilp.packets import decode_reply
 from tests.integration.settlement.ilp.btp.conftest import node  # noqa: F401  (a fixture)
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +33,7 @@ def as_fulfill(packet):
 async def reply_to(link, packet):
     replies = asyncio.Queue()
     link.send(packet, replies.put_nowait)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         return await replies.get()
 
 

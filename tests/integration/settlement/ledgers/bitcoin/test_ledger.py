@@ -35,6 +35,7 @@ from tests.support.bitcoin_holds import (
     refusal,
     seen,
 )
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -93,7 +94,7 @@ async def test_hold_is_paid_by_its_preimage(pair: Pair) -> None:
     assert told.view == made.view
     assert (await pair.payee.account()).incoming == 100_000
     paying = asyncio.create_task(pair.payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (early := await pair.payer.early_preimage(id_of("one"))) is None:
             await asyncio.sleep(0.02)
     assert early == preimage_of("one")
@@ -214,7 +215,7 @@ async def test_hold_asked_for_twice_at_once_is_paid_once(pair: Pair) -> None:
     for _ in range(2):
         await pair.world.node.faucet(address_text(pair.payer.script, REGTEST), Satoshi(FUNDS))
     await pair.world.node.mine(pair.world.config.confirmations)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await pair.payer.account()).balance < 3 * FUNDS:
             await asyncio.sleep(0.05)
     hold = pair.world.hold(pair.payer.own, pair.payee.own, "one")
@@ -316,7 +317,7 @@ async def test_claim_that_lingers_bids_more(fresh_bitcoind: Bitcoind, tmp_path: 
         paying = asyncio.create_task(payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))]))
         fees = []
         miner = await (await node.wallet("miner")).address()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(fees) < 3:
                 found = await node.rpc.call("getrawmempool", True)
                 assert isinstance(found, dict)
@@ -336,7 +337,7 @@ async def test_restart_goes_on_from_the_journal(world: BitcoinWorld, tmp_path: P
         async with world.ledger(keys[0], urls[0]) as payer:
             hold = world.hold(payer.own, payee.own, "one")
             waiting = asyncio.create_task(payer.hold([hold]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not (sent := await world.node.rpc.call("getrawmempool")):
                     await asyncio.sleep(0.02)
             waiting.cancel()
@@ -362,7 +363,7 @@ async def test_hold_is_done_only_when_a_reorg_cannot_undo_it(fresh_bitcoind: Bit
     keys = await world.person(FUNDS), await world.person()
     async with world.ledger(keys[0], urls_in(tmp_path)[0]) as payer:
         waiting = asyncio.create_task(payer.hold([world.hold(payer.own, own_of(keys[1]), "one")]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not await node.rpc.call("getrawmempool"):
                 await asyncio.sleep(0.02)
         (block,) = await node.mine(1)
@@ -377,7 +378,7 @@ async def test_hold_is_done_only_when_a_reorg_cannot_undo_it(fresh_bitcoind: Bit
         await node.rpc.call("invalidateblock", deep)
         await node.mine(6)
         with pytest.raises(LedgerMismatch):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 async for _ in payer.events(Cursor("")):
                     await asyncio.sleep(0.02)
                     await payer.facts()

@@ -17,6 +17,7 @@ from settlement.ledgers.bitcoin.notices import TooManyNotices, encode_notice
 from settlement.ledgers.bitcoin.types import terms_of
 from settlement.ledgers.protocol import Done, Fulfilment, HoldState, LedgerMismatch, LedgerUnavailable, Refusal
 from tests.support.bitcoin_holds import bitcoin_world, id_of, own_of, preimage_of, refusal, seen
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -99,7 +100,7 @@ async def test_copycat_cannot_have_the_preimage_shown_for_less(bitcoind: Bitcoin
         for one, amount in ((thief, 20_000), (payer, 100_000)):
             (made,) = await world.run(one.hold([world.hold(one.own, payee.own, "one", amount)]))
             assert isinstance(made, Done)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await payee.account()).incoming < 120_000:
                 await asyncio.sleep(0.05)
         (shown,) = await payee.transfers([id_of("one")])
@@ -108,7 +109,7 @@ async def test_copycat_cannot_have_the_preimage_shown_for_less(bitcoind: Bitcoin
         (paid,) = await world.run(payee.fulfil([Fulfilment(id_of("one"), preimage_of("one"))]))
         assert isinstance(paid, Done)
         assert paid.view.hold.payer == payer.own
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await payee.account()).balance < 115_000:
                 await asyncio.sleep(0.05)
 
@@ -128,7 +129,7 @@ async def test_smaller_copy_that_lives_longer_does_not_buy_the_preimage(bitcoind
         for one, hold in ((payer, real), (thief, world.hold(thief.own, payee.own, "one", 20_000, expires_at=later))):
             (made,) = await world.run(one.hold([hold]))
             assert isinstance(made, Done)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await payee.account()).incoming < 120_000:
                 await asyncio.sleep(0.05)
         world.now_s = (real.expires_at - world.config.reveal_ms) // 1_000

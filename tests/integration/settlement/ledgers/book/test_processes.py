@@ -28,6 +28,7 @@ from settlement.ledgers.protocol import (
     Refusal,
     Refused,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import (
     EUR,
     LEDGER,
@@ -163,7 +164,7 @@ async def test_two_processes_never_spend_the_same_money(postgres_url: str, tmp_p
         done = [hold for hold, outcome in zip(holds, outcomes, strict=True) if isinstance(outcome, Done)]
         reasons = Counter(outcome.reason for outcome in outcomes if isinstance(outcome, Refused))
         assert (len(done), reasons) == (MONEY, {Refusal.INSUFFICIENT_FUNDS: MONEY})
-        for events in await asyncio.wait_for(asyncio.gather(*reading), 30):
+        for events in await asyncio.wait_for(asyncio.gather(*reading), PATIENCE_S):
             check_lives(events, done)
         assert (await payers[1].account()).balance == 0
         assert (await payees[1].account()).balance == MONEY
@@ -215,7 +216,7 @@ async def test_a_book_that_is_killed_loses_nothing(database_url: str, tmp_path: 
         (held,) = await payer.hold([last])
         assert isinstance(held, Done)
         await payee.cancel([last.transfer_id])
-        events = await asyncio.wait_for(reading, 30)
+        events = await asyncio.wait_for(reading, PATIENCE_S)
         check_lives(events, concerning(made, two))
         verdict = await operator.verify()
         assert verdict.ok, verdict.faults

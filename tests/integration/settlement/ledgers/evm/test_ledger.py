@@ -33,6 +33,7 @@ from tests.support.evm_escrow import (
     seen,
     urls_in,
 )
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -271,7 +272,7 @@ async def test_copycat_cannot_have_the_preimage_shown_for_less(pair: Pair, tmp_p
         await copier.hold([cheap])
         await seen(pair.payee, "one", HoldState.HELD)
         await pair.held("one")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await pair.payee.account()).incoming < 501:
                 await asyncio.sleep(0.05)
         (shown,) = await pair.payee.transfers([id_of("one")])
@@ -293,7 +294,7 @@ async def test_smaller_copy_that_lives_longer_does_not_buy_the_preimage(pair: Pa
         assert shown is not None
         later = UnixMs(shown.hold.expires_at + 3_600_000)
         await copier.hold([await world.hold(copier.own, pair.payee.own, "one", 1, expires_at=later)])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await pair.payee.account()).incoming < 501:
                 await asyncio.sleep(0.05)
         world.now_ms = shown.hold.expires_at - world.config.reveal_ms
@@ -309,7 +310,7 @@ async def test_copies_that_were_taken_back_stand_in_nobodys_way(pair: Pair, tmp_
     async with world.ledger(thief, f"sqlite+aiosqlite:///{tmp_path / 'thief.db'}") as copier:
         await copier.hold([await world.hold(copier.own, pair.payee.own, "one", 900)])
         await pair.held("one")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await pair.payee.account()).incoming < 1_400:
                 await asyncio.sleep(0.05)
         (given,) = await pair.payee.cancel([id_of("one")])

@@ -33,6 +33,7 @@ from tests.support.evm_escrow import (
     seen,
     urls_in,
 )
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +70,7 @@ async def still(tmp_path: Path) -> AsyncIterator[Anvil]:
 
 async def final(node: Anvil, waiting: asyncio.Task[tuple[Outcome, ...]]) -> tuple[Outcome, ...]:
     """What a call answers while blocks are made."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not waiting.done():
             await node.mine()
             await asyncio.sleep(0.05)
@@ -100,7 +101,7 @@ async def test_hold_that_was_on_its_way_is_not_made_again(still: Anvil, tmp_path
             hold = await world.hold(ledger.own, own_of(payee), "one", 500)
             await still.rpc.call("evm_setIntervalMining", 0)
             waiting = asyncio.create_task(ledger.hold([hold]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while await pending(world, payer) == 0:
                     await asyncio.sleep(0.02)
         with pytest.raises((LedgerUnavailable, LedgerMismatch)):
@@ -122,7 +123,7 @@ async def test_hold_that_may_be_in_a_block_is_not_said_to_have_expired(still: An
             await held_before(world, ledger, payee)
             hold = await world.hold(ledger.own, own_of(payee), "one", 500)
             waiting = asyncio.create_task(ledger.hold([hold]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not (await world.rpc.transaction_counts(account_of_secret(payer), ["latest"]))[0] > 2:
                     await asyncio.sleep(0.02)
         with pytest.raises((LedgerUnavailable, LedgerMismatch)):
@@ -145,7 +146,7 @@ async def test_hold_that_never_got_into_a_block_has_expired(still: Anvil, tmp_pa
             await still.rpc.call("evm_setAutomine", False)
             await still.rpc.call("evm_setIntervalMining", 0)
             waiting = asyncio.create_task(ledger.hold([hold]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while await pending(world, payer) == 0:
                     await asyncio.sleep(0.02)
         with pytest.raises((LedgerUnavailable, LedgerMismatch)):
@@ -170,7 +171,7 @@ async def test_hold_is_done_only_when_a_reorg_cannot_undo_it(still: Anvil, tmp_p
             await still.rpc.call("evm_setIntervalMining", 0)
             hold = await world.hold(ledger.own, own_of(payee), "one", 500)
             waiting = asyncio.create_task(ledger.hold([hold]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while await pending(world, payer) == 0:
                     await asyncio.sleep(0.02)
             await still.mine()
@@ -216,7 +217,7 @@ async def test_crashes_while_fulfilling_pay_once(world: EscrowWorld, tmp_path: P
                 await seen(ledger, label, HoldState.HELD)
                 hook.is_armed = True
                 with suppress(LedgerUnavailable, LedgerMismatch, Crash):
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(PATIENCE_S):
                         await ledger.fulfil([word])
         async with world.ledger(payee, urls[1]) as ledger:
             (paid,) = await ledger.fulfil([word])

@@ -25,6 +25,7 @@ from tests.support.connector import (
     make_core,
     make_prepare,
 )
+from tests.support.patience import PATIENCE_S
 
 
 def fulfilled(core: Core, amount: int, seed: int) -> Replies:
@@ -36,7 +37,7 @@ def fulfilled(core: Core, amount: int, seed: int) -> Replies:
 
 async def replied(replies: Replies) -> None:
     """Wait for the reply."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not replies.all:
             await asyncio.sleep(0.001)
 
@@ -117,7 +118,7 @@ async def test_packets_are_refused_while_nothing_can_be_written(
     other = sqlite3.connect(tmp_path / "connector.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     replies = fulfilled(core, 100, 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while core.book.is_available:
             await asyncio.sleep(0.001)
     assert core.take("alice", make_prepare(1)).code == Code.CONNECTOR_BUSY

@@ -23,6 +23,7 @@ from settlement.ilp.addresses import Address
 from settlement.ilp.link import LinkDown, Reply
 from settlement.ilp.packets import Fulfill, Reject, decode_prepare, decode_reply, encode
 from settlement.quantities import Condition
+from tests.support.patience import PATIENCE_S
 
 
 @dataclass
@@ -234,7 +235,7 @@ async def test_the_shell_speaks_by_itself_until_it_is_cancelled():
     hear = network.speakers["a"].book.hear
     network.speakers["a"].book.hear = lambda *arguments: (hear(*arguments), learnt.set())[0]  # type: ignore[method-assign]
     tasks = [asyncio.create_task(network.speakers[name].run()) for name in "ab"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while network.hop("a", "g.b.x") != "b":
             await learnt.wait()
             learnt.clear()

@@ -6,6 +6,7 @@ import uvloop
 
 from settlement.ilp.btp import Backoff, BtpClient, BtpLimits, BtpLink, BtpServer, parse_endpoint
 from settlement.ilp.http import HttpLink, HttpServer, Outgoing, parse_target
+from tests.support.patience import PATIENCE_S
 from tests.unit.settlement.ilp.btp.conftest import FULFILL, PREPARE, TOKEN, Connector
 
 
@@ -14,7 +15,7 @@ async def exchange(link, packets):
     replies = asyncio.Queue()
     for _ in range(packets):
         link.send(PREPARE + bytes(3000), replies.put_nowait)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         return sum([await replies.get() == FULFILL + bytes(3000) for _ in range(packets)])
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from settlement.ilp.http import HttpLink, HttpServer, Outgoing, ServerLimits, parse_target
 from settlement.ilp.packets import decode_reply
+from tests.support.patience import PATIENCE_S
 
 TOKEN = "a-shared-secret"
 PREPARE = b"\x0c" + bytes(range(90))
@@ -43,14 +44,14 @@ class RawPeer:
         return (await self.answer())[0]
 
     async def answer(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             return int(head.split()[1]), await self.reader.readexactly(length)
 
     async def closed(self):
         """Wait for the end; answers what came before it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             try:
                 return await self.reader.read()
             except ConnectionError:
@@ -166,7 +167,7 @@ async def sent(link, packet=PREPARE):
     """The reply to a packet."""
     replies = asyncio.Queue()
     link.send(packet, replies.put_nowait)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         return await replies.get()
 
 

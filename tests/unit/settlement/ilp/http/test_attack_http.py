@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from settlement.ilp.http import HttpLink, HttpServer, ServerLimits
+from tests.support.patience import PATIENCE_S
 from tests.unit.settlement.ilp.http.conftest import FULFILL, TOKEN, asynchronous, post
 
 HEAD = b"POST /ilp HTTP/1.1\r\nHost: x\r\n"
@@ -181,7 +182,7 @@ async def test_a_peer_that_does_not_read_its_answers_is_cut(connector):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
         writer.transport.pause_reading()
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while True:
                     writer.write(post() * 50)
                     await writer.drain()

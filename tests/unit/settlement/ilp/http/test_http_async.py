@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from settlement.ilp.http import ClientLimits, HttpLink, HttpServer, Outgoing, parse_target
+from tests.support.patience import PATIENCE_S
 from tests.unit.settlement.ilp.http.conftest import (
     FULFILL,
     PREPARE,
@@ -117,7 +118,7 @@ async def test_an_asynchronous_reply_is_posted_to_the_callback_until_it_is_taken
         _, packet, reply = await connector.arrived.get()
         reply(FULFILL)
         reply(FULFILL + b"again")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             for _ in range(3):
                 head, body = await peer.requests.get()
                 assert (packet, body) == (PREPARE, FULFILL)

@@ -13,6 +13,7 @@ from settlement.ilp.http import ClientLimits, HttpLink, HttpServer, Outgoing, pa
 from settlement.ilp.link import LinkDown
 from settlement.ilp.packets import Prepare, decode_reply, encode
 from settlement.quantities import Condition, Units
+from tests.support.patience import PATIENCE_S
 from tests.unit.settlement.ilp.btp.test_btp_client import contexts
 from tests.unit.settlement.ilp.http.conftest import (
     FULFILL,
@@ -81,7 +82,7 @@ async def test_a_packet_that_expires_while_it_waits_is_not_sent():
         link.send(packet, second.put_nowait)
         await asyncio.sleep(0.15)
         server.writers[0].write(ok())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await first.get() == FULFILL
             assert decode_reply(await second.get()).code == "T01"
         assert server.requests.empty()

@@ -33,6 +33,7 @@ from settlement.ilp.stream.server import StreamServer
 from settlement.ilp.stream.session import Session
 from settlement.ilp.stream.states import Settings
 from settlement.quantities import Asset, Preimage, Scale, Units
+from tests.support.patience import PATIENCE_S
 from tests.support.stream_path import Hop, clock
 
 BANK = Address("test.bank")
@@ -303,7 +304,7 @@ async def test_bytes_go_both_ways() -> None:
     data = os.urandom(300_000)
     number = client.open(session)
     session.perform(SendData(number, data))
-    await asyncio.wait_for(session.until(lambda: len(got) == len(data)), 10)
+    await asyncio.wait_for(session.until(lambda: len(got) == len(data)), PATIENCE_S)
     await client.close(session)
     server.close()
     assert bytes(got) == data

@@ -31,6 +31,7 @@ from settlement.ledgers.protocol import (
     Refused,
 )
 from settlement.quantities import MAX_UNITS, Asset, Preimage, Scale, Units
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import EUR, LEDGER, Bank, Time, a_hold, fulfilment_of, transfer_id
 
 START = Cursor("")
@@ -181,7 +182,7 @@ async def test_a_payee_learns_of_a_hold_and_both_of_its_end(bank: Bank, clock: T
             await bob.fulfil([fulfilment_of(kept[0])])
             await bob.cancel([kept[1].transfer_id])
             clock.now += 100
-        seen = await asyncio.wait_for(reading, 10)
+        seen = await asyncio.wait_for(reading, PATIENCE_S)
         assert [(event.view.hold, event.view.state) for event in seen] == [
             *((hold, HoldState.HELD) for hold in kept),
             (kept[0], HoldState.FULFILLED),
@@ -189,7 +190,7 @@ async def test_a_payee_learns_of_a_hold_and_both_of_its_end(bank: Bank, clock: T
             (kept[2], HoldState.EXPIRED),
         ]
         assert seen[3].view.preimage == fulfilment_of(kept[0]).preimage
-        assert await asyncio.wait_for(events_of(client, 2, seen[3].cursor), 10) == seen[4:]
+        assert await asyncio.wait_for(events_of(client, 2, seen[3].cursor), PATIENCE_S) == seen[4:]
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
@@ -212,7 +213,7 @@ async def test_a_stream_ends_with_its_key(bank: Bank, clock: Time, is_busy: bool
     working = asyncio.create_task(work()) if is_busy else None
     await bank.operator.revoke_key("bob-key")
     with pytest.raises(LedgerUnavailable, match="ended"):
-        await asyncio.wait_for(reading, 20)
+        await asyncio.wait_for(reading, PATIENCE_S)
     if working is not None:
         working.cancel()
     with pytest.raises(LedgerMismatch, match="401"):

@@ -16,6 +16,7 @@ from settlement.ledgers.book.store import BookStore
 from settlement.ledgers.book.types import AccountKind, Caller, FulfilHold, Holder, MakeHold
 from settlement.ledgers.book.wire import AccountIn, AssetOut
 from settlement.ledgers.protocol import Done, HoldState, Refusal, Refused
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import BOOK_SCHEMA, Time, a_hold, fulfilment_of
 
 ALICE, BOB = Caller(Holder("alice")), Caller(Holder("bob"))
@@ -130,7 +131,7 @@ async def test_the_ticker_returns_what_is_due(database: Database, clock: Time) -
     async with Desk(database, clock, Terms(), DeskLimits(tick_ms=5), committed) as desk:
         await desk.submit([hold(clock, 1_000)])
         clock.now += 1_000
-        await asyncio.wait_for(returned.wait(), 10)
+        await asyncio.wait_for(returned.wait(), PATIENCE_S)
         async with database.view() as view:
             (account,) = (await BookStore(view.connection).accounts([a_hold("alice", "bob", 1, 1).payer])).values()
         assert (account.balance, account.held) == (0, 0)

@@ -27,6 +27,7 @@ from settlement.connector.settle.engines.engine import Engine
 from settlement.connector.settle.engines.store import EngineStore
 from settlement.connector.settle.quantity import Quantity
 from tests.support.engines import Office, engine_of, is_done, offices, payment_of
+from tests.support.patience import PATIENCE_S
 from tests.support.settling import Death, Killed
 
 pytestmark = pytest.mark.integration
@@ -71,7 +72,7 @@ class World:
         names = [name for name, office in self.offices.items() if office.engine in engines]
         watching = [asyncio.create_task(engine._rail.watch(lambda: None)) for engine in engines]
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while not all([await self._is_at_tip(name) for name in names]):
                     await asyncio.sleep(0.01)
                     if any(task.done() for task in watching):

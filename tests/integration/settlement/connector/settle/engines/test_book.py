@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from settlement.connector.settle.quantity import Quantity
 from settlement.connector.settle.rfc38 import OtherSideFailed, Rfc38Client
 from settlement.connector.settle.web import answered, application, message_of, settled, settlement_of
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import LEDGER, Bank
 
 pytestmark = pytest.mark.integration
@@ -129,7 +130,7 @@ async def test_engines_that_are_killed_pay_once_in_a_book(tmp_path: Path, bank: 
                 name = "one" if number == 1 else "other"
                 await processes[name].end(signal.SIGKILL)
                 await processes[name].start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while sum(other.heard.values()) < 615:
                 other.credited.clear()
                 await other.credited.wait()
