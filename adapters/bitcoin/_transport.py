@@ -30,6 +30,7 @@ _REPEATABLE: Final = frozenset(
     {
         "estimatesmartfee",
         "getbestblockhash",
+        "getbalances",
         "getblock",
         "getblockchaininfo",
         "getblockcount",
@@ -41,6 +42,8 @@ _REPEATABLE: Final = frozenset(
         "getnetworkinfo",
         "getrawtransaction",
         "gettxout",
+        "gettxspendingprevout",
+        "listunspent",
         "testmempoolaccept",
         # Not a read, but the same when done twice: one that is in the mempool already is answered like the first time.
         "sendrawtransaction",
