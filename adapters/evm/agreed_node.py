@@ -3,6 +3,9 @@
 What a sender is told by one lying node could have it give up a nonce that is used after all, or wait for a transaction
 that nobody was given. Here a receipt counts once all have it, a nonce is used up once all say so, and what cannot be
 agreed on at the chain's tip is taken so that a lie costs time at most.
+
+At the tip those count that answer, so that a claim does not wait for an endpoint that is down; for what is final, the
+quorum has to.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ class AgreedNode:
             except Reverted as refusal:
                 return refusal
 
-        answers = await self._endpoints.each(call.label, ask)
+        answers = await self._endpoints.each(call.label, ask, least=1)
         refusals = [one for one in answers.values() if isinstance(one, Reverted)]
         simulations = [one for one in answers.values() if isinstance(one, Simulation)]
         if refusals and simulations:
@@ -62,8 +65,9 @@ class AgreedNode:
         and none is left out; what is sent from this account alone its journal knows better.
         """
         lowest = [tag for tag in tags if tag != "finalized"]
+        subject = f"transactions of 0x{account.hex()}"
         answers = await self._endpoints.each(
-            f"transactions of 0x{account.hex()}", lambda endpoint: endpoint.rpc.transaction_counts(account, lowest)
+            subject, lambda endpoint: endpoint.rpc.transaction_counts(account, lowest), least=1
         )
         found = dict(zip(lowest, (min(column) for column in zip(*answers.values(), strict=True)), strict=True))
         return [found[tag] if tag in found else await self._final_count(account) for tag in tags]
@@ -72,7 +76,7 @@ class AgreedNode:
         """Those that all of them have, in the same block and with the same outcome."""
         if not hashes:
             return []
-        answers = await self._endpoints.each("receipts", lambda endpoint: endpoint.rpc.receipts(hashes))
+        answers = await self._endpoints.each("receipts", lambda endpoint: endpoint.rpc.receipts(hashes), least=1)
         columns = zip(hashes, *answers.values(), strict=True)
         return [_common(asked, told) for asked, *told in columns]
 
@@ -80,7 +84,7 @@ class AgreedNode:
         """Whether all of them have each: one that does not is to be given it."""
         if not hashes:
             return []
-        answers = await self._endpoints.each("transactions", lambda endpoint: endpoint.rpc.known(hashes))
+        answers = await self._endpoints.each("transactions", lambda endpoint: endpoint.rpc.known(hashes), least=1)
         return [all(told) for told in zip(*answers.values(), strict=True)]
 
     async def send_raw(self, raw: bytes) -> None:
@@ -106,7 +110,7 @@ class AgreedNode:
         return next((block for block in answers.values() if block is not None and block.hash == final.hash), None)
 
     async def _dearest(self, number: BlockHeight | BlockTag) -> BlockHeader | None:
-        answers = await self._endpoints.each(f"block {number}", lambda endpoint: endpoint.rpc.block(number))
+        answers = await self._endpoints.each(f"block {number}", lambda endpoint: endpoint.rpc.block(number), least=1)
         found = [block for block in answers.values() if block is not None]
         return max(found, key=lambda header: header.base_fee, default=None)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from adapters.evm.agreed_node import AgreedNode
 from adapters.evm.endpoints import Endpoints
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
@@ -41,6 +42,7 @@ from settlement.gateway.letter_box import Pricing
 from settlement.gateway.network_fees import NetworkFees
 from settlement.gateway.pricing import CorridorPricing, Standing
 from settlement.gateway.runtime import SCHEMA, Gateway, Parts
+from settlement.gateway.stamps import Stamps
 from settlement.ledgers.bitcoin.ledger import BitcoinLedger
 from settlement.ledgers.evm.journal import DatabaseJournal
 from settlement.ledgers.protocol import Ledger, LedgerAccount, LedgerFacts, LedgerId
@@ -98,7 +100,8 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
         directory = _directory(config, secrets, clock())
         rules = RulesFile(config.rules, _alarmed)
         policy = decode_policy(_read(config.policy, "gateway.policy"))
-        boxes = await stack.enter_async_context(HttpLetterBoxes(directory))
+        stamps = Stamps(secrets.letters, directory, clock)
+        boxes = await stack.enter_async_context(HttpLetterBoxes(directory, stamps))
         payments = Payments(database, secrets)
         opening = Opening(secrets, directory, database, payments, boxes, clock)
         ledgers = {each.ledger_id: await opening.ledger(each, stack) for each in config.ledgers}
@@ -126,7 +129,8 @@ async def run_gateway(config: GatewayConfig, seed: bytes, clock: Clock = wall_cl
         gateway = await stack.enter_async_context(Gateway(parts))
         told = {name: ledger.accept for name, ledger in ledgers.items() if isinstance(ledger, BitcoinLedger)}
         notices = NoticeDesk(secrets, directory, payments, told, clock) if told else None
-        server = await stack.enter_async_context(LetterBoxServer(gateway.letter_box, *config.listen, notices))
+        server = LetterBoxServer(gateway.letter_box, stamps, *config.listen, notices)
+        await stack.enter_async_context(server)
         roots: EvmRoots | None = None
         beside = {"rules": _watch(rules), "retention": keep_forgetting(database, secrets, config.retention, clock)}
         if config.anchoring is not None:
@@ -205,7 +209,7 @@ async def _anchoring(
     rpc = await stack.enter_async_context(EvmRpc(config.urls[0]))
     journal = DatabaseJournal(database, config.chain.caip2)
     number = int(config.chain.chain_id.reference)
-    sender = await stack.enter_async_context(TxSender(rpc, journal, config.secret, number))
+    sender = await stack.enter_async_context(TxSender(AgreedNode(endpoints), journal, config.secret, number))
     anchors = EvmAnchors(endpoints, rpc, sender, config.contract, start=config.start_block)
     return Anchoring(database, anchors, secrets.signer, clock, config.batch_ms), EvmRoots(endpoints)
 

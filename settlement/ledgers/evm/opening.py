@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from adapters.evm.agreed_node import AgreedNode
 from adapters.evm.endpoints import Endpoints
 from adapters.evm.escrow.errors import typed_revert
 from adapters.evm.flight import SenderPolicy
@@ -30,7 +31,7 @@ async def open_evm_ledger(
 
     Args:
         config: which asset on which chain.
-        urls: the chain's nodes; all that answer have to agree, the first one is sent to.
+        urls: the chain's nodes; all that answer have to agree, and all are sent to.
         secret: the account's key, 32 bytes. Two ledgers of one account need one sender: make them by hand.
         database: has the tables of `settlement.ledgers.evm.tables`.
         clock: ours.
@@ -40,10 +41,13 @@ async def open_evm_ledger(
         BadInput: a URL or the key is none.
     """
     number = int(config.chain.chain_id.reference)
+    journal = DatabaseJournal(database, config.chain.caip2)
     async with (
         Endpoints.at(urls, config.chain, reverted=typed_revert) as endpoints,
         EvmRpc(urls[0], reverted=typed_revert) as rpc,
-        TxSender(rpc, DatabaseJournal(database, config.chain.caip2), secret, number, policy) as sender,
+        TxSender(
+            AgreedNode(endpoints), DatabaseJournal(database, config.chain.caip2), secret, number, policy
+        ) as sender,
         EvmLedger(config, endpoints, rpc, sender, database, clock) as ledger,
     ):
         yield ledger
