@@ -19,6 +19,7 @@ import settlement.connector.runtime
 import settlement.connector.settle.engines.running
 import settlement.gateway.runtime
 import settlement.ledgers.book.tables
+import settlement.swap.store.tables
 from foundation.database import Database, Schema
 
 SCHEMAS = {
@@ -29,6 +30,7 @@ SCHEMAS = {
     "channels": settlement.channels.schema.SCHEMA,
     "book": settlement.ledgers.book.tables.SCHEMA,
     "connector": settlement.connector.runtime.SCHEMA,
+    "swap": settlement.swap.store.tables.SCHEMA,
     "engine": settlement.connector.settle.engines.running.SCHEMA,
 }
 

@@ -1,0 +1,94 @@
+"""What a trader knows and has: the assets of its configuration, and the money at its nodes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from adapters.evm.rpc import EvmRpc
+from foundation.errors import Retryable
+from foundation.quantities import Satoshi
+from settlement.swap.engine.hands.desk import Desk
+from settlement.swap.engine.hands.funding import most_fee
+from settlement.swap.engine.settings import TraderSettings
+from settlement.swap.engine.trading import OfferUnknown
+from settlement.swap.evm.assets import check_asset
+from settlement.swap.evm.opening import Views
+from settlement.swap.offers import Offer
+from settlement.swap.planning.conditions import Conditions
+from settlement.swap.terms import Role
+
+GAS_LOCK: Final = 160_000
+GAS_CLAIM: Final = 120_000
+"""Of coin or a token, with room to spare: so much has to be affordable before anything is agreed."""
+
+
+class NotEnough(Retryable):
+    """The trader's own money does not suffice. Fields: what; needed, held (base units)."""
+
+    def __init__(self, what: str, needed: int, held: int, symbol: str) -> None:
+        self.what = what
+        self.needed = needed
+        self.held = held
+        super().__init__(f"{what}: {needed:,} base units of {symbol} are needed, and there are {held:,}")
+
+
+class TraderMarket:
+    """`trading.Market` by a trader's own configuration and nodes."""
+
+    def __init__(self, settings: TraderSettings, desk: Desk, views: Views, rpc: EvmRpc) -> None:
+        """`rpc`: the EVM node that is sent to."""
+        self._settings = settings
+        self._desk = desk
+        self._views = views
+        self._rpc = rpc
+
+    def check_known(self, offer: Offer) -> None:
+        """See `trading.Market`."""
+        settings = self._settings
+        if offer.bitcoin_chain != settings.bitcoin_chain:
+            raise OfferUnknown("bitcoin_chain", f"{offer.bitcoin_chain} is not {settings.bitcoin_chain}")
+        if offer.evm_chain != settings.evm_chain:
+            raise OfferUnknown("evm_chain", f"{offer.evm_chain} is not {settings.evm_chain}")
+        if offer.escrow != settings.site.escrow:
+            raise OfferUnknown("escrow", f"0x{offer.escrow.hex()} is not the Escrow of swap.toml")
+        if settings.token(offer.asset) is None:
+            raise OfferUnknown("asset", f"the token 0x{offer.asset.hex()} is not in swap.toml")
+
+    def conditions(self, offer: Offer) -> Conditions:
+        """See `trading.Market`."""
+        self.check_known(offer)
+        return self._settings.conditions
+
+    async def check_able(self, offer: Offer, role: Role) -> None:
+        """See `trading.Market`."""
+        at = await self._desk.evm.check()
+        await self._desk.rpc.check_network(self._settings.bitcoin.network)
+        asset = self._settings.token(offer.asset)
+        if asset is None:
+            raise OfferUnknown("asset", f"the token 0x{offer.asset.hex()} is not in swap.toml")
+        await check_asset(self._views.heads, self._settings.site, offer.asset, at, decimals=asset.decimals)
+        if role is Role.FOLLOWER:
+            await self._check_bitcoin(offer)
+        await self._check_evm(offer, role, asset.symbol)
+
+    async def _check_bitcoin(self, offer: Offer) -> None:
+        held = sum(coin.value for coin in await self._desk.wallet.coins())
+        needed = offer.satoshi + min(most_fee(offer.satoshi), Satoshi(10_000))
+        if held < needed:
+            raise NotEnough("the bitcoin wallet", needed, held, "BTC")
+
+    async def _check_evm(self, offer: Offer, role: Role, symbol: str) -> None:
+        """Of the asset what is to be locked, and of the coin the gas for this side's part."""
+        leg = self._desk.evm
+        gas = GAS_LOCK if role is Role.INITIATOR else GAS_CLAIM
+        newest = await self._rpc.block("latest")
+        fee = 0 if newest is None else gas * 2 * newest.base_fee
+        coin = await leg.funds(bytes(20))
+        wanted = offer.amount if role is Role.INITIATOR else 0
+        if any(offer.asset):
+            held = await leg.funds(offer.asset) if wanted else 0
+            if held < wanted:
+                raise NotEnough("the EVM account", wanted, held, symbol)
+            wanted = 0
+        if coin < wanted + fee:
+            raise NotEnough("the EVM account, gas included", wanted + fee, coin, self._settings.assets[1].symbol)

@@ -1,0 +1,211 @@
+"""Steps the machines: one transaction stores a swap's new state, its orders, and what else belongs to the change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+import structlog
+
+from foundation.database import Database
+from foundation.quantities import UnixMs
+from settlement.swap.machine.changes import Change, OwnerAsked, Tick
+from settlement.swap.machine.effects import Effect
+from settlement.swap.machine.states import Swap
+from settlement.swap.machine.step import step
+from settlement.swap.store.store import SwapRow, SwapStore
+
+Clock: TypeAlias = Callable[[], UnixMs]
+Beside: TypeAlias = Callable[[SwapStore], Awaitable[None]]
+_TICKS_AT_ONCE: Final = 50
+_log = structlog.get_logger(__name__)
+
+
+class Office:
+    """All swaps of one wallet. One process at a time works on a wallet (see `runtime`)."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        """`clock`: milliseconds since 1970."""
+        self.database = database
+        self.clock = clock
+        self.news = asyncio.Event()
+        """Set when a swap has changed or an order was given; whoever waits clears it first."""
+        self._listeners: set[asyncio.Event] = set()
+
+    # --- Changes ------------------------------------------------------------------------------------------------------
+
+    async def apply(self, swap_id: bytes, changes: Sequence[Change], beside: Beside | None = None) -> SwapRow | None:
+        """Step a swap by changes, in one transaction with what `beside` writes; the swap as it is then.
+
+        A swap that is not there is passed over (None). Orders are carried out afterwards.
+        """
+        async with self.database.unit() as unit:
+            store = SwapStore(unit.connection)
+            row = await store.swap(swap_id)
+            if row is None:
+                return None
+            now = self.clock()
+            state, effects = _steps(row.state, changes, now)
+            is_new = state != row.state
+            if is_new:
+                await self._store(store, row, state, effects, now)
+            if beside is not None:
+                await beside(store)
+            if is_new or beside is not None:
+                await unit.commit()
+        if is_new:
+            self.wake()
+        return replace(row, state=state)
+
+    async def begin(self, row: SwapRow, changes: Sequence[Change] = (), beside: Beside | None = None) -> None:
+        """Keep a new swap and give its first orders; one that is there already stays as it is."""
+        async with self.database.unit() as unit:
+            store = SwapStore(unit.connection)
+            if await store.add(row):
+                now = self.clock()
+                state, effects = _steps(row.state, (*changes, Tick()), now)
+                await store.note(row.swap_id, now, "the terms are complete")
+                await self._store(store, row, state, effects, now)
+            if beside is not None:
+                await beside(store)
+            await unit.commit()
+        self.wake()
+
+    async def tick(self) -> UnixMs | None:
+        """Step what waits for time to pass, and what owners ask for; when to come again (None: at the next change)."""
+        async with self.database.unit() as unit:
+            wishes = await SwapStore(unit.connection).take_wishes()
+            if wishes:
+                store = SwapStore(unit.connection)
+                for swap_id, wish in wishes:
+                    row = await store.swap(swap_id)
+                    if row is None:
+                        continue
+                    state, effects = _steps(row.state, [OwnerAsked(wish)], self.clock())
+                    await store.note(swap_id, self.clock(), f"its owner asks: {wish.value}")
+                    await self._store(store, row, state, effects, self.clock())
+                await unit.commit()
+        async with self.database.view() as view:
+            rows = await SwapStore(view.connection).swaps(open_only=True)
+        now = self.clock()
+        due = [row for row in rows if 0 < row.state.wake_at <= now][:_TICKS_AT_ONCE]
+        for row in due:
+            await self.apply(row.swap_id, [Tick()])
+        if due or wishes:
+            self.wake()
+        later = [row.state.wake_at for row in rows if row.state.wake_at > now]
+        return UnixMs(now) if due else UnixMs(min(later)) if later else None
+
+    # --- Looking ------------------------------------------------------------------------------------------------------
+
+    async def swap(self, swap_id: bytes) -> SwapRow | None:
+        """One swap."""
+        async with self.database.view() as view:
+            return await SwapStore(view.connection).swap(swap_id)
+
+    async def swaps(self, *, open_only: bool = False) -> tuple[SwapRow, ...]:
+        """Swaps, the oldest first."""
+        async with self.database.view() as view:
+            return await SwapStore(view.connection).swaps(open_only=open_only)
+
+    def wake(self) -> None:
+        """Tell everybody who waits that something has changed."""
+        self.news.set()
+        for listener in self._listeners:
+            listener.set()
+
+    def listen(self) -> asyncio.Event:
+        """An event of one's own that is set at each change."""
+        event = asyncio.Event()
+        self._listeners.add(event)
+        return event
+
+    def unlisten(self, event: asyncio.Event) -> None:
+        """Give back what `listen` gave."""
+        self._listeners.discard(event)
+
+    async def _store(self, store: SwapStore, row: SwapRow, state: Swap, effects: Sequence[Effect], now: UnixMs) -> None:
+        await store.save(row, state, now)
+        await store.give(row.swap_id, effects, now)
+        for note in notes(row.state, state):
+            await store.note(row.swap_id, now, note)
+            _log.info("swap", swap=row.swap_id.hex()[:12], note=note)
+
+
+def _steps(state: Swap, changes: Sequence[Change], now: UnixMs) -> tuple[Swap, list[Effect]]:
+    effects: dict[str, Effect] = {}
+    for change in changes:
+        state, given = step(state, change, now)
+        effects.update({effect.key: effect for effect in given})
+    return state, list(effects.values())
+
+
+def notes(before: Swap, after: Swap) -> list[str]:
+    """Lines for the history: what a person would want to have been told."""
+    lines = []
+    if after.peer_agreed and not before.peer_agreed:
+        lines.append("the other side has signed the terms")
+    lines += _lock_notes(before, after)
+    lines += _output_notes(before, after)
+    for key in after.failures.keys() - before.failures.keys():
+        lines.append(f"{key} cannot be done: {after.failures[key]}")
+    for field, text in _DECISIONS.items():
+        if getattr(after, field, None) and not getattr(before, field, None):
+            lines.append(text)
+    if after.outcome is not before.outcome:
+        lines.append("it is open again" if after.outcome is None else f"ended: {after.outcome.value}")
+    return lines
+
+
+_DECISIONS: Final = {
+    "locking": "decided to lock the EVM asset",
+    "revealed_at": "decided to show the secret",
+    "quit": "decided to show no secret any more",
+    "cosigned": "signed the other side's refund",
+    "exposed": "the secret is public",
+    "presignatures": "the claims are signed in advance",
+    "funding": "decided to fund the bitcoin output",
+    "never_fund": "decided not to fund",
+    "given_back": "signed that the lock goes back",
+    "secret": "learnt the secret",
+    "abandoned": "the funding cannot confirm any more",
+}
+"""Fields of the states that are set once, and what that means."""
+
+
+def _lock_notes(before: Swap, after: Swap) -> list[str]:
+    old = {lock.view.lock_id: lock for lock in before.locks}
+    lines = []
+    for lock in after.locks:
+        known = old.pop(lock.view.lock_id, None)
+        if known is None or known.status is not lock.status:
+            lines.append(f"the EVM lock is {lock.status.value}" + ("" if lock.confirmations else ", in the mempool"))
+        if lock.final and (known is None or not known.final or known.status is not lock.status):
+            lines.append(f"the EVM lock is {lock.status.value} for good")
+    return [*lines, *("the EVM lock is not there any more" for _ in old)]
+
+
+def _output_notes(before: Swap, after: Swap) -> list[str]:
+    old = {output.outpoint: output for output in before.outputs}
+    depth = after.terms.bitcoin.confirmations
+    lines = []
+    for output in after.outputs:
+        known = old.pop(output.outpoint, None)
+        if known is None:
+            lines.append(f"{output.value:,} satoshi are paid to the swap's output")
+        if output.confirmations >= depth and (known is None or known.confirmations < depth):
+            lines.append("the bitcoin output is confirmed")
+        was = None if known is None else known.spend
+        if output.spend is not None and (was is None or was.txid != output.spend.txid):
+            lines.append(f"the bitcoin output is spent: {output.spend.kind.value} {output.spend.txid[::-1].hex()}")
+        if (
+            output.spend is not None
+            and output.spend.confirmations >= depth
+            and (was is None or was.confirmations < depth)
+        ):
+            lines.append(f"the {output.spend.kind.value} of the bitcoin output is confirmed")
+        if output.spend is None and was is not None:
+            lines.append("what spent the bitcoin output is not there any more")
+    return [*lines, *("a bitcoin output is not there any more" for _ in old)]

@@ -1,0 +1,140 @@
+"""Carries out orders: all at the same time, one of a key at a time, and again where it did not work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import structlog
+
+from foundation.errors import CausewayError, Fatal, Retryable
+from foundation.quantities import UnixMs
+from settlement.swap.engine.hands import claims, evm, funding
+from settlement.swap.engine.hands.desk import Changes, Desk, NobodyToTell, NotNow
+from settlement.swap.handshake import sign_terms
+from settlement.swap.letters.bodies import TermsSigned
+from settlement.swap.machine import effects
+from settlement.swap.store.store import DueOrder, SwapRow, SwapStore
+
+Hand: TypeAlias = Callable[[Desk, SwapRow, Any], Awaitable[Changes]]
+_FIRST_MS: Final = 500
+_MOST_MS: Final = 30_000
+_HOPELESS_MS: Final = 60_000
+_AT_ONCE: Final = 64
+_log = structlog.get_logger(__name__)
+
+
+async def _nothing(desk: Desk, row: SwapRow, order: object) -> Changes:
+    return ()
+
+
+async def _sign_terms(desk: Desk, row: SwapRow, order: effects.SignTerms) -> Changes:
+    await desk.tell(row, TermsSigned(sign_terms(row.swap_id, desk.secrets(row).identity)))
+    return ()
+
+
+async def _send_letter(desk: Desk, row: SwapRow, order: effects.SendLetter) -> Changes:
+    await desk.say(row, order.message)
+    return ()
+
+
+HANDS: Final[Mapping[type[Any], Hand]] = {
+    effects.Watch: _nothing,  # watching follows from which swaps are open
+    effects.StopWatching: _nothing,
+    effects.SignTerms: _sign_terms,
+    effects.SendLetter: _send_letter,
+    effects.SignRungs: funding.sign_rungs,
+    effects.CompleteRungs: funding.complete,
+    effects.PlaceLock: evm.place,
+    effects.RevealByLetter: claims.reveal,
+    effects.ClaimBitcoinByKey: claims.claim_by_key,
+    effects.ClaimBitcoinByScript: claims.claim_by_script,
+    effects.ClaimBitcoinByRung: claims.claim_by_rung,
+    effects.SignRefundWith: claims.cosign_refund,
+    effects.SubmitGiveBack: evm.submit_give_back,
+    effects.RefundEvm: evm.refund,
+    effects.PrepareFunding: funding.prepare,
+    effects.CountersignRungs: funding.countersign,
+    effects.BroadcastFunding: funding.broadcast,
+    effects.AbandonFunding: funding.abandon,
+    effects.ClaimEvm: evm.claim,
+    effects.CosignClaim: claims.cosign_claim,
+    effects.AskRefund: claims.ask_refund,
+    effects.RefundBitcoinByKey: claims.refund_by_key,
+    effects.RefundBitcoin: claims.refund_by_script,
+    effects.SignGiveBack: evm.sign_give_back,
+}
+"""Every kind of order, and who carries it out."""
+
+
+class Performer:
+    """See the module."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._office = desk.office
+        self._running: dict[tuple[bytes, str], asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Carry out what is due, until cancelled."""
+        listener = self._office.listen()
+        try:
+            while True:
+                listener.clear()
+                pause = await self._start_due()
+                try:
+                    async with asyncio.timeout(pause):
+                        await listener.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._office.unlisten(listener)
+            for task in self._running.values():
+                task.cancel()
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def _start_due(self) -> float | None:
+        """Begin what is due; for how long nothing else will be (seconds; None: until something changes)."""
+        now = self._office.clock()
+        async with self._office.database.view() as view:
+            store = SwapStore(view.connection)
+            due, following = await store.due(now, _AT_ONCE), await store.next_due()
+        for order in due:
+            place = (order.swap_id, order.key)
+            if place not in self._running:
+                task = asyncio.create_task(self._perform(order), name=f"{order.key} of {order.swap_id.hex()[:12]}")
+                self._running[place] = task
+                task.add_done_callback(lambda _, place=place: self._ended(place))  # type: ignore[misc]
+        if following is None or due:
+            # What runs wakes us when it ends; what is due and runs is not begun twice.
+            return None if following is None or all((o.swap_id, o.key) in self._running for o in due) else 0.05
+        return max(0.0, (following - now) / 1000)
+
+    def _ended(self, place: tuple[bytes, str]) -> None:
+        self._running.pop(place, None)
+        self._office.wake()
+
+    async def _perform(self, order: DueOrder) -> None:
+        row = await self._office.swap(order.swap_id)
+        assert row is not None, "orders are of swaps"
+        try:
+            changes = await HANDS[type(order.effect)](self._desk, row, order.effect)
+        except NotNow as error:
+            await self._later(order, int(error.seconds * 1000), error)
+        except NobodyToTell:
+            await self._office.apply(order.swap_id, (), lambda store: store.done(order))
+        except Retryable as error:
+            await self._later(order, min(_FIRST_MS << min(order.attempts, 10), _MOST_MS), error)
+        except Fatal as error:
+            # Perhaps a person can do something about it; nothing is given up meanwhile.
+            _log.warning("an order cannot be carried out", order=order.key, problem=str(error))
+            await self._later(order, _HOPELESS_MS, error)
+        else:
+            await self._office.apply(order.swap_id, changes, lambda store: store.done(order))
+
+    async def _later(self, order: DueOrder, pause_ms: int, error: CausewayError) -> None:
+        async with self._office.database.unit() as unit:
+            at = UnixMs(self._office.clock() + pause_ms)
+            await SwapStore(unit.connection).later(order, at, str(error))
+            await unit.commit()

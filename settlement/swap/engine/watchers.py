@@ -1,0 +1,225 @@
+"""Looks at both chains again and again, and tells the machines of open swaps what is new."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from adapters.bitcoin.notices import BlockNotices
+from adapters.bitcoin.primitives import OutPoint
+from adapters.evm.errors import CursorReorged
+from adapters.evm.types import BlockRef
+from foundation.errors import Retryable
+from foundation.quantities import BlockHeight
+from settlement.swap.bitcoin.funding import Funding
+from settlement.swap.bitcoin.output import output_of
+from settlement.swap.bitcoin.sightings import Sightings
+from settlement.swap.bitcoin.watch import BitcoinWatch, ChainView
+from settlement.swap.engine.bitcoin_news import news
+from settlement.swap.engine.hands.desk import Desk
+from settlement.swap.engine.hands.funding import FUNDING
+from settlement.swap.evm.opening import Views
+from settlement.swap.evm.terms import lock_terms
+from settlement.swap.evm.watch import EscrowWatch, Reading
+from settlement.swap.machine.changes import BlockTimes, Change, LockGone
+from settlement.swap.machine.states import Initiator
+from settlement.swap.store.store import SwapRow, SwapStore
+
+_BITCOIN_CURSOR: Final = "watch/bitcoin"
+_EVM_CURSOR: Final = "watch/evm"
+_MEMPOOL_SECONDS: Final = 0.25
+_PAUSE_FIRST: Final = 0.2
+_PAUSE_MOST: Final = 5.0
+_log = structlog.get_logger(__name__)
+
+
+class Clocks:
+    """The newest blocks of both chains. A machine is told of both together."""
+
+    def __init__(self) -> None:
+        self.bitcoin: tuple[int, int] | None = None  # median time past, height
+        self.evm: tuple[int, int] | None = None  # time, height
+
+    def times(self) -> BlockTimes | None:
+        """Once both are known."""
+        if self.bitcoin is None or self.evm is None:
+            return None
+        return BlockTimes(self.bitcoin[0], self.bitcoin[1], self.evm[0], self.evm[1])
+
+
+class Watchers:
+    """See the module."""
+
+    def __init__(self, desk: Desk, views: Views, notices: BlockNotices, poll_seconds: float) -> None:
+        """`notices`: of bitcoin's blocks; `poll_seconds`: how often the EVM chain is asked."""
+        self._desk = desk
+        self._office = desk.office
+        self._views = views
+        self._notices = notices
+        self._poll = poll_seconds
+        self._clocks = Clocks()
+        self.problems: dict[str, str] = {}
+        """What keeps a chain from being watched now, by its name; for the live view."""
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._steadily("bitcoin", self._watch_bitcoin))
+            group.create_task(self._steadily("evm", self._watch_evm))
+
+    async def _steadily(self, name: str, watch: Callable[[], Awaitable[None]]) -> None:
+        """Watch again where a node was away."""
+        pause = _PAUSE_FIRST
+        while True:
+            try:
+                await watch()
+            except Retryable as error:
+                if self.problems.get(name) != str(error):
+                    _log.warning("a chain cannot be watched now", chain=name, problem=str(error))
+                self.problems[name] = str(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _PAUSE_MOST)
+            except CursorReorged as error:
+                _log.warning("the chain was replaced from below what was read", chain=name, problem=str(error))
+                await self._desk.set_cursor(_EVM_CURSOR, b"")
+
+    # --- Bitcoin ------------------------------------------------------------------------------------------------------
+
+    async def _watch_bitcoin(self) -> None:
+        kept = await self._desk.cursor(_BITCOIN_CURSOR)
+        rpc = self._desk.rpc
+        watch = BitcoinWatch(rpc, Sightings.decode(kept)) if kept else await BitcoinWatch.start(rpc)
+        listener = self._office.listen()
+        try:
+            while True:
+                rows = await self._office.swaps(open_only=True)
+                await self._want_outputs(watch, rows)
+                listener.clear()
+                view = await watch.look()
+                self.problems.pop("bitcoin", None)
+                self._clocks.bitcoin = (view.median_time, view.tip.height)
+                encoded = watch.sightings.encode()
+                await self._tell_outputs(rows, view)
+                if encoded != kept:
+                    kept = await self._desk.set_cursor(_BITCOIN_CURSOR, encoded)
+                await self._next_look(listener, bool(rows))
+        finally:
+            self._office.unlisten(listener)
+
+    async def _next_look(self, listener: asyncio.Event, is_busy: bool) -> None:
+        """Wait for a block, for news of a swap, or for the time after which the mempool is asked again."""
+        timeout = _MEMPOOL_SECONDS if is_busy else 5.0
+        waits = [
+            asyncio.create_task(self._notices.wait(timeout)),
+            asyncio.create_task(listener.wait()),
+        ]
+        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _want_outputs(self, watch: BitcoinWatch, rows: Sequence[SwapRow]) -> None:
+        wanted = {output_of(row.state.terms).script: row for row in rows}
+        for script in watch.scripts - wanted.keys():
+            watch.unwatch(script)
+        for script, row in wanted.items():
+            if script not in watch.scripts:
+                watch.watch(script, await self._birth(row))
+            for txid in await self._expected(row):
+                watch.expect(script, txid)
+
+    async def _birth(self, row: SwapRow) -> BlockHeight:
+        """From which block on the output may be there: the newest one when the swap was looked at first."""
+        name = f"birth/{row.swap_id.hex()}"
+        found = await self._desk.cursor(name)
+        if not found:
+            tip = await self._desk.rpc.tip()
+            found = await self._desk.set_cursor(name, msgspec.msgpack.encode(int(tip.height)))
+        return BlockHeight(msgspec.msgpack.decode(found, type=int))
+
+    async def _expected(self, row: SwapRow) -> list[bytes]:
+        """Transactions that may pay to the output, by their ids: no node tells of the mempool by script."""
+        if isinstance(row.state, Initiator):
+            return [OutPoint.parse(row.state.planned).txid] if row.state.planned else []
+        return [Funding.decode(one.raw).txid for one in await self._desk.kept(row, FUNDING)]
+
+    async def _tell_outputs(self, rows: Sequence[SwapRow], view: ChainView) -> None:
+        for row in rows:
+            output = output_of(row.state.terms)
+            views = view.of(output.script)
+            current = await self._office.swap(row.swap_id) if views or row.state.outputs else row
+            if current is None:
+                continue
+            destination = await self._desk.cursor(f"destination/{row.swap_id.hex()}")
+            changes = news(current.state, output, views, destination)
+            await self._apply(current, changes)
+
+    # --- The EVM chain ------------------------------------------------------------------------------------------------
+
+    async def _watch_evm(self) -> None:
+        rows = await self._office.swaps(open_only=True)
+        kept = await self._desk.cursor(_EVM_CURSOR)
+        cursor = None if not kept else BlockRef(BlockHeight(int.from_bytes(kept[:8], "big")), kept[8:])
+        told = [(lock.view.payer, lock.view.lock_id) for row in rows for lock in row.state.locks]
+        watch = EscrowWatch(self._desk.evm.site, self._views, self._desk.evm.account, cursor, told=told)
+        wanted: dict[bytes, SwapRow] = {}
+        listener = self._office.listen()
+        try:
+            while True:
+                listener.clear()
+                rows = await self._office.swaps(open_only=True)
+                _want_locks(watch, wanted, rows)
+                reading = await watch.read()
+                self.problems.pop("evm", None)
+                if reading is not None:
+                    await self._tell_locks(rows, reading)
+                    if not reading.caught_up:
+                        continue
+                try:
+                    async with asyncio.timeout(self._poll if rows else max(self._poll, 2.0)):
+                        await listener.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._office.unlisten(listener)
+
+    async def _tell_locks(self, rows: Sequence[SwapRow], reading: Reading) -> None:
+        self._clocks.evm = (reading.time, reading.head.number)
+        site = self._desk.evm.site
+        for row in rows:
+            evm = row.state.terms.evm
+            changes: list[Change] = []
+            for fact in reading.facts:
+                is_ours = fact.terms.id == evm.lock_id or fact.terms.beneficiary == evm.beneficiary
+                if fact.terms.payer == evm.payer and is_ours:
+                    changes += fact.changes(site, evm.confirmations)
+            changes += [LockGone(lock_id) for payer, lock_id in reading.gone if payer == evm.payer]
+            await self._apply(row, changes)
+        for asset in reading.owed:
+            await self._desk.evm.withdraw(asset)
+        async with self._office.database.unit() as unit:
+            cursor = reading.cursor.number.to_bytes(8, "big") + reading.cursor.hash
+            await SwapStore(unit.connection).set_cursor(_EVM_CURSOR, cursor)
+            await unit.commit()
+
+    async def _apply(self, row: SwapRow, changes: Sequence[Change]) -> None:
+        """Tell a machine, with the newest times, where anything is new."""
+        times = self._clocks.times()
+        told = [*changes]
+        if times is not None and times != row.state.times:
+            told = [times, *told]
+        if told:
+            await self._office.apply(row.swap_id, told)
+
+
+def _want_locks(watch: EscrowWatch, wanted: dict[bytes, SwapRow], rows: Sequence[SwapRow]) -> None:
+    open_ones = {row.swap_id: row for row in rows}
+    for swap_id in wanted.keys() - open_ones.keys():
+        watch.forget(lock_terms(wanted.pop(swap_id).state.terms))
+    for swap_id in open_ones.keys() - wanted.keys():
+        row = wanted[swap_id] = open_ones[swap_id]
+        watch.want(lock_terms(row.state.terms), row.state.terms.evm.confirmations)

@@ -1,0 +1,5 @@
+"""Run by Alembic."""
+
+from foundation.database.schema import run_migrations
+
+run_migrations()

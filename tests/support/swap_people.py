@@ -1,0 +1,213 @@
+"""People who swap on real nodes: each with a wallet, a folder and an engine of their own; and a board between them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from adapters.bitcoin.hd_keys import new_mnemonic
+from adapters.evm.escrow.deploy import deploy_escrow
+from adapters.evm.flight import SenderPolicy
+from adapters.evm.journal import VolatileJournal
+from adapters.evm.rpc import EvmRpc
+from adapters.evm.sender import TxSender
+from adapters.native.eip712 import account_of_secret
+from api.board.service import serve_board
+from api.board.tables import SCHEMA as BOARD_SCHEMA
+from foundation.database import Database
+from foundation.quantities import BlockHeight, Satoshi, TokenUnits, Wei
+from infra.anvil import Anvil
+from infra.bitcoind import Bitcoind, Wallet
+from settlement.swap.engine.runtime import Engine, open_engine
+from settlement.swap.engine.settings import TraderSettings, load_settings
+from settlement.swap.engine.trading import Draft
+from settlement.swap.machine.states import Outcome
+from settlement.swap.offers import Offer, SignedOffer
+from settlement.swap.store.store import SwapRow, SwapStore, TakingState
+from settlement.swap.terms import Mode
+from settlement.swap.wallet.secrets import TraderKeys
+
+QUICK = SenderPolicy(poll_seconds=0.02, tend_seconds=0.2)
+ETHER = 10**18
+COIN = 100_000_000
+T = TypeVar("T")
+
+
+@dataclass
+class Person:
+    """A trader. Fields: name; folder; keys; wallet (of the bitcoin node); place (URL of the mailboxes)."""
+
+    name: str
+    folder: Path
+    keys: TraderKeys
+    wallet: Wallet
+    place: str
+    engine: Engine | None = None
+    _running: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def settings(self) -> TraderSettings:
+        """Of the folder."""
+        return load_settings(self.folder)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Engine]:
+        """The engine, running until the block ends."""
+        async with open_engine(self.settings, self.keys, sender=QUICK) as engine:
+            self.engine = engine
+            task = asyncio.create_task(engine.run())
+            try:
+                yield engine
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                self.engine = None
+                if task.done() and not task.cancelled() and task.exception() is not None:
+                    raise task.exception()  # type: ignore[misc]
+
+    async def offer(self, engine: Engine, *, gives_bitcoin: bool, mode: Mode = Mode.HASH) -> SignedOffer:
+        """One bitcoin against twenty ether."""
+        draft = Draft(gives_bitcoin, Satoshi(COIN), TokenUnits(20 * ETHER), mode, 600, self.place)
+        return (await engine.trading.offer(draft, template(self.settings))).signed
+
+
+def template(settings: TraderSettings, asset: bytes = bytes(20)) -> Offer:
+    """An offer's chains and contract, from the settings."""
+    return Offer(
+        maker=b"\x02" * 32,
+        letters=bytes(32),
+        place="http://127.0.0.1:1",
+        mode=Mode.HASH,
+        gives_bitcoin=True,
+        bitcoin_chain=settings.bitcoin_chain,
+        satoshi=Satoshi(COIN),
+        bitcoin_confirmations=1,
+        evm_chain=settings.evm_chain,
+        escrow=settings.site.escrow,
+        asset=asset,
+        account=b"\x01" * 20,
+        amount=TokenUnits(1),
+        evm_confirmations=1,
+        made_at=1,
+        valid_until=2,
+        salt=bytes(16),
+    )
+
+
+@dataclass
+class Town:
+    """Two people, a board, and chains. Fields: alice, bob; bitcoind; anvil; place (of the board)."""
+
+    alice: Person
+    bob: Person
+    bitcoind: Bitcoind
+    anvil: Anvil
+    place: str
+
+    async def mine(self, blocks: int = 1) -> None:
+        """A block on each chain."""
+        await self.bitcoind.mine(blocks)
+        await self.anvil.mine(1)
+
+
+SETTINGS = """
+[bitcoin]
+network = "regtest"
+url = "{bitcoin}"
+wallet = "{wallet}"
+user = "{user}"
+password = "{password}"
+zmq = "{zmq}"
+
+[evm]
+chain = "eip155:{chain}"
+genesis = "0x{genesis}"
+urls = ["{evm}"]
+escrow = "0x{escrow}"
+start = {start}
+poll_seconds = 0.05
+
+[letters]
+board = "{board}"
+"""
+
+
+@asynccontextmanager
+async def town(folder: Path, bitcoind: Bitcoind, anvil: Anvil) -> AsyncIterator[Town]:
+    """A new Escrow, and two people with 3 BTC and 100 ETH each."""
+    deployer = secrets.token_bytes(32)
+    await anvil.faucet("0x" + account_of_secret(deployer).hex(), Wei(10**20))
+    async with EvmRpc(anvil.url) as rpc, TxSender(rpc, VolatileJournal(), deployer, anvil.chain_id, QUICK) as sender:
+        escrow, start = await deploy_escrow(sender)
+        genesis = await rpc.block(BlockHeight(0))
+        assert genesis is not None
+    url = f"sqlite:///{folder / 'board.db'}"
+    async with await Database.open(url, BOARD_SCHEMA) as database, serve_board(database) as place:
+
+        async def person(name: str) -> Person:
+            keys = TraderKeys(new_mnemonic(secrets.token_bytes(32)))
+            home = folder / name
+            home.mkdir(parents=True)
+            wallet = await bitcoind.wallet(f"{name}-{secrets.token_hex(4)}", Satoshi(3 * COIN))
+            await anvil.faucet("0x" + keys.account.hex(), Wei(100 * ETHER))
+            text = SETTINGS.format(
+                bitcoin=bitcoind.url,
+                wallet=wallet.name,
+                user=bitcoind.user,
+                password=bitcoind.password,
+                zmq=bitcoind.zmq_hashblock,
+                chain=anvil.chain_id,
+                genesis=genesis.hash.hex(),
+                evm=anvil.url,
+                escrow=escrow.hex(),
+                start=start,
+                board=place,
+            )
+            (home / "swap.toml").write_text(text)
+            return Person(name, home, keys, wallet, place)
+
+        yield Town(await person("alice"), await person("bob"), bitcoind, anvil, place)
+
+
+async def until(look: Callable[[], Awaitable[T | None]], what: str, seconds: float = 60) -> T:
+    """Look again and again until there is something."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        found = await look()
+        if found:
+            return found
+        assert asyncio.get_running_loop().time() < deadline, f"not in {seconds} s: {what}"
+        await asyncio.sleep(0.03)
+
+
+async def agreed(engine: Engine, offer: SignedOffer) -> bytes:
+    """The swap's id, once the taker has the maker's terms."""
+
+    async def look() -> bytes | None:
+        async with engine.office.database.view() as view:
+            taking = await SwapStore(view.connection).taking(offer.offer.offer_id)
+        assert taking is not None
+        assert taking.state is not TakingState.REFUSED, taking.problem
+        return taking.swap_id
+
+    return await until(look, "the offer is accepted")
+
+
+async def ended(engine: Engine, swap_id: bytes, mine: Callable[[], Awaitable[None]] | None = None) -> SwapRow:
+    """The swap once nothing is left to do; blocks come meanwhile where `mine` is given."""
+
+    async def look() -> SwapRow | None:
+        row = await engine.office.swap(swap_id)
+        if mine is not None:
+            await mine()
+        return row if row is not None and row.state.outcome is not None else None
+
+    return await until(look, "the swap has ended", 90)
+
+
+__all__ = ["Outcome", "Person", "Town", "agreed", "ended", "town", "until"]
