@@ -24,6 +24,7 @@ from registry.groups import Member
 from tests.support.bridge_network import ETHER, PASSWORD, BridgeNetwork, BridgeNode, bridge_network
 from tests.support.command import Causeway
 from tests.support.evm_origin import EvmChain
+from tests.support.patience import PATIENCE_S
 
 FEE_BPS = 10
 LEAST = 10**15
@@ -111,9 +112,9 @@ async def _register(net: BridgeNetwork, name: str, origin: Anvil, members: tuple
     secret = owner_secret(net)
     async with (
         open_journal(net.folder / f"registration-{origin.chain_id}.db") as journal,
-        open_origin(plan.chain, [origin.url], secret, journal, 60, _quiet) as at,
+        open_origin(plan.chain, [origin.url], secret, journal, PATIENCE_S, _quiet) as at,
     ):
-        await Registration(net.native, net.owner, at, net.nodes[0].settings.chain, plan, _quiet, 60).run()
+        await Registration(net.native, net.owner, at, net.nodes[0].settings.chain, plan, _quiet, PATIENCE_S).run()
 
 
 def owner_secret(net: BridgeNetwork) -> bytes:
