@@ -45,9 +45,7 @@ async def open_evm_ledger(
     async with (
         Endpoints.at(urls, config.chain, reverted=typed_revert) as endpoints,
         EvmRpc(urls[0], reverted=typed_revert) as rpc,
-        TxSender(
-            AgreedNode(endpoints), DatabaseJournal(database, config.chain.caip2), secret, number, policy
-        ) as sender,
+        TxSender(AgreedNode(endpoints), journal, secret, number, policy) as sender,
         EvmLedger(config, endpoints, rpc, sender, database, clock) as ledger,
     ):
         yield ledger
