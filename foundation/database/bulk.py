@@ -1,14 +1,15 @@
-"""Writing many rows by one statement, made ready once.
+"""Writing and reading many rows by one statement, made ready once.
 
 PostgreSQL is given one array of values for each column, and unnests them: one execution for all rows, where a list of
-rows would be an execution for each. SQLite has no server to ask, and takes the rows one by one.
+rows would be an execution for each; and keys to look for, where a list of each length would be a statement of its own,
+to be planned anew. SQLite has no server to ask, and takes the rows one by one.
 
 Rows of one call differ in their keys: no statement of PostgreSQL changes a row twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -21,10 +22,13 @@ from sqlalchemy import (
     Executable,
     Integer,
     LargeBinary,
+    Row,
+    Select,
     SmallInteger,
     String,
     Table,
     TextClause,
+    any_,
     bindparam,
     column,
     delete,
@@ -37,9 +41,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from foundation.database.repository import chunks
+
 Rows: TypeAlias = Sequence[Mapping[str, object]]
 
-_DELETED_AT_ONCE: Final = 500
+_KEYS_AT_ONCE: Final = 500
 _KEY, _VALUE = "key_of_", "value_of_"
 _DIALECT: Final = asyncpg_dialect()  # type: ignore[no-untyped-call]
 _ELEMENTS: Final = (
@@ -141,9 +147,8 @@ class BulkDelete:
     async def write(self, connection: AsyncConnection, keys: Sequence[object]) -> None:
         """Delete the rows with these keys; nothing where there are none."""
         if connection.dialect.name != "postgresql":
-            for start in range(0, len(keys), _DELETED_AT_ONCE):
-                among = self.table.c[self.key].in_(keys[start : start + _DELETED_AT_ONCE])
-                await connection.execute(delete(self.table).where(among))
+            for chunk in chunks(keys, _KEYS_AT_ONCE):
+                await connection.execute(delete(self.table).where(self.table.c[self.key].in_(chunk)))
         elif keys:
             await connection.exec_driver_sql(self._together, (list(keys),))
 
@@ -151,6 +156,33 @@ class BulkDelete:
     def _together(self) -> str:
         among = self.table.c[self.key] == func.any(text(_escaped(f"$1::{_element(self.table, self.key)}[]")))
         return _compiled(delete(self.table).where(among))
+
+
+@dataclass(frozen=True)  # no slots: statements are kept
+class BulkSelect:
+    """Reads the rows whose key is among many, in any order. Fields: query; key (a column of it)."""
+
+    query: Select[*tuple[Any, ...]]
+    key: ColumnElement[Any]
+
+    async def read(self, connection: AsyncConnection, keys: Collection[object]) -> list[Row[*tuple[Any, ...]]]:
+        """The rows that there are; a key that is named twice gives its rows once, or more often."""
+        if not keys:
+            return []
+        if connection.dialect.name == "postgresql":
+            return list(await connection.execute(self._together, {"keys": list(keys)}))
+        rows: list[Row[*tuple[Any, ...]]] = []
+        for chunk in chunks(keys, _KEYS_AT_ONCE):
+            rows.extend(await connection.execute(self._listed, {"keys": chunk}))
+        return rows
+
+    @cached_property
+    def _together(self) -> Select[*tuple[Any, ...]]:
+        return self.query.where(self.key == any_(bindparam("keys", type_=postgresql.ARRAY(self.key.type))))
+
+    @cached_property
+    def _listed(self) -> Select[*tuple[Any, ...]]:
+        return self.query.where(self.key.in_(bindparam("keys", expanding=True)))
 
 
 def _unnested(table: Table[Any], names: Sequence[str]) -> TextClause:

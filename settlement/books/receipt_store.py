@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
-from foundation.database import BulkInsert, Repository
+from foundation.database import BulkInsert, BulkSelect, Repository
 from foundation.quantities import UnixMs
 from settlement.books.errors import ReceiptConflict
 from settlement.books.journal import FIRST_LINK
 from settlement.books.receipts import KeptReceipt, Receipt, decode_receipt, encode_receipt, receipt_link
-from settlement.books.store import padded
 from settlement.books.tables import receipts
 
 _PAGE: Final = 500
 _HEAD = select(receipts.c.sequence, receipts.c.link).order_by(receipts.c.sequence.desc()).limit(1)
-_KEPT = select(receipts.c.payment_id, receipts.c.digest).where(
-    receipts.c.payment_id.in_(bindparam("ids", expanding=True))
-)
+_KEPT = BulkSelect(select(receipts.c.payment_id, receipts.c.digest), receipts.c.payment_id)
 _ADD = BulkInsert(receipts)
 _COLUMNS = (receipts.c.sequence, receipts.c.receipt, receipts.c.at, receipts.c.digest, receipts.c.link)
 
@@ -95,11 +92,8 @@ class ReceiptStore(Repository):
             after = page[-1].sequence
 
     async def _digests(self, payments: Sequence[bytes]) -> dict[bytes, bytes]:
-        found: dict[bytes, bytes] = {}
-        for part in padded(payments):
-            for payment, digest in await self._connection.execute(_KEPT, {"ids": part}):
-                found[bytes(payment)] = bytes(digest)
-        return found
+        rows = await _KEPT.read(self._connection, payments)
+        return {bytes(payment): bytes(digest) for payment, digest in rows}
 
 
 def _kept(row: Sequence[Any]) -> KeptReceipt:

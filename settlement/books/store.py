@@ -8,14 +8,14 @@ caller's unit of work keeps other writers out (foundation.database), so numbers 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database import BulkInsert, BulkUpdate, Repository, chunks
+from foundation.database import BulkInsert, BulkSelect, BulkUpdate, Repository, chunks
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from settlement.books.accounts import Account, AccountName, Chart
@@ -26,15 +26,11 @@ from settlement.books.tables import AMOUNT_BASE, accounts, entries, lines
 from settlement.quantities import Asset, Scale
 
 PAGE: Final = 500
-_LIST_MAX: Final = 512
-Item = TypeVar("Item")
 
 _HEAD = select(entries.c.number, entries.c.link).order_by(entries.c.number.desc()).limit(1)
 _ACCOUNTS = select(accounts.c.name, accounts.c.asset_code, accounts.c.asset_scale, accounts.c.balance)
-_NAMED = _ACCOUNTS.where(accounts.c.name.in_(bindparam("names", expanding=True)))
-_POSTED = select(entries.c.entry_id, entries.c.number, entries.c.digest).where(
-    entries.c.entry_id.in_(bindparam("ids", expanding=True))
-)
+_NAMED = BulkSelect(_ACCOUNTS, accounts.c.name)
+_POSTED = BulkSelect(select(entries.c.entry_id, entries.c.number, entries.c.digest), entries.c.entry_id)
 _OPEN = BulkInsert(accounts)
 _ADD_ENTRIES = BulkInsert(entries)
 _ADD_LINES = BulkInsert(lines)
@@ -138,12 +134,11 @@ class Books(Repository):
 
     async def balances(self, names: Collection[str] | None = None) -> dict[Account, int]:
         """The balances of all accounts, or of those that are open among `names`; base units, debits positive."""
-        found: dict[Account, int] = {}
-        asked = [(_ACCOUNTS, {})] if names is None else [(_NAMED, {"names": part}) for part in padded(sorted(names))]
-        for query, values in asked:
-            for name, code, scale, balance in await self._connection.execute(query, values):
-                found[Account(AccountName(name), Asset(code, Scale(scale)))] = int(balance)
-        return found
+        all_rows = self._connection.execute(_ACCOUNTS) if names is None else _NAMED.read(self._connection, names)
+        return {
+            Account(AccountName(name), Asset(code, Scale(scale))): int(balance)
+            for name, code, scale, balance in await all_rows
+        }
 
     async def head(self) -> tuple[int, bytes]:
         """Number and link of the newest entry; 0 and zeros where there is none."""
@@ -189,11 +184,8 @@ class Books(Repository):
             after = page[-1].number
 
     async def _posted(self, wanted: Sequence[Entry]) -> dict[bytes, tuple[int, bytes]]:
-        found: dict[bytes, tuple[int, bytes]] = {}
-        for part in padded(sorted({entry.entry_id for entry in wanted})):
-            for entry_id, number, digest in await self._connection.execute(_POSTED, {"ids": part}):
-                found[bytes(entry_id)] = (int(number), bytes(digest))
-        return found
+        rows = await _POSTED.read(self._connection, {entry.entry_id for entry in wanted})
+        return {bytes(entry_id): (int(number), bytes(digest)) for entry_id, number, digest in rows}
 
     async def _store(self, fresh: Sequence[Posted], now: UnixMs, chart: Chart | None) -> None:
         changes: defaultdict[Account, int] = defaultdict(int)
@@ -257,15 +249,6 @@ class Books(Repository):
         if entry.narrative:
             raise BadInput("entry.narrative", "these books have no key to seal it with", "open them with the key")
         return b""
-
-
-def padded(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """`items` in lists whose lengths are powers of two, filled up with the last item.
-
-    A list of each length is a statement of its own for the engine, which plans it anew and keeps a hundred of them.
-    """
-    for part in chunks(items, _LIST_MAX):
-        yield part + part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
 
 
 def _entry_row(posted: Posted) -> dict[str, object]:

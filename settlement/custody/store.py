@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundation.database import BulkDelete, BulkInsert, Repository, chunks
+from foundation.database import BulkDelete, BulkInsert, BulkSelect, Repository
 from foundation.quantities import UnixMs
 from settlement.custody.changes import AnyEffect
 from settlement.custody.sealing import Sealer, What
@@ -27,6 +27,13 @@ from settlement.custody.states import (
 from settlement.custody.tables import cursors, history, outbox, payments, tenure
 from settlement.custody.terms import PaymentId
 
+_LOAD = BulkSelect(
+    select(
+        *(payments.c.payment_id, payments.c.role, payments.c.state),
+        *(payments.c.version, payments.c.created_at, payments.c.updated_at),
+    ),
+    payments.c.payment_id,
+)
 _SAVE = BulkInsert(payments, ("payment_id",), ("stage", "state", "is_open", "version", "updated_at"))
 _NOTE = BulkInsert(history)
 _ADD_DUE = BulkInsert(outbox)
@@ -91,14 +98,11 @@ class PaymentStore(Repository):
     async def load(self, wanted: Iterable[PaymentId]) -> dict[PaymentId, Stored]:
         """The payments of these ids that are there."""
         found: dict[PaymentId, Stored] = {}
-        columns = (payments.c.payment_id, payments.c.role, payments.c.state, payments.c.version)
-        times = (payments.c.created_at, payments.c.updated_at)
-        for chunk in chunks(wanted):
-            query = select(*columns, *times).where(payments.c.payment_id.in_(chunk))
-            for number, role, state, version, created, updated in await self._connection.execute(query):
-                payment = PaymentId(number)
-                opened = self._sealer.open(payment, What.STATE, state)
-                found[payment] = Stored(decode_state(Role(role), opened), version, created, updated)
+        rows = await _LOAD.read(self._connection, list(wanted))
+        for number, role, state, version, created, updated in rows:
+            payment = PaymentId(number)
+            opened = self._sealer.open(payment, What.STATE, state)
+            found[payment] = Stored(decode_state(Role(role), opened), version, created, updated)
         return found
 
     async def save(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from foundation.database import BulkInsert, BulkSelect, BulkUpdate
 from foundation.quantities import UnixMs
 from settlement.ledgers.book.core import Changes, Known, bad_form
 from settlement.ledgers.book.tables import AMOUNT_DIGITS, IS_HELD, accounts, entries, lines, transfers
@@ -30,23 +31,16 @@ from settlement.quantities import Asset, Condition, Preimage, Scale, Units
 DUE_MAX: Final = 500
 """Holds that one batch returns; what is left waits for the next."""
 
-_SMALLEST_LIST: Final = 8
-_LARGEST_LIST: Final = 512
-Item = TypeVar("Item")
-
-_ADD_TRANSFERS = insert(transfers)
-_ADD_ENTRIES = insert(entries)
-_ADD_LINES = insert(lines)
-_END_TRANSFERS = (
-    update(transfers)
-    .where(transfers.c.transfer_id == bindparam("ended"), IS_HELD)
-    .values(state=bindparam("becomes"), preimage=bindparam("shown"), decided_at=bindparam("at"))
+_ADD_TRANSFERS = BulkInsert(transfers)
+_ADD_ENTRIES = BulkInsert(entries)
+_ADD_LINES = BulkInsert(lines)
+_END_TRANSFERS = BulkUpdate(
+    transfers,
+    ("transfer_id",),
+    ("state", "preimage", "decided_at"),
+    only=transfers.c.state == literal_column("'held'"),
 )
-_MOVE_TOTALS = (
-    update(accounts)
-    .where(accounts.c.name == bindparam("moved"))
-    .values(balance=bindparam("to_balance"), held=bindparam("to_held"), incoming=bindparam("to_incoming"))
-)
+_MOVE_TOTALS = BulkUpdate(accounts, ("name",), ("balance", "held", "incoming"))
 _LAST_ENTRY = select(entries.c.number, entries.c.at).order_by(entries.c.number.desc()).limit(1)
 _DUE = (
     select(transfers)
@@ -54,8 +48,8 @@ _DUE = (
     .order_by(transfers.c.expires_at)
     .limit(DUE_MAX)
 )
-_TRANSFERS = select(transfers).where(transfers.c.transfer_id.in_(bindparam("ids", expanding=True)))
-_ACCOUNTS = select(accounts).where(accounts.c.name.in_(bindparam("names", expanding=True)))
+_TRANSFERS = BulkSelect(select(transfers), transfers.c.transfer_id)
+_ACCOUNTS = BulkSelect(select(accounts), accounts.c.name)
 
 
 class BookStore:
@@ -90,20 +84,17 @@ class BookStore:
     async def store(self, changes: Changes) -> None:
         """Write what a batch did."""
         await self._add_transfers(changes.made)
-        if changes.moved:
-            ended = [
-                {"ended": t.transfer_id, "becomes": t.state.value, "shown": t.preimage, "at": t.decided_at}
-                for t in changes.moved
-            ]
-            await self._connection.execute(_END_TRANSFERS, ended)
-        if changes.entries:
-            await self._add_entries(changes.entries)
-        if changes.accounts:
-            totals = [
-                {"moved": a.name, "to_balance": str(a.balance), "to_held": str(a.held), "to_incoming": str(a.incoming)}
-                for a in changes.accounts
-            ]
-            await self._connection.execute(_MOVE_TOTALS, totals)
+        ended = [
+            {"transfer_id": t.transfer_id, "state": t.state.value, "preimage": t.preimage, "decided_at": t.decided_at}
+            for t in changes.moved
+        ]
+        await _END_TRANSFERS.write(self._connection, ended)
+        await self._add_entries(changes.entries)
+        totals = [
+            {"name": a.name, "balance": str(a.balance), "held": str(a.held), "incoming": str(a.incoming)}
+            for a in changes.accounts
+        ]
+        await _MOVE_TOTALS.write(self._connection, totals)
 
     async def due(self, now: UnixMs) -> tuple[Transfer, ...]:
         """Holds whose time-out has passed, the oldest first, at most `DUE_MAX`."""
@@ -111,11 +102,11 @@ class BookStore:
 
     async def transfers(self, ids: Collection[TransferId]) -> tuple[Transfer, ...]:
         """The transfers that there are among `ids`, in any order."""
-        return tuple(map(_transfer, await self._listed(_TRANSFERS, "ids", ids)))
+        return tuple(map(_transfer, await _TRANSFERS.read(self._connection, ids)))
 
     async def accounts(self, names: Collection[LedgerAccount]) -> dict[LedgerAccount, Account]:
         """The accounts that there are among `names`."""
-        rows = map(_account, await self._listed(_ACCOUNTS, "names", names))
+        rows = map(_account, await _ACCOUNTS.read(self._connection, names))
         return {account.name: account for account in rows}
 
     async def all_accounts(self, after: str, limit: int) -> tuple[Account, ...]:
@@ -165,82 +156,58 @@ class BookStore:
         """Entries in the journal."""
         return int((await self._connection.execute(select(func.count()).select_from(entries))).scalar_one())
 
-    async def _listed(self, query: Select[Any], name: str, items: Collection[Item]) -> list[Row[Any]]:
-        rows: list[Row[Any]] = []
-        for part in padded(sorted(items)):  # type: ignore[type-var]
-            rows.extend(await self._connection.execute(query, {name: part}))
-        return rows
-
     async def _add_transfers(self, made: Sequence[Transfer]) -> None:
-        if made:
-            await self._connection.execute(
-                _ADD_TRANSFERS,
-                [
-                    {
-                        "transfer_id": t.transfer_id,
-                        "payer": t.payer,
-                        "payee": t.payee,
-                        "amount": digits(t.amount),
-                        "condition": t.condition,
-                        "expires_at": t.expires_at,
-                        "memo": t.memo,
-                        "state": t.state.value,
-                        "made_at": t.made_at,
-                        "preimage": t.preimage,
-                        "decided_at": t.decided_at,
-                        "reason": None if t.reason is None else t.reason.value,
-                        "detail": t.detail,
-                    }
-                    for t in made
-                ],
-            )
+        rows = [
+            {
+                "transfer_id": t.transfer_id,
+                "payer": t.payer,
+                "payee": t.payee,
+                "amount": digits(t.amount),
+                "condition": t.condition,
+                "expires_at": t.expires_at,
+                "memo": t.memo,
+                "state": t.state.value,
+                "made_at": t.made_at,
+                "preimage": t.preimage,
+                "decided_at": t.decided_at,
+                "reason": None if t.reason is None else t.reason.value,
+                "detail": t.detail,
+            }
+            for t in made
+        ]
+        await _ADD_TRANSFERS.write(self._connection, rows)
 
     async def _add_entries(self, added: Sequence[Entry]) -> None:
-        await self._connection.execute(
-            _ADD_ENTRIES,
-            [
-                {
-                    "number": e.number,
-                    "kind": e.kind.value,
-                    "transfer_id": e.transfer_id,
-                    "payer": e.payer,
-                    "payee": e.payee,
-                    "at": e.at,
-                }
-                for e in added
-            ],
-        )
-        await self._connection.execute(
-            _ADD_LINES,
-            [
-                {
-                    "account": line.account,
-                    "number": e.number,
-                    "bucket": line.bucket.value,
-                    "sign": 1 if line.amount > 0 else -1,
-                    "amount": digits(abs(line.amount)),
-                    "after": str(line.after),
-                }
-                for e in added
-                for line in e.lines
-            ],
-        )
+        rows = [
+            {
+                "number": e.number,
+                "kind": e.kind.value,
+                "transfer_id": e.transfer_id,
+                "payer": e.payer,
+                "payee": e.payee,
+                "at": e.at,
+            }
+            for e in added
+        ]
+        moved = [
+            {
+                "account": line.account,
+                "number": e.number,
+                "bucket": line.bucket.value,
+                "sign": 1 if line.amount > 0 else -1,
+                "amount": digits(abs(line.amount)),
+                "after": str(line.after),
+            }
+            for e in added
+            for line in e.lines
+        ]
+        await _ADD_ENTRIES.write(self._connection, rows)
+        await _ADD_LINES.write(self._connection, moved)
 
 
 def digits(amount: int) -> str:
     """An amount as the tables have it."""
     return f"{amount:0{AMOUNT_DIGITS}d}"
-
-
-def padded(items: Sequence[Item]) -> Iterable[list[Item]]:
-    """`items` in lists whose lengths are powers of two, filled up with the last item.
-
-    A list of each length is a statement of its own for the engine, which plans it anew and keeps a hundred of them.
-    """
-    for start in range(0, len(items), _LARGEST_LIST):
-        part = list(items[start : start + _LARGEST_LIST])
-        size = max(_SMALLEST_LIST, 1 << (len(part) - 1).bit_length())
-        yield part + part[-1:] * (size - len(part))
 
 
 def _transfer(row: Sequence[Any]) -> Transfer:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, select
 from sqlalchemy.exc import DBAPIError
 
-from foundation.database import BulkDelete, BulkInsert, BulkUpdate, Database, Schema
+from foundation.database import BulkDelete, BulkInsert, BulkSelect, BulkUpdate, Database, Schema
 
 METADATA = MetaData()
 THINGS = Table(
@@ -100,3 +100,18 @@ async def test_rows_are_deleted_by_their_key(database: Database) -> None:
     assert len(await stored(database)) == 3
     await do(database, BulkDelete(THINGS, "name"), [bytes([0]), bytes([2]), *([bytes([99])] * 600)])
     assert await stored(database) == [ROWS[1]]
+
+
+async def test_rows_are_read_by_their_keys(database: Database) -> None:
+    """The rows of the keys come, a key without a row does no harm, and no keys ask for nothing."""
+    await do(database, BulkInsert(THINGS), ROWS)
+    named = BulkSelect(select(THINGS.c.name, THINGS.c.total), THINGS.c.name)
+    async with database.view() as view:
+        assert await named.read(view.connection, []) == []
+        found = await named.read(view.connection, {bytes([2]), bytes([0]), *(bytes([7, n]) for n in range(200))})
+        assert sorted(map(tuple, found)) == [(bytes([n]), n << 40) for n in (0, 2)]
+        numbered = BulkSelect(select(THINGS.c.name), THINGS.c.count)
+        assert [tuple(row) for row in await numbered.read(view.connection, list(range(1, 700)))] == [
+            (bytes([1]),),
+            (bytes([2]),),
+        ]
