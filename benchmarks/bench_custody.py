@@ -30,6 +30,7 @@ import psutil  # type: ignore[import-untyped]
 import structlog
 import uvloop
 
+from foundation.collector import spare_collector
 from foundation.database import Database
 from foundation.quantities import UnixMs
 from infra.postgres import Postgres
@@ -44,6 +45,7 @@ from settlement.gateway.http import HttpLetterBoxes, LetterBoxServer
 from settlement.gateway.keys import Directory, Secrets
 from settlement.gateway.pricing import Corridor, CorridorPricing, Standing
 from settlement.gateway.runtime import SCHEMA, Gateway, Parts
+from settlement.gateway.stamps import Stamps
 from settlement.ledgers.book.client import BookAccess, BookClient
 from settlement.ledgers.book.operator import BookOperator
 from settlement.ledgers.book.service import wall_clock
@@ -101,7 +103,8 @@ class Setting:
 
 def gateway_process(setting: Setting, pipe: Connection) -> None:
     """Run one gateway; the parent's words are (payments, at once) to pay, "stages", "bulk" and None to end."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    # As in `cli.node_process`, errors alone.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40), cache_logger_on_first_use=True)
     uvloop.run(_serve(setting, pipe))
 
 
@@ -110,7 +113,9 @@ async def _serve(setting: Setting, pipe: Connection) -> None:
         parts = await _parts(setting, stack)
         gateway = await stack.enter_async_context(Gateway(parts))
         host, _, port = setting.urls[setting.party].removeprefix("http://").partition(":")
-        await stack.enter_async_context(LetterBoxServer(gateway.letter_box, host, int(port)))
+        stamps = Stamps(parts.secrets.letters, parts.directory, wall_clock)
+        await stack.enter_async_context(LetterBoxServer(gateway.letter_box, stamps, host, int(port)))
+        spare_collector()
         pipe.send("ready")
         profiler = cProfile.Profile(time.thread_time)  # the machine may be busy with others
         while (asked := await asyncio.to_thread(pipe.recv)) is not None:
@@ -142,7 +147,8 @@ async def _parts(setting: Setting, stack: AsyncExitStack) -> Parts:
         access = BookAccess(ledger, _ASSETS[ledger], url, LedgerAccount(party), key)
         ledgers[ledger] = await stack.enter_async_context(BookClient(access))
     facts = {name: await ledger.facts() for name, ledger in ledgers.items()}
-    boxes = await stack.enter_async_context(HttpLetterBoxes(directory))
+    stamps = Stamps(own.letters, directory, wall_clock)
+    boxes = await stack.enter_async_context(HttpLetterBoxes(directory, stamps))
     rules, policy = parse_rules(RULES), decode_policy(POLICY)
     corridor = Corridor(str(EURO_LEDGER), str(YUAN_LEDGER), fee=100)
     standings = {str(name): Standing(facts[name], ledger.own) for name, ledger in ledgers.items()}

@@ -70,9 +70,11 @@ def run_book(
     Example:
       causeway book run --config book.toml
     """
+    import uvloop
+
     from cli.book_service import serve
 
-    run(serve(config, Output(as_json)))
+    uvloop.run(serve(config, Output(as_json)))
 
 
 @app.command("open-account")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli.output import Output
+from foundation.collector import spare_collector
 from foundation.errors import BadInput
 from settlement.ledgers.book.config import BookConfig
 from settlement.ledgers.book.keys import new_key
@@ -28,6 +29,7 @@ async def serve(path: Path, output: Output) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with BookService(config) as service:
+        spare_collector()
         output.result({"ledger": config.ledger_id, "url": service.url}, f"{config.ledger_id} listens on {service.url}")
         await stopped.wait()
 

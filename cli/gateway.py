@@ -83,9 +83,11 @@ def run_gateway(
     Example:
       causeway gateway run --config ./bank-a/gateway.toml --password-file ./bank-a.password
     """
+    import uvloop
+
     from cli.gateway_process import run_until_stopped
 
-    run(run_until_stopped(config, keystore_password(password_file, what="gateway's key"), level, as_json))
+    uvloop.run(run_until_stopped(config, keystore_password(password_file, what="gateway's key"), level, as_json))
 
 
 @app.command("key")

@@ -12,6 +12,7 @@ import structlog
 from api.server import serve_api
 from api.settings import load_settings
 from cli.node_process import configure_logging
+from foundation.collector import spare_collector
 from foundation.errors import BadInput
 from settlement.cosign.keyfile import open_key_file
 from settlement.gateway.config import load_config
@@ -41,6 +42,7 @@ async def run_until_stopped(path: Path, password: str, level: str, as_json: bool
         loop.add_signal_handler(number, stopped.set)
     settings = load_settings(config.folder / "api.toml")
     async with run_gateway(config, seed) as running, serve_api(running, *config.api, settings) as serving:
+        spare_collector()
         _LOG.info("gateway runs", party=config.party, letters=running.letters, api=serving.url)
         await stopped.wait()
         _LOG.info("stopping", party=config.party)

@@ -7,6 +7,9 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
+from foundation.collector import spare_collector
 from foundation.errors import CausewayError
 from settlement.ledgers.book.config import BookConfig
 from settlement.ledgers.book.keys import new_key
@@ -23,7 +26,7 @@ def main(arguments: list[str]) -> int:
                 text, digest = new_key(key_id)
                 print(f"key: {text}", f'configuration: operators = {{ "{key_id}" = "{digest.hex()}" }}', sep="\n")
             case [path]:
-                asyncio.run(_serve(BookConfig.load(Path(path))))
+                uvloop.run(_serve(BookConfig.load(Path(path))))
             case _:
                 print(_USAGE, file=sys.stderr)
                 return 2
@@ -39,6 +42,7 @@ async def _serve(config: BookConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with BookService(config) as service:
+        spare_collector()
         print(service.url, flush=True)
         await stop.wait()
 
