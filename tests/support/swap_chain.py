@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from adapters.evm.escrow.types import AnyTerms, PointTerms, Terms, account_of_po
 from adapters.evm.journal import VolatileJournal
 from adapters.evm.lockbox.types import NATIVE_COIN
 from adapters.evm.types import BlockRef
-from foundation.quantities import Wei
+from foundation.quantities import BlockHeight
 from infra.anvil import Anvil
 from settlement.swap.evm.leg import EscrowLeg
 from settlement.swap.evm.memo import seal_memo
@@ -24,6 +25,7 @@ from settlement.swap.evm.site import EscrowSite
 from settlement.swap.evm.watch import EscrowWatch, LockFact, Reading
 from settlement.swap.machine.facts import LockStatus
 from tests.support.evm_escrow import POLICY, EscrowWorld, escrow_world
+from tests.support.patience import PATIENCE_S
 from tests.support.swap_evm import Sides, bytes_of, secret_of, sides_of
 
 AMOUNT = 1_000_000
@@ -102,16 +104,18 @@ class SwapWorld:
             yield views
 
 
-async def until(
-    watch: EscrowWatch, is_it: Callable[[Reading], bool], act: Callable[[], Awaitable[object]] | None = None
-) -> Reading:
-    """Read until a reading is the one, and do something between two readings (else: mine nothing, wait for blocks)."""
-    async for reading in watch.follow(0.05):
-        if is_it(reading):
-            return reading
-        if act is not None:
-            await act()
+async def until(watch: EscrowWatch, is_it: Callable[[Reading], bool]) -> Reading:
+    """Read until a reading is the one."""
+    async with asyncio.timeout(PATIENCE_S):
+        async for reading in watch.follow(0.05):
+            if is_it(reading):
+                return reading
     raise AssertionError("a watch never ends")
+
+
+async def drop_from(node: Anvil, number: BlockHeight) -> None:
+    """Replace a block, the one before, and all after it, by empty ones."""
+    await node.rpc.call("anvil_reorg", await node.height() - number + 2, [])
 
 
 def tells(terms: AnyTerms, status: LockStatus) -> Callable[[Reading], bool]:
@@ -143,11 +147,6 @@ async def swap_world(node: Anvil, *, confirmations: int = 0) -> AsyncIterator[Sw
             people.append(await stack.enter_async_context(person(site, node.url, secret, VolatileJournal())))
         await world.give(people[0].account, 10 * AMOUNT)
         yield SwapWorld(world, site, *people)
-
-
-async def set_balance(node: Anvil, account: bytes, amount: int) -> None:
-    """Give an account coin."""
-    await node.faucet("0x" + account.hex(), Wei(amount))
 
 
 def elsewhere(site: EscrowSite, **other: Any) -> EscrowSite:
