@@ -16,7 +16,7 @@ import structlog
 
 from cli.channel_config import BankConfig, CourtConfig, load_bank, load_court
 from cli.channel_places import AnyPlace, open_places
-from cli.node_process import configure_logging
+from cli.logs import configure_logging
 from cli.output import Output
 from foundation.database import Database
 from foundation.errors import BadInput, Fatal, Retryable

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvloop
 
-from cli.node_process import configure_logging
+from cli.logs import configure_logging
 from settlement.connector.config import load_config
 from settlement.connector.runtime import serve
 

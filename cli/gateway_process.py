@@ -11,7 +11,7 @@ import structlog
 
 from api.server import serve_api
 from api.settings import load_settings
-from cli.node_process import configure_logging
+from cli.logs import configure_logging
 from foundation.collector import spare_collector
 from foundation.errors import BadInput
 from settlement.cosign.keyfile import open_key_file

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -21,6 +19,7 @@ from bridge.settings import Settings
 from bridge.status import STATUS
 from bridge.storage import Database, DatabaseUnavailable
 from cli.context import keystore_password
+from cli.logs import configure_logging
 from cli.node_folder import load_settings
 from cli.node_status import read_status
 from mpc.transport import wall_clock
@@ -76,38 +75,3 @@ async def say_stopped(settings: Settings) -> None:
             await uow.commit()
     except DatabaseUnavailable as error:
         _LOG.warning("could not say that it stopped", problem=str(error))
-
-
-def configure_logging(level: str, as_json: bool) -> None:
-    """Log to standard error: one JSON object a line, or text with colours. Libraries' warnings come along."""
-    number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    # Traces without local variables: they may hold secrets.
-    plain = structlog.dev.RichTracebackFormatter(show_locals=False)
-    last: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
-    if as_json:
-        trace = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-        last = [trace, structlog.processors.JSONRenderer(default=_plain)]
-    structlog.configure(
-        processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Forward()], force=True)
-
-
-class _Forward(logging.Handler):
-    """Passes what libraries log through our renderer, so that every line of the log has one form."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        exception = record.exc_info if record.exc_info and record.exc_info[0] else None
-        _LOG.log(record.levelno, record.getMessage(), logger=record.name, exc_info=exception)
-
-
-def _plain(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)

@@ -9,7 +9,7 @@ import pytest
 
 _PROGRAM = """
 import sys, structlog
-from cli.node_process import configure_logging
+from cli.logs import configure_logging
 configure_logging("info", as_json=sys.argv[1] == "json")
 def fail():
     share = "a secret " + "share"
@@ -28,3 +28,10 @@ def test_a_trace_holds_no_local_variable(form: str) -> None:
     assert "RuntimeError" in ran.stderr
     assert "broken" in ran.stderr
     assert "a secret share" not in ran.stderr
+
+
+@pytest.mark.parametrize("process", ["gateway_process", "connector_process", "channel_process"])
+def test_a_gateways_processes_import_no_bridge(process: str) -> None:
+    """A bank's process starts without the half of the project that it does not use."""
+    code = f"import sys, cli.{process}; sys.exit(any(name.partition('.')[0] == 'bridge' for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
