@@ -95,7 +95,7 @@ class LetterBoxDesk:
         self._places = places
         self._clock = clock
 
-    async def take(self, body: bytes) -> None:
+    async def take(self, body: bytes, sender: PartyId | None = None) -> None:
         """Take a request; returns when all that is good in it is committed. What is not is dropped, and logged.
 
         Raises:
@@ -106,7 +106,7 @@ class LetterBoxDesk:
         gathered: list[News] = []
         for raw in m.decode_body(body):
             try:
-                gathered.append(await self._news(Envelope.decode(raw), now))
+                gathered.append(await self._news(Envelope.decode(raw), sender, now))
             except Fatal as problem:
                 _log.warning("message refused", why=str(problem))
         joined = _joined(gathered)
@@ -128,8 +128,10 @@ class LetterBoxDesk:
         except Exception:  # noqa: BLE001 - see `take`
             _log.exception("message dropped")
 
-    async def _news(self, envelope: Envelope, now: UnixMs) -> News:
+    async def _news(self, envelope: Envelope, sender: PartyId | None, now: UnixMs) -> News:
         header = envelope.header
+        if sender is not None and header.sender != sender:
+            raise BadInput("sender", f"{sender} sent a message of {header.sender}", "each party sends its own")
         keys = self._directory.keys(header.sender)
         if keys is None:
             raise BadInput("sender", f"{header.sender} is no party that we know", "exchange cards first")

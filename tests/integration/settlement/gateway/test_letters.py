@@ -109,6 +109,17 @@ async def test_the_clearing_bank_cannot_ask_for_the_secret(town: Town) -> None:
     assert len(held_back) == said
 
 
+async def test_a_party_sends_its_own_messages_alone(town: Town) -> None:
+    """What another party has signed is not looked at in a request of the wrong sender, and taken in its own."""
+    await town.stop(C)
+    payment = await town.pay()
+    await town.stage(A, payment, "pricing")
+    for sender, stage in ((B, "pricing"), (C, "failed")):
+        no = _letter(town, C, A, m.QuoteNo(payment, c.Why.NO_ROUTE, "not today"))
+        await town.gateways[A].letter_box.take(no, sender)
+        await town.stage(A, payment, stage)
+
+
 async def test_a_forged_quote_is_not_taken(town: Town) -> None:
     """A quote that the clearing bank did not sign moves nothing, even in one request with what opens the way to it."""
     other = await town.pay()
