@@ -138,10 +138,14 @@ class ExchangeDesk:
         work = _Work(self, connection, case, now)
         return await work.carry_out(state, (x.Screen(),))
 
-    async def tick(self, connection: AsyncConnection, case: Case, now: UnixMs) -> Acted:
-        """Time has passed: say again what was said, or give up."""
+    async def expire(self, connection: AsyncConnection, case: Case, now: UnixMs) -> None:
+        """The quote has ended: what both have not accepted by now is refused, and that is stored as the decision.
+
+        Nobody is told: no note is good any more. What was said before needs no repetition: the outbox has seen to it.
+        """
         state = (await self._files.of(connection, case.payment)).exchange
-        return Acted() if state is None else await self._step(connection, case, state, x.Tick(), now)
+        if state is not None:
+            await self._step(connection, case, state, x.Tick(), now)
 
     async def _step(
         self, connection: AsyncConnection, case: Case, state: x.Exchange, change: x.Change, now: UnixMs

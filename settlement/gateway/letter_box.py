@@ -78,7 +78,9 @@ class LetterBoxDesk:
         questions: dict[PaymentId, Asked],
         places: Places,
         clock: Clock,
+        hold_ms_max: int,
     ) -> None:
+        """`hold_ms_max`: the longest time for which this bank waits for a payment's money."""
         self._secrets = secrets
         self._directory = directory
         self._office = office
@@ -94,6 +96,7 @@ class LetterBoxDesk:
         self._questions = questions
         self._places = places
         self._clock = clock
+        self._hold_ms_max = hold_ms_max
 
     async def take(self, body: bytes, sender: PartyId | None = None) -> None:
         """Take a request; returns when all that is good in it is committed. What is not is dropped, and logged.
@@ -166,6 +169,7 @@ class LetterBoxDesk:
             ledger=ledger,
             account=account,
             until=now + _OFFER_MS,
+            hold_ms_max=self._hold_ms_max,
         )
         begun = payee.begin(invitation, question.reply_key)
         # A payment that was begun before is not begun again: its own secret is sealed to the new key.

@@ -91,6 +91,7 @@ class DeskOffice:
         self._books = books
         self._assets = assets
         self._joined: dict[bytes, CoSignature] = {}
+        self._over: list[PaymentId] = []
         self.deliver = deliver
         self._ended = ended
 
@@ -219,15 +220,19 @@ class DeskOffice:
     async def moved(
         self, connection: AsyncConnection, payment: PaymentId, before: State | None, after: State, now: UnixMs
     ) -> None:
-        """See `Office`: what a payment had taken of the limits, and its retention, follow its end."""
-        is_paid = isinstance(after, _PAID)
-        if is_paid and not isinstance(before, _PAID):
-            await self._reservation(connection, payment, is_settled=True)
-        if is_open(after) or (before is not None and not is_open(before)):
+        """See `Office`: what a payment had taken of the limits, and its retention, follow its end.
+
+        Retention counts from when the money has moved: a part of the receipt may be withheld for ever. What a lost
+        payment had taken stays reserved until a person has looked (`resolving`).
+        """
+        if not _is_over(after) or (before is not None and _is_over(before)):
             return
-        if not isinstance(after, (*_PAID, clearer.Lost, payee.Lost, clearer.Lapsed)):
-            await self._reservation(connection, payment, is_settled=False)
+        if isinstance(before, payer.Agreeing | payee.Consenting) and now >= before.terms.quote.expires_at:
+            await self._desk.expire(connection, await self.case(connection, payment, before), now)
+        if not isinstance(after, (clearer.Lost, payee.Lost, clearer.Lapsed)):
+            await self._reservation(connection, payment, is_settled=isinstance(after, _PAID))
         self._files.end(payment)
+        self._over.append(payment)
 
     async def flush(self, connection: AsyncConnection, now: UnixMs) -> None:
         """See `Office`."""
@@ -237,13 +242,15 @@ class DeskOffice:
 
     def committed(self, ended: Sequence[PaymentId]) -> None:
         """See `Office`."""
-        self._files.drop(ended)
+        self._files.drop(self._over)
+        self._over.clear()
         self._rules.drop([number for payment in ended for number in numbers_of(payment)])
         self._ended(ended)
 
     def forget(self) -> None:
         """See `Office`."""
         self._files.forget()
+        self._over.clear()
         self._rules.forget()
         self._books.forget()
 
@@ -361,6 +368,11 @@ def quote_of(state: State) -> Quote:
             assert deal is not None, f"no quote in {state}"
             terms: Terms = deal.terms
             return terms.quote
+
+
+def _is_over(state: State) -> bool:
+    """Whether the payment's money is where it stays; signatures on the receipt may be missing."""
+    return isinstance(state, _PAID) or not is_open(state)
 
 
 def _word_of(decision: Decision) -> c.AnyChange:

@@ -132,6 +132,7 @@ class Gateway:
             parts._questions,
             self._enquiries.told,
             parts.clock,
+            parts.margins.hold_ms_max,
         )
         self._recovering = False
         self._tasks: list[asyncio.Task[None]] = []
