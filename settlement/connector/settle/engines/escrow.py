@@ -1,14 +1,14 @@
 """Settling on any ledger that can hold money: a hold for the peer, under a condition that only the peer can fulfil.
 
-The payee chooses the condition of each transfer, from a secret of its own and the transfer's id, so it needs no memory
-of it. The payer's money is never without an owner: the peer fulfils, or it comes back at the time-out, and only then is
-another transfer made.
+The payee chooses the condition of each transfer, from a secret of its own, the transfer's id and the account that asks,
+so it needs no memory of it: however many conditions a peer asks for, nothing is kept. The payer's money is never
+without an owner: the peer fulfils, or it comes back at the time-out, and only then is another transfer made.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -103,12 +103,7 @@ class EscrowRail:
         if question.type != "condition":
             raise BadInput("type", f"{question.type[:40]!r} is no question here", "payTo or condition")
         transfer_id = _hash_of(question.transfer, "transfer")
-        async with self._database.unit() as unit:
-            owner = await EngineStore(unit.connection).claim(transfer_id.hex(), account)
-            await unit.commit()
-        if owner != account:
-            raise BadInput("transfer", "is another account's", "make up an id of your own")
-        return Answer(condition=condition_of(self._preimage(transfer_id)).hex())
+        return Answer(condition=condition_of(self._preimage(account, transfer_id)).hex())
 
     async def pay(self, payment: Payment, ask: Ask) -> Verdict:
         """See `Rail`. An attempt is one transfer id, under which a ledger holds once for ever."""
@@ -166,11 +161,12 @@ class EscrowRail:
 
     async def _take(self, views: list[HoldView]) -> None:
         """Fulfil what is held for us, where the preimage is ours and there is time."""
-        ready = []
-        for view in views:
-            preimage = self._preimage(view.hold.transfer_id)
-            if hmac.compare_digest(condition_of(preimage), view.hold.condition):
-                ready.append(Fulfilment(view.hold.transfer_id, preimage))
+        if not views:
+            return
+        async with self._database.view() as view:
+            accounts = await EngineStore(view.connection).known_accounts()
+        found = [(held, self._asked_by(accounts, held)) for held in views]
+        ready = [Fulfilment(held.hold.transfer_id, by[1]) for held, by in found if by is not None]
         outcomes: tuple[Outcome, ...] = await self._ledger.fulfil(ready) if ready else ()
         done = [outcome.view for outcome in outcomes if isinstance(outcome, Done)]
         await self._write_down(done, None)
@@ -179,20 +175,29 @@ class EscrowRail:
         """Credit what was fulfilled for us. The event of it comes too, and counts once."""
         async with self._database.unit() as unit:
             store = EngineStore(unit.connection)
-            for view in views:
-                preimage = self._preimage(view.hold.transfer_id)
-                if view.state is not HoldState.FULFILLED or condition_of(preimage) != view.hold.condition:
+            ended = [view for view in views if view.state is HoldState.FULFILLED]
+            accounts = await store.known_accounts() if ended else frozenset()
+            for view in ended:
+                by = self._asked_by(accounts, view)
+                if by is None:
                     continue
                 source = view.hold.transfer_id.hex()
-                account = await store.account_of(source)
-                await store.add_credit(Credit(f"escrow:{source}", account, source, view.hold.amount))
+                await store.add_credit(Credit(f"escrow:{source}", by[0], source, view.hold.amount))
             if cursor is not None:
                 await store.move_cursor(_CURSOR, cursor.encode())
             await unit.commit()
 
-    def _preimage(self, transfer_id: bytes) -> Preimage:
-        message = tagged_hash("engine/escrow-preimage", self._facts.ledger_id.encode(), transfer_id)
-        return Preimage(hmac.digest(self._secret, message, sha256))
+    def _asked_by(self, accounts: Iterable[str], view: HoldView) -> tuple[str, Preimage] | None:
+        """The account that was given a hold's condition, with its preimage; None where it is none of ours."""
+        for account in accounts:
+            preimage = self._preimage(account, view.hold.transfer_id)
+            if hmac.compare_digest(condition_of(preimage), view.hold.condition):
+                return account, preimage
+        return None
+
+    def _preimage(self, account: str, transfer_id: bytes) -> Preimage:
+        place = self._facts.ledger_id.encode(), account.encode(), transfer_id
+        return Preimage(hmac.digest(self._secret, tagged_hash("engine/escrow-preimage", *place), sha256))
 
 
 def _hash_of(text: str, field: str) -> bytes:

@@ -56,6 +56,11 @@ class EngineStore(Repository):
         rows = await self._connection.execute(select(accounts.c.id).where(accounts.c.open == 1))
         return frozenset(row.id for row in rows)
 
+    async def known_accounts(self) -> frozenset[str]:
+        """All that are, or once were, served: what is under way for one that was closed is still its own."""
+        rows = await self._connection.execute(select(accounts.c.id))
+        return frozenset(row.id for row in rows)
+
     async def request(self, request_id: str) -> Quantity | None:
         """What a request asked for; None for one that was never taken."""
         query = select(requests.c.amount, requests.c.scale).where(requests.c.id == request_id)

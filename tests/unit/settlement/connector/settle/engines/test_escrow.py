@@ -17,6 +17,7 @@ from settlement.connector.settle.engines.core import PaymentStage
 from settlement.connector.settle.engines.engine import Engine
 from settlement.connector.settle.engines.escrow import EscrowRail
 from settlement.connector.settle.engines.rail import Question
+from settlement.connector.settle.engines.store import EngineStore
 from settlement.connector.settle.quantity import Quantity
 from settlement.connector.settle.web import OtherRequest, UnknownAccount
 from settlement.ledgers.protocol import HoldState
@@ -206,15 +207,13 @@ async def test_a_crash_anywhere_pays_and_credits_once(world: World, victim: str)
 
 
 async def test_questions_that_are_none_are_refused(world: World):
-    """Other assets, unknown types, short ids, another account's transfer and text that is no JSON name the field."""
+    """Other assets, unknown types, short ids and text that is no JSON name the field."""
     other = await world.start("other")
-    await other.open_account("third")
     asset = other._rail.terms.asset
     mine = msgspec.json.encode(Question("condition", asset, transfer="11" * 32))
     assert b"condition" in await other.message("one", mine)
     assert b"condition" in await other.message("one", mine)
     for account, message, field in (
-        ("third", mine, "transfer"),
         ("one", msgspec.json.encode(Question("payTo", "else")), "asset"),
         ("one", msgspec.json.encode(Question("give", asset)), "type"),
         ("one", msgspec.json.encode(Question("condition", asset, transfer="11")), "transfer"),
@@ -225,6 +224,17 @@ async def test_questions_that_are_none_are_refused(world: World):
         assert refusal.value.field == field
     with pytest.raises(UnknownAccount):
         await other.message("stranger", mine)
+
+
+async def test_a_condition_belongs_to_the_account_that_asks(world: World):
+    """Two accounts that ask for one id get two conditions, the same ones each time, and nothing is kept of any."""
+    other = await world.start("other")
+    await other.open_account("third")
+    asked = msgspec.json.encode(Question("condition", other._rail.terms.asset, transfer="11" * 32))
+    first, again, third = [await other.message(account, asked) for account in ("one", "one", "third")]
+    assert first == again != third
+    async with world.databases["other"].view() as view:
+        assert await EngineStore(view.connection).account_of("11" * 32) is None
 
 
 async def test_a_closed_account_is_not_served_but_what_is_owed_is_paid(world: World):
