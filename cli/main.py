@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "routes": ("cli.routes", "A running connector's routes: which account packets go to."),
     "rates": ("cli.rates", "A running connector's prices, from which its rates follow."),
     "statement": ("cli.statement", "One account of a running connector: balance and settlements."),
+    "swap": ("cli.swap", "Swap bitcoin for Ether or tokens with somebody, atomically."),
     "deploy": ("cli.deploy", "Deploy the bridge's contracts on a native chain."),
 }
 """Name, module (whose `app` it is) and the line in the overview. Nothing of a module is imported for the overview."""

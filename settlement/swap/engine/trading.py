@@ -145,6 +145,10 @@ class Trading:
         self._office.wake()
         return own
 
+    async def check_able(self, offer: Offer) -> None:
+        """Make sure that a maker has what its offer promises. Raises as `Market.check_able`."""
+        await self._market.check_able(offer, offer.maker_role)
+
     async def set_offer(self, own: OwnOffer) -> None:
         """Keep an own offer's new state, or where it is published."""
         async with self._office.database.unit() as unit:

@@ -1,0 +1,147 @@
+"""Making a trader's folder: what the nodes say of themselves, written into `swap.toml`, and a wallet of words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.bitcoin.addresses import NETWORKS
+from adapters.bitcoin.rpc import BitcoinRpc
+from adapters.evm.endpoint import Endpoint
+from adapters.evm.errors import BadAnswer, RpcRefused
+from adapters.evm.escrow.contract import EscrowContract
+from adapters.evm.rpc import EvmRpc
+from foundation.errors import BadInput
+from foundation.files import write_durably
+from foundation.quantities import BlockHeight
+from registry.caip import evm_chain
+from registry.chains import Chain
+from settlement.swap.engine.settings import FILE_NAME, load_settings
+from settlement.swap.evm.opening import views_of
+from settlement.swap.evm.site import EscrowSite
+
+
+@dataclass(frozen=True, slots=True)
+class BitcoinNode:
+    """How to reach the trader's bitcoin node. Fields: url; wallet; cookie (path; empty: user and password); zmq."""
+
+    url: str
+    wallet: str
+    cookie: str = ""
+    user: str = ""
+    password: str = ""
+    zmq: str = ""
+
+    def rpc(self) -> BitcoinRpc:
+        """A client of the node, not of the wallet."""
+        if self.cookie:
+            return BitcoinRpc.from_cookie(self.url, Path(self.cookie).expanduser())
+        return BitcoinRpc(self.url, self.user, self.password)
+
+
+@dataclass(frozen=True, slots=True)
+class EvmNodes:
+    """How to reach the EVM chain. Fields: urls; escrow (20 bytes); start (None: look for it); symbol; tokens (symbol,
+    address, decimals)."""
+
+    urls: Sequence[str]
+    escrow: bytes
+    start: int | None
+    symbol: str
+    tokens: Sequence[tuple[str, str, int]] = ()
+
+
+async def settings_text(
+    bitcoin: BitcoinNode, evm: EvmNodes, listen: str, name: str, board: str, poll_seconds: float
+) -> str:
+    """Ask the nodes which chains they serve, make sure that the Escrow is ours: the text of `swap.toml`.
+
+    Raises:
+        BadInput: a node serves a chain that is not known.
+        NotOurEscrow: another contract is at the address, or none.
+        NodeUnavailable, AccessDenied, WrongChain: a node does not serve.
+    """
+    async with bitcoin.rpc() as rpc:
+        genesis = await rpc.block_hash(BlockHeight(0))
+    network = next((one.name for one in NETWORKS.values() if one.genesis == genesis), None)
+    if network is None:
+        raise BadInput("--bitcoin-url", "the node serves a chain that is not known", "a node of a bitcoin network")
+    async with EvmRpc(evm.urls[0]) as evm_rpc:
+        number = await evm_rpc.chain_id()
+        first = await evm_rpc.block(BlockHeight(0))
+        if first is None:
+            raise BadInput("--evm-url", "the node has no first block", "a node of an EVM chain")
+        start = await _deployed_at(evm_rpc, evm.escrow) if evm.start is None else evm.start
+    site = EscrowSite(Chain.named(evm_chain(number), first.hash, 1), evm.escrow, BlockHeight(start))
+    await _check_escrow(evm.urls, site)
+    lines = [
+        "[bitcoin]",
+        f"network = {_text(network)}",
+        f"url = {_text(bitcoin.url)}",
+        f"wallet = {_text(bitcoin.wallet)}",
+        *([f"cookie = {_text(bitcoin.cookie)}"] if bitcoin.cookie else []),
+        *([f"user = {_text(bitcoin.user)}", f"password = {_text(bitcoin.password)}"] if bitcoin.user else []),
+        *([f"zmq = {_text(bitcoin.zmq)}"] if bitcoin.zmq else []),
+        "",
+        "[evm]",
+        f'chain = "eip155:{number}"',
+        f'genesis = "0x{first.hash.hex()}"',
+        f"urls = {json.dumps(list(evm.urls))}",
+        f'escrow = "0x{evm.escrow.hex()}"',
+        f"start = {start}",
+        f"symbol = {_text(evm.symbol)}",
+        f"poll_seconds = {poll_seconds}",
+        "",
+        "[letters]",
+        f"listen = {_text(listen)}",
+        *([f"name = {_text(name)}"] if name else []),
+        *([f"board = {_text(board)}"] if board else []),
+    ]
+    for symbol, address, decimals in evm.tokens:
+        lines += ["", "[[evm.tokens]]", f"symbol = {_text(symbol)}", f"address = {_text(address)}"]
+        lines += [f"decimals = {decimals}"]
+    return "\n".join(lines) + "\n"
+
+
+def write_settings(folder: Path, text: str) -> None:
+    """Write `swap.toml` into a folder, which is made where it is missing. Raises `BadInput`: the file would not do."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / FILE_NAME
+    write_durably(path, text.encode())
+    try:
+        load_settings(folder)
+    except BadInput:
+        path.unlink()
+        raise
+
+
+async def _check_escrow(urls: Sequence[str], site: EscrowSite) -> None:
+    views = views_of([Endpoint.at(url) for url in urls], site)
+    async with views.heads:
+        await views.heads.check()
+        head = await views.heads.final()
+        assert head is not None, "it has a first block"
+        await EscrowContract(views.heads, site.escrow).check(head.number)
+
+
+async def _deployed_at(rpc: EvmRpc, escrow: bytes) -> int:
+    """The block in which the contract appeared, by halving; 0 where the node does not remember old states."""
+    newest = await rpc.block("latest")
+    low, high = 0, 0 if newest is None else newest.number
+    try:
+        while low < high:
+            middle = (low + high) // 2
+            if await rpc.code(escrow, BlockHeight(middle)):
+                high = middle
+            else:
+                low = middle + 1
+    except (RpcRefused, BadAnswer):
+        return 0  # it does not remember old states: the search for locks takes longer, and finds the same
+    return low
+
+
+def _text(value: str) -> str:
+    """A TOML string: JSON's is one."""
+    return json.dumps(value, ensure_ascii=True)
