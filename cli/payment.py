@@ -167,6 +167,30 @@ def show(
     Output(as_json).result(found, lambda: payment_text(found))
 
 
+@app.command("report")
+def report(
+    payment: PaymentArgument,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the message into this file.")] = None,
+    api: ApiOption = None,
+    key_file: ApiKeyOption = None,
+    certificate: ApiCertificateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch what has become of a payment as a pacs.002, checked against its schema.
+
+    It calls the transfer as the pacs.008 did that began it.
+
+    \b
+    Example:
+      causeway payment report 5f1c… --out status.xml
+    """
+    from cli.output import facts
+    from cli.payment_asking import status_report
+
+    found = run(status_report(ApiAccess.of(api, key_file, certificate), payment, out))
+    Output(as_json).result(found, lambda: facts([(name.replace("_", " "), value) for name, value in found.items()]))
+
+
 @app.command("cancel")
 def cancel(
     payment: PaymentArgument,

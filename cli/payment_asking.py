@@ -20,7 +20,9 @@ from cli.output import Output
 from cli.payment_api import Api, ApiAccess, GatewayRefused
 from cli.rules_approving import SignedApproval, Signing, check_clears
 from foundation.errors import BadInput, Fatal
+from foundation.files import write_durably
 from foundation.quantities import UnixMs
+from settlement.connect.iso20022.pacs002 import read_status_report
 from settlement.custody.sealing import Sealer
 from settlement.custody.states import Role
 from settlement.custody.store import PaymentStore, Stored
@@ -140,6 +142,28 @@ async def show(access: ApiAccess, payment: str) -> dict[str, Any]:
     async with Api(access) as api:
         found: dict[str, Any] = await api.get(f"/v1/payments/{number}")
         return found
+
+
+async def status_report(access: ApiAccess, payment: str, out: Path | None) -> dict[str, Any]:
+    """A payment's pacs.002, written to a file where one is named; what it says.
+
+    Raises:
+        MalformedDocument: the answer is none that is valid.
+        What `Api` raises.
+    """
+    number = payment_id(payment).hex()
+    async with Api(access) as api:
+        raw = await api.get_bytes(f"/v1/iso20022/pacs.002/{number}")
+    report = read_status_report(raw)
+    if out is not None:
+        write_durably(out, raw, 0o600)
+    return {
+        "status": report.status.value,
+        "reason": report.reason,
+        "message_id": report.message_id,
+        "end_to_end_id": report.original_end_to_end_id,
+        "uetr": report.uetr,
+    }
 
 
 async def listed(access: ApiAccess, statuses: list[str], limit: int) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ def quote_text(quote: Mapping[str, Any]) -> str:
             ("fee in it", _money(quote["fee"])),
             ("payee gets", _money(quote["target"])),
             ("rate", f"{quote['rate']} (base units)"),
-            ("until", quote["expires_at"]),
+            ("until", f"{quote['expires_at']}{'' if quote.get('firm') else ', indicative'}"),
         ]
     )
 

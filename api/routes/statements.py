@@ -117,7 +117,7 @@ def _document(
         message_id=f"M-{name}"[:_REFERENCE_MAX],
         statement_id=f"S-{name}"[:_REFERENCE_MAX],
         created_at=now,
-        from_time=since,
+        from_time=since or (lines[0].at if lines else until),
         to_time=until,
         account=account_from(_short(last.account)),
         asset=last.opening.asset,

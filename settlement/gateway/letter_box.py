@@ -101,6 +101,10 @@ class LetterBoxDesk:
     async def take(self, body: bytes, sender: PartyId | None = None) -> None:
         """Take a request; returns when all that is good in it is committed. What is not is dropped, and logged.
 
+        Args:
+            body: the envelopes.
+            sender: whose request it is, where that is known: what claims to be another's is not looked at further.
+
         Raises:
             BadInput: the request is no list of envelopes.
             EngineStopped: whether it was committed is not known; the sender repeats it.

@@ -16,11 +16,13 @@ from cli.exits import ExitCode
 from cli.main import app
 from foundation.database import UnitOfWork
 from foundation.quantities import UnixMs
+from settlement.connect.iso20022.pacs002 import write_status_report
 from settlement.custody import payer
 from settlement.custody.sealing import Sealer
 from settlement.custody.store import PaymentStore
 from settlement.custody.terms import Particulars, PaymentId
 from tests.support.gateway_folder import GatewayFolder, new_gateway_folder
+from tests.support.settlement_iso20022 import REPORT
 
 NUMBER = "5f" * 32
 PAYMENT = {
@@ -57,6 +59,8 @@ class FakeGateway:
         self.asked.append((place, request.headers.get("Idempotency-Key", ""), body))
         queue = self.answers.get(place, [(404, problem("not-found", 404, "there is no such payment"))])
         status, document = queue.pop(0) if len(queue) > 1 else queue[0]
+        if isinstance(document, bytes):
+            return web.Response(body=document, status=status, content_type="application/xml")
         return web.json_response(document, status=status)
 
 
@@ -115,6 +119,18 @@ async def test_a_payment_is_made_of_the_quote_that_was_agreed(gateway: FakeGatew
     ]
     assert gateway.asked[1][2]["quote_id"] == QUOTE["id"]
     assert gateway.asked[1][2]["creditor"] == {"account": "SG-1", "country": "SG", "kind": "legal"}
+
+
+async def test_a_report_is_a_pacs_002_that_was_checked(gateway: FakeGateway, tmp_path: Path) -> None:
+    """The message is written as it came, and told; what is no valid one is neither."""
+    raw, path = write_status_report(REPORT), f"GET /v1/iso20022/pacs.002/{NUMBER}"
+    gateway.will(path, (200, raw))
+    status, told = await call("report", NUMBER, "--out", "status.xml")
+    assert (status, told["status"], told["end_to_end_id"]) == (0, "ACCC", "E2E-1")
+    assert (tmp_path / "status.xml").read_bytes() == raw
+    gateway.will(path, (200, raw.replace(b"ACCC", b"ABCDE")))
+    status, _ = await call("report", NUMBER, "--out", "other.xml")
+    assert (status, (tmp_path / "other.xml").exists()) == (ExitCode.BAD_INPUT, False)
 
 
 async def test_nothing_is_paid_that_costs_more_than_is_wanted(gateway: FakeGateway) -> None:
