@@ -1,154 +1,70 @@
-"""Two people with accounts at an Escrow on a real node, each with the EVM leg of a swap."""
+"""A bitcoin node in memory, as far as a watch asks it: a chain that can be reorganised, and a mempool."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.evm.endpoint import Endpoint
-from adapters.evm.escrow.errors import typed_revert
-from adapters.evm.escrow.types import AnyTerms, PointTerms, Terms, account_of_point
-from adapters.evm.journal import VolatileJournal
-from adapters.evm.lockbox.types import NATIVE_COIN
-from adapters.evm.types import BlockRef
-from foundation.quantities import BlockHeight
-from infra.anvil import Anvil
-from settlement.swap.evm.leg import EscrowLeg
-from settlement.swap.evm.memo import seal_memo
-from settlement.swap.evm.opening import OpenLeg, Views, open_leg, views_of
-from settlement.swap.evm.site import EscrowSite
-from settlement.swap.evm.watch import EscrowWatch, LockFact, Reading
-from settlement.swap.machine.facts import LockStatus
-from tests.support.evm_escrow import POLICY, EscrowWorld, escrow_world
-from tests.support.patience import PATIENCE_S
-from tests.support.swap_evm import Sides, bytes_of, secret_of, sides_of
+from bitcoin.core import CTransaction
 
-AMOUNT = 1_000_000
-LIFE_S = 3_600
-"""How long a lock lives in tests that do not wait for its end."""
+from adapters.bitcoin.answers import Header, MempoolEntry
+from adapters.bitcoin.errors import RpcRefused
+from adapters.bitcoin.primitives import BlockRef, OutPoint, hash_text
+from adapters.bitcoin.transactions import parse_transaction
+from foundation.quantities import BlockHeight, Satoshi
+from tests.support.bitcoin_chain import FakeChain
 
 
 @dataclass
-class Person:
-    """Fields: secret (of the account); journal (of its sender); open."""
+class FakeNode(FakeChain):
+    """Fields: mempool (by txid); filters (answers `scanblocks`, None: it has none); before_spenders (called before the
+    mempool is asked, to move the chain meanwhile)."""
 
-    secret: bytes
-    journal: VolatileJournal
-    open: OpenLeg
+    mempool: dict[bytes, CTransaction] = field(default_factory=dict)
+    filters: Callable[[Sequence[str], int, int], object] | None = None
+    before_spenders: Callable[[], object] = lambda: None
+    asked: list[str] = field(default_factory=list)
 
-    @property
-    def leg(self) -> EscrowLeg:
-        """What it can do."""
-        return self.open.leg
+    def put(self, transaction: CTransaction) -> bytes:
+        """Into the mempool. Its txid."""
+        self.mempool[transaction.GetTxid()] = transaction
+        return bytes(transaction.GetTxid())
 
-    @property
-    def account(self) -> bytes:
-        """Its address."""
-        return self.leg.account
+    def confirm(self, *transactions: CTransaction) -> BlockRef:
+        """Mine these, which leave the mempool."""
+        for one in transactions:
+            self.mempool.pop(one.GetTxid(), None)
+        return self.mine(*transactions)
 
+    async def header(self, block_hash: bytes) -> Header:
+        """Its median time is its height."""
+        height = next((at for at, one in enumerate(self.heights) if one == block_hash), -1)
+        confirmations = len(self.heights) - height if height >= 0 else -1
+        return Header(BlockRef(BlockHeight(height), block_hash), bytes(32), height, confirmations, height)
 
-@dataclass
-class SwapWorld:
-    """An Escrow and a token on a chain. Fields: world (contracts, banker); site; initiator, follower."""
+    async def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        return [hash_text(self.heights[params[0]]) for _, params in calls]
 
-    world: EscrowWorld
-    site: EscrowSite
-    initiator: Person
-    follower: Person
+    async def call(self, method: str, *params: Any) -> Any:
+        self.asked.append(method)
+        if method != "scanblocks" or self.filters is None:
+            raise RpcRefused(method, -1, "Index is not enabled for filtertype basic")
+        return self.filters(params[1], params[2], params[3])
 
-    @property
-    def node(self) -> Anvil:
-        """The chain's node."""
-        return self.world.node
+    async def spenders(self, outpoints: Sequence[OutPoint]) -> tuple[bytes | None, ...]:
+        self.before_spenders()
+        spent = {}
+        for txid, one in self.mempool.items():
+            for point in parse_transaction(one.serialize()).inputs:
+                spent[point] = txid
+        return tuple(spent.get(point) for point in outpoints)
 
-    async def terms(self, is_hash: bool, sides: Sides, *, is_coin: bool = True, **other: Any) -> AnyTerms:
-        """A lock of the initiator's for the follower; `other` replaces fields."""
-        fields: dict[str, Any] = {
-            "id": sides.namer.point().to_xonly(),
-            "payer": self.initiator.account,
-            "beneficiary": self.follower.account,
-            "refund_to": self.initiator.account,
-            "asset": NATIVE_COIN if is_coin else self.world.config.token,
-            "amount": AMOUNT,
-            "expires_at": await self.world.tick() + LIFE_S,
-        }
-        if is_hash:
-            return Terms(**{"condition": hashlib.sha256(bytes_of("secret")).digest()} | fields | other)
-        point = account_of_point(secret_of("secret").point().to_bytes())
-        return PointTerms(**{"point": point} | fields | other)
+    async def mempool_entry(self, txid: bytes) -> MempoolEntry | None:
+        if txid not in self.mempool:
+            return None
+        return MempoolEntry(txid, 100, Satoshi(100), 100, Satoshi(100), 100, Satoshi(100), 0)
 
-    async def placed(self, is_hash: bool = True, *, is_coin: bool = True, **other: Any) -> AnyTerms:
-        """A lock that is in a block, with its memo."""
-        sides = sides_of(secrets.token_hex(8))
-        terms = await self.terms(is_hash, sides, is_coin=is_coin, **other)
-        await self.initiator.leg.place(terms.id, terms, seal_memo(self.site, terms, sides.memo(is_hash), sides.namer))
-        return terms
-
-    def watch(self, *wanted: AnyTerms, views: Views | None = None, cursor: BlockRef | None = None) -> EscrowWatch:
-        """The follower's watch, which wants these locks."""
-        made = EscrowWatch(self.site, views or self.follower.open.views, self.follower.account, cursor)
-        for terms in wanted:
-            made.want(terms)
-        return made
-
-    @asynccontextmanager
-    async def views_at(self, *urls: str) -> AsyncIterator[Views]:
-        """The chain through other endpoints."""
-        views = views_of([Endpoint.at(url, reverted=typed_revert) for url in urls], self.site)
-        async with views.finals:
-            yield views
-
-
-async def until(watch: EscrowWatch, is_it: Callable[[Reading], bool]) -> Reading:
-    """Read until a reading is the one."""
-    async with asyncio.timeout(PATIENCE_S):
-        async for reading in watch.follow(0.05):
-            if is_it(reading):
-                return reading
-    raise AssertionError("a watch never ends")
-
-
-async def drop_from(node: Anvil, number: BlockHeight) -> None:
-    """Replace a block, the one before, and all after it, by empty ones."""
-    await node.rpc.call("anvil_reorg", await node.height() - number + 2, [])
-
-
-def tells(terms: AnyTerms, status: LockStatus) -> Callable[[Reading], bool]:
-    """Whether a reading tells of this status of a lock."""
-    return lambda reading: any(fact.terms == terms and fact.status is status for fact in reading.facts)
-
-
-def fact_of(reading: Reading, terms: AnyTerms) -> LockFact:
-    """What a reading tells of a lock."""
-    (found,) = [fact for fact in reading.facts if fact.terms == terms]
-    return found
-
-
-@asynccontextmanager
-async def person(site: EscrowSite, url: str, secret: bytes, journal: VolatileJournal) -> AsyncIterator[Person]:
-    """Somebody with an account."""
-    async with open_leg(site, [url], secret, journal, POLICY) as opened:
-        yield Person(secret, journal, opened)
-
-
-@asynccontextmanager
-async def swap_world(node: Anvil, *, confirmations: int = 0) -> AsyncIterator[SwapWorld]:
-    """A new Escrow, and two people with gas and tokens."""
-    async with escrow_world(node, confirmations=confirmations) as world, AsyncExitStack() as stack:
-        site = EscrowSite(world.config.chain, world.config.escrow, world.config.start_block)
-        people = []
-        for _ in range(2):
-            secret = await world.person()
-            people.append(await stack.enter_async_context(person(site, node.url, secret, VolatileJournal())))
-        await world.give(people[0].account, 10 * AMOUNT)
-        yield SwapWorld(world, site, *people)
-
-
-def elsewhere(site: EscrowSite, **other: Any) -> EscrowSite:
-    """The site with other fields."""
-    return replace(site, **other)
+    async def transaction(self, txid: bytes) -> bytes | None:
+        one = self.mempool.get(txid)
+        return None if one is None else bytes(one.serialize())

@@ -20,6 +20,7 @@ from typing import Final
 from adapters.bitcoin.builders import return_transaction
 from adapters.bitcoin.htlc import Htlc, HtlcSpend, PointLock, TimedOutput, htlc_spend, spend_vsize, without_annex
 from adapters.bitcoin.primitives import Coin
+from adapters.bitcoin.scripts import check_key
 from adapters.bitcoin.taproot import tap_tweak
 from adapters.bitcoin.transactions import SIGNATURE_BYTES, UnsignedTx
 from foundation.errors import BadInput
@@ -68,20 +69,16 @@ class SwapOutput:
     expires_at: int
 
     def __post_init__(self) -> None:
+        check_key("claimer", self.claimer)
+        check_key("refunder", self.refunder)
         if self.claimer == self.refunder:
             raise BadInput("refunder", "is the claimer's key", "each side uses a key of its own")
-        assert self.lock.script, "every field was checked by the lock"
+        assert self.lock.script, "the lock has checked the rest"
 
     @cached_property
     def internal(self) -> KeyAggregate:
         """Both keys as one, before the tweak."""
-        keys = []
-        for field in ("claimer", "refunder"):
-            key: bytes = getattr(self, field)
-            if len(key) != 32:
-                raise BadInput(field, f"has {len(key)} bytes", "an x-only key of 32 bytes")
-            keys.append(b"\x02" + key)
-        return KeyAggregate.of(keys)
+        return KeyAggregate.of([b"\x02" + self.claimer, b"\x02" + self.refunder])
 
     @cached_property
     def signing(self) -> KeyAggregate:

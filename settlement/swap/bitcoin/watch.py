@@ -114,7 +114,9 @@ class BitcoinWatch:
     def watch(self, script: bytes, birth: BlockHeight) -> None:
         """Watch a script from the next look on, which also reads the blocks from height `birth` on for it.
 
-        `birth`: no earlier block can pay to it, for instance the tip when the swap was agreed.
+        To be called again after a start for every swap that is open: what is known costs nothing, and what was not
+        looked for yet is not in what was kept. `birth`: no earlier block can pay to it, for instance the tip when the
+        swap was agreed.
         """
         known = self._sightings.births.get(script)
         if known is None or birth < known:
