@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from infra.anvil import Anvil
-from tests.support.swap_chain import SwapWorld, swap_world
+from tests.support.swap_locks import SwapWorld, swap_world
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from settlement.swap.evm.leg import EscrowLeg
 from settlement.swap.evm.memo import HASH_MEMO_BYTES, seal_memo
 from settlement.swap.machine.facts import LockStatus
 from tests.support.evm_escrow import DECIMALS, POLICY
-from tests.support.swap_chain import AMOUNT, SwapWorld, elsewhere, person
 from tests.support.swap_evm import bytes_of, sides_of
+from tests.support.swap_locks import AMOUNT, SwapWorld, elsewhere, person
 
 pytestmark = pytest.mark.integration
 

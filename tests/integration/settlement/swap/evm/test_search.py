@@ -14,8 +14,8 @@ from settlement.swap.evm.memo import open_as_beneficiary, open_as_payer, seal_me
 from settlement.swap.evm.search import search_locks
 from settlement.swap.machine.facts import LockStatus
 from tests.support.evm_proxy import LyingEndpoint, forges, omits
-from tests.support.swap_chain import SwapWorld, tells, until
 from tests.support.swap_evm import Sides, bytes_of, sides_of
+from tests.support.swap_locks import SwapWorld, tells, until
 
 pytestmark = pytest.mark.integration
 

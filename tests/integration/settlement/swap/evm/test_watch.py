@@ -17,8 +17,8 @@ from settlement.swap.evm.watch import EscrowWatch, Reading
 from settlement.swap.machine.changes import LockSeen, SecretSeen
 from settlement.swap.machine.facts import LockStatus
 from tests.support.evm_proxy import LyingEndpoint, forges, omits
-from tests.support.swap_chain import AMOUNT, SwapWorld, drop_from, elsewhere, fact_of, person, tells, until
 from tests.support.swap_evm import bytes_of, secret_of, sides_of
+from tests.support.swap_locks import AMOUNT, SwapWorld, drop_from, elsewhere, fact_of, person, tells, until
 
 pytestmark = pytest.mark.integration
 
@@ -222,11 +222,12 @@ async def test_lock_that_went_while_nobody_watched_is_told_as_gone(own_world: Sw
 async def test_lock_made_before_it_was_wanted_is_found(own_world: SwapWorld) -> None:
     """The other side may lock before this side begins to watch: the newest blocks are read again."""
     world = own_world
-    watch = world.watch(await world.terms(True, sides_of("first")))
+    watch = world.watch(await world.terms(True, sides_of("first"), payer=world.follower.account))
     await until(watch, lambda one: one.caught_up)
     terms = await world.placed()
     await world.node.mine(1)
-    await until(watch, lambda one: one.caught_up)
+    passed = await until(watch, lambda one: one.caught_up)
+    assert passed.facts == ()
     watch.want(terms)
     await until(watch, tells(terms, LockStatus.OPEN))
     watch.forget(terms)
