@@ -154,7 +154,7 @@ class NoticeDesk:
         """Keep a notice, and answer so; or why it never will be. The same notice again is answered alike.
 
         Raises:
-            BadInput: it is no letter to us, of anybody whom we know.
+            BadInput, EnvelopeRefused: it is no letter to us, of anybody whom we know.
             TooManyNotices, DatabaseUnavailable: nothing was kept; the sender repeats it.
         """
         sender, word = self._opened(body)

@@ -15,7 +15,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
-from foundation.errors import BadInput, Retryable
+from foundation.errors import BadInput, Fatal, Retryable
 from settlement.custody.engine import EngineStopped
 from settlement.gateway.hold_notices import NoticeDesk
 from settlement.gateway.keys import Directory
@@ -136,7 +136,7 @@ class LetterBoxServer:
             return web.Response(body=await self._notices.take(body))
         except StrangerRefused as problem:
             return self._refused(request, problem)
-        except BadInput as problem:
+        except Fatal as problem:
             return web.Response(status=400, text=str(problem))
         except Retryable as problem:
             return web.Response(status=503, text=str(problem))

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import BadInput
+from foundation.quantities import UnixMs
+from settlement.custody.margins import plan
 from settlement.gateway.config import load_config
-from settlement.gateway.config_ledgers import ChainLedgerConfig
+from settlement.gateway.config_ledgers import BitcoinHoldsConfig, ChainLedgerConfig
+from settlement.ledgers.protocol import LedgerFacts, LedgerId
+from settlement.quantities import Asset, Scale
 
 CLEARER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 BEGIN = '[gateway]\nparty = "bank-b"\naddress = "g.bank-b"\n'
@@ -65,3 +69,58 @@ def test_a_wrong_field_is_named(tmp_path: Path, text: str, field: str) -> None:
     with pytest.raises(BadInput) as refusal:
         load_config(written(tmp_path, text))
     assert refusal.value.field == field
+
+
+BITCOIN = """
+[ledgers.bitcoin]
+kind = "bitcoin"
+asset = "BTC"
+scale = 8
+network = "main"
+start_height = 800_000
+key_file = "chain.key"
+[[ledgers.bitcoin.nodes]]
+url = "http://127.0.0.1:8332"
+user = "gateway"
+password = "a word"
+[[ledgers.bitcoin.nodes]]
+url = "http://127.0.0.1:8342"
+cookie_file = "node.cookie"
+"""
+
+
+def test_a_ledger_on_bitcoin_plans_with_blocks(tmp_path: Path) -> None:
+    """Its time to settle follows from its confirmations, and the longest hold from the slowest ledger."""
+    config = load_config(written(tmp_path, BEGIN + BITCOIN))
+    (ledger,) = config.ledgers
+    assert isinstance(ledger, BitcoinHoldsConfig)
+    assert ledger.config.settle_ms == 6 * 3_600_000
+    assert config.margins.hold_ms_max == 4 * ledger.config.settle_ms
+    assert [node.url for node in ledger.nodes] == ["http://127.0.0.1:8332", "http://127.0.0.1:8342"]
+    assert ledger.nodes[1].cookie == tmp_path / "node.cookie"
+    assert "a word" not in repr(ledger)
+    assert "44" * 32 not in repr(ledger)
+    assert ledger.address.startswith("bc1p")
+    assert len(ledger.key) == 32
+    facts = ledger.config.facts
+    plan(UnixMs(0), facts, LedgerFacts(LedgerId("book"), Asset("EUR", Scale(2)), 0, 1_000), config.margins)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ('network = "main"', 'network = "mars"', "network"),
+        ("scale = 8", "scale = 6", "ledger.asset"),
+        ('user = "gateway"\n', "", "nodes.http://127.0.0.1:8332.user"),
+        ('cookie_file = "node.cookie"', 'cookie_file = "a"\nuser = "b"\npassword = "c"', "8342.user"),
+        ('network = "main"', 'network = "main"\nsettle_seconds = 3600', "settle_seconds"),
+        ('network = "main"', 'network = "main"\nfee_cap = 1000', "cap"),
+        ('key_file = "chain.key"', f'key = "{"00" * 32}"', "key_file"),
+        ("[[ledgers.bitcoin.nodes]]", "[[ledgers.bitcoin.knots]]", "nodes"),
+    ],
+)
+def test_a_wrong_field_of_a_bitcoin_ledger_is_named(tmp_path: Path, before: str, after: str, named: str) -> None:
+    """Networks, decimals, logins, times that no block keeps, fees and keys that cannot be are refused by name."""
+    with pytest.raises(BadInput) as refusal:
+        load_config(written(tmp_path, BEGIN + BITCOIN.replace(before, after)))
+    assert refusal.value.field.endswith(named)
