@@ -14,6 +14,7 @@ from adapters.bitcoin.follower import Tail
 from adapters.bitcoin.primitives import OutPoint, hash_text
 from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.bitcoin.scripts import vault_script
+from adapters.bitcoin.unspent import unspent_on
 from adapters.native.chain import NativeChain
 from adapters.native.events import (
     DepositMinted,
@@ -24,7 +25,6 @@ from adapters.native.events import (
     PayoutVoided,
 )
 from bridge.codec import decode_deposit, decode_payout
-from bridge.coin_search import unspent_on
 from bridge.deposits import Stage
 from bridge.intake.common import BITCOIN_CURSOR, NATIVE_CURSOR
 from bridge.intake.native import event_cursor
@@ -135,7 +135,7 @@ async def observed(
     """The reserves as the two chains show them, with nothing of ours asked: for `reserves --verify`.
 
     Args:
-        rpc: any bitcoin node, with a time-out of `coin_search.SCAN_SECONDS`.
+        rpc: any bitcoin node, with a time-out of `unspent.SCAN_SECONDS`.
         native: any node of the native chain.
         chain: the bitcoin chain's id.
         asset: the asset's id.

@@ -14,7 +14,7 @@ from adapters.bitcoin.addresses import parse_address
 from adapters.bitcoin.primitives import Coin, OutPoint, hash_text, parse_hash
 from adapters.bitcoin.reclaim import UnsignedReclaim, parse_reclaim_key, reclaim_transaction, sign_reclaim
 from adapters.bitcoin.rpc import BitcoinRpc
-from bridge.coin_search import SCAN_SECONDS, unspent_on
+from adapters.bitcoin.unspent import SCAN_SECONDS, unspent_on
 from bridge.receipts import DepositReceipt
 from bridge.settings import sat_per_kvb
 from cli.context import network_file, open_bitcoin, read_text

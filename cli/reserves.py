@@ -102,7 +102,7 @@ async def _recorded(folder: Path) -> Reserves:
 
 
 async def _observed(network: NetworkFile, at: BlockHeight | None) -> Reserves:
-    from bridge.coin_search import SCAN_SECONDS
+    from adapters.bitcoin.unspent import SCAN_SECONDS
     from bridge.reserves import observed
 
     async with open_bitcoin(network, timeout_s=SCAN_SECONDS) as bitcoin, open_native(network) as native:

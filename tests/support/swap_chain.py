@@ -19,11 +19,14 @@ from tests.support.bitcoin_chain import FakeChain
 @dataclass
 class FakeNode(FakeChain):
     """Fields: mempool (by txid); filters (answers `scanblocks`, None: it has none); before_spenders (called before the
-    mempool is asked, to move the chain meanwhile)."""
+    mempool is asked, to move the chain meanwhile); is_pruned (its blocks are gone); coins (that `scantxoutset` finds,
+    all made by miners); asked (methods called by name)."""
 
     mempool: dict[bytes, CTransaction] = field(default_factory=dict)
     filters: Callable[[Sequence[str], int, int], object] | None = None
     before_spenders: Callable[[], object] = lambda: None
+    is_pruned: bool = False
+    coins: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
     def put(self, transaction: CTransaction) -> bytes:
@@ -43,11 +46,21 @@ class FakeNode(FakeChain):
         confirmations = len(self.heights) - height if height >= 0 else -1
         return Header(BlockRef(BlockHeight(height), block_hash), bytes(32), height, confirmations, height)
 
+    async def block(self, block_hash: bytes) -> bytes:
+        if self.is_pruned:
+            raise RpcRefused("getblock", -1, "Block not available (pruned data)")
+        return await super().block(block_hash)
+
     async def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         return [hash_text(self.heights[params[0]]) for _, params in calls]
 
     async def call(self, method: str, *params: Any) -> Any:
         self.asked.append(method)
+        if method == "scantxoutset":
+            tip = await self.tip()
+            return {"success": True, "unspents": self.coins, "height": tip.height, "bestblock": hash_text(tip.hash)}
+        if method == "gettxout":
+            return {"coinbase": True}
         if method != "scanblocks" or self.filters is None:
             raise RpcRefused(method, -1, "Index is not enabled for filtertype basic")
         return self.filters(params[1], params[2], params[3])

@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from adapters.bitcoin.builders import return_transaction
@@ -169,7 +169,12 @@ class SwapOutput:
         return Reading(Path.KEY, signature=signature)
 
 
+@lru_cache(maxsize=1024)
+def _output(mode: Mode, claimer: bytes, refunder: bytes, condition: bytes, expires_at: int) -> SwapOutput:
+    return SwapOutput(mode, claimer, refunder, condition, expires_at)
+
+
 def output_of(terms: SwapTerms) -> SwapOutput:
-    """The output that terms ask for."""
+    """The output that terms ask for; kept for a while, since each look at the chain asks for it."""
     leg = terms.bitcoin
-    return SwapOutput(terms.mode, leg.claimer, leg.refunder, terms.condition, leg.expires_at)
+    return _output(terms.mode, leg.claimer, leg.refunder, terms.condition, leg.expires_at)

@@ -1,7 +1,9 @@
 """Finding what happened to scripts before they were watched: by the node's block filters, else by reading blocks.
 
+A node that has pruned those blocks still knows its unspent coins: what is spent already is not found there.
+
 Sources: BIP-157 and BIP-158 (filters: a block's is asked whether it may concern a script; spends of it count too);
-Bitcoin Core, `scanblocks` (needs `blockfilterindex=1`).
+Bitcoin Core, `scanblocks` (needs `blockfilterindex=1`), `scantxoutset`.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+import structlog
 
 from adapters.bitcoin import answers
-from adapters.bitcoin.blocks import Watchlist, scan_block
+from adapters.bitcoin.blocks import BlockMatches, Received, Watchlist, scan_block
 from adapters.bitcoin.errors import BadAnswer, ChainMoved, MalformedBlock, RpcRefused
 from adapters.bitcoin.follower import Connected, scan_range
-from adapters.bitcoin.primitives import BlockRef, parse_hash
+from adapters.bitcoin.primitives import BlockRef, hash_text, parse_hash
 from adapters.bitcoin.rpc import BitcoinRpc
+from adapters.bitcoin.unspent import unspent_on
 from foundation.quantities import BlockHeight
 
 FEW_BLOCKS: Final = 16
@@ -24,6 +28,8 @@ FEW_BLOCKS: Final = 16
 _FILTERS: Final = "scanblocks"
 _MISC_ERROR: Final = -1
 _METHOD_NOT_FOUND: Final = -32601
+
+_log = structlog.get_logger(__name__)
 
 
 class _Relevant(msgspec.Struct, frozen=True):
@@ -38,13 +44,39 @@ async def blocks_with(rpc: BitcoinRpc, scripts: Sequence[bytes], first: BlockHei
         ChainMoved: `last` is not in the active chain, or left it meanwhile.
         MalformedBlock: the node served a block that is not what its hash says.
     """
-    if last.height - first >= FEW_BLOCKS:
-        hashes = await _by_filters(rpc, scripts, first, last)
-        if hashes is not None:
-            return await _read(rpc, scripts, hashes, last)
-    watched = Watchlist(scripts)
-    found = [block async for block in scan_range(rpc, first, last, watched)]
-    return [block for block in found if block.matches.received or block.matches.spent]
+    try:
+        if last.height - first >= FEW_BLOCKS:
+            hashes = await _by_filters(rpc, scripts, first, last)
+            if hashes is not None:
+                return await _read(rpc, scripts, hashes, last)
+        watched = Watchlist(scripts)
+        found = [block async for block in scan_range(rpc, first, last, watched)]
+        return [block for block in found if block.matches.received or block.matches.spent]
+    except RpcRefused as refused:
+        if refused.method != "getblock" or refused.code != _MISC_ERROR:
+            raise
+        _log.warning("the node has pruned blocks that a swap may be in: spent outputs are not found", first=first)
+        return await _unspent(rpc, scripts, last)
+
+
+async def _unspent(rpc: BitcoinRpc, scripts: Sequence[bytes], last: BlockRef) -> list[Connected]:
+    """The blocks that made what is unspent, by the node's set of coins."""
+    found = await unspent_on(rpc, scripts)
+    if found.tip != last:
+        raise ChainMoved(last.height)
+    by_height: dict[BlockHeight, list[Received]] = {}
+    for coin in found.coins:
+        assert coin.height is not None, "coins of the set are in blocks"
+        shown = await rpc.call("gettxout", hash_text(coin.outpoint.txid), coin.outpoint.vout, False)
+        is_coinbase = isinstance(shown, dict) and shown.get("coinbase") is True
+        received = Received(coin.outpoint, coin.value, coin.script, is_coinbase)
+        by_height.setdefault(coin.height, []).append(received)
+    blocks = []
+    for height, payments in sorted(by_height.items()):
+        header = await rpc.header(await rpc.block_hash(height))
+        matches = BlockMatches(received=tuple(payments))
+        blocks.append(Connected(header.block, header.previous, header.time, matches))
+    return blocks
 
 
 async def _by_filters(

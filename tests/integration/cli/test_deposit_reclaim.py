@@ -16,7 +16,8 @@ from adapters.bitcoin.addresses import REGTEST
 from adapters.bitcoin.reclaim import reclaim_key_text
 from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.bitcoin.scripts import vault_script
-from bridge.coin_search import coins_since, unspent_on
+from adapters.bitcoin.unspent import unspent_on
+from bridge.coin_search import coins_since
 from bridge.deposits import Purpose
 from bridge.receipts import DepositReceipt
 from cli.depositing import write_receipt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, cast
 
 import msgspec
@@ -314,3 +315,26 @@ async def test_nonsense_of_a_node_is_refused(node: FakeNode) -> None:
     node.filters = lambda *_: {"relevant_blocks": ["xyz"]}
     with pytest.raises(BadAnswer):
         await blocks_with(rpc_of(node), [SCRIPT], BlockHeight(0), BlockRef(BlockHeight(30), node.heights[30]))
+
+
+async def test_a_pruned_node_tells_what_is_unspent(node: FakeNode) -> None:
+    """Where old blocks are gone, the node's coins tell the outputs that can still be moved, with their blocks."""
+    coin = paying()
+    hit = node.confirm(coin)
+    node.mine()
+    tip = await node.tip()
+    node.is_pruned = True
+    node.coins = [
+        {
+            "txid": hash_text(coin.GetTxid()),
+            "vout": 0,
+            "scriptPubKey": SCRIPT.hex(),
+            "amount": Decimal("0.00001"),
+            "height": hit.height,
+        }
+    ]
+    (found,) = await blocks_with(rpc_of(node), [SCRIPT], BlockHeight(3), tip)
+    assert found.block == hit
+    assert [(one.value, one.is_coinbase) for one in found.matches.received] == [(1_000, True)]
+    with pytest.raises(ChainMoved):
+        await blocks_with(rpc_of(node), [SCRIPT], BlockHeight(3), hit)
