@@ -1,4 +1,8 @@
-"""What can change a side of a swap: facts, each harmless when it is repeated or late."""
+"""What can change a side of a swap: facts, each harmless when it is repeated or late.
+
+When an engine starts, it tells everything anew, and also what the state holds and is not there any more (`LockGone`,
+`OutputGone`, `SpendGone`): a transaction may have been replaced while it was down.
+"""
 
 from __future__ import annotations
 

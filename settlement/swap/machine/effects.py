@@ -43,7 +43,8 @@ class SendLetter(_Effect, frozen=True):
 
     @property
     def key(self) -> str:
-        return f"SendLetter:{type(self.message).__name__}"
+        number = getattr(self.message, "round", None)
+        return f"SendLetter:{type(self.message).__name__}" + ("" if number is None else f":{number}")
 
 
 # --- The initiator's --------------------------------------------------------------------------------------------------

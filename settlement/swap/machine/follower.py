@@ -62,7 +62,7 @@ def decide(state: Follower, work: Work) -> Follower:
     """Decide what has to be decided now, and order what follows."""
     state = _give_up(state, work)
     if state.never_fund is None and state.own_lock is None and not state.recovered:
-        work.patiently(SignTerms(), state.gates.resend_ms)
+        work.patiently(SignTerms(), state.gates.resend_ms, early=True)
     order_rounds(state, work)
     state = _fund(state, work)
     _keep_funding(state, work)
@@ -209,11 +209,11 @@ def _outcome(state: Follower) -> Outcome | None:
     if not _is_lock_settled(state) or not _is_bitcoin_settled(state):
         return None
     lock = state.own_lock
-    kept = reserved(state)
     claimed = lock is not None and lock.status is LockStatus.CLAIMED and bool(state.secret)
-    paid = any(guards.spend_is_final(state, out, SpendKind.CLAIM) for out in state.outputs) or (
-        claimed and kept is not None and kept.spend is None
-    )
+    paid = any(guards.spend_is_final(state, out, SpendKind.CLAIM) for out in state.outputs)
+    if claimed and not paid:
+        kept = reserved(state)  # which the initiator may claim at any time
+        paid = kept is not None and (kept.spend is None or kept.spend.kind is SpendKind.CLAIM)
     if claimed:
         return Outcome.SWAPPED if paid else Outcome.WINDFALL
     if paid:

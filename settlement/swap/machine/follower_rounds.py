@@ -59,8 +59,8 @@ def order_rounds(state: Follower, work: Work) -> None:
     if not state.nonces:
         work.order(PrepareFunding(state.round), state.gates.resend_ms)
     elif not state.peer_partials:
-        work.letter(RungNonces(state.round, state.prepared, state.nonces))
+        work.letter(RungNonces(state.round, state.prepared, state.nonces), early=True)
     elif not state.partials:
         work.order(CountersignRungs(state.round, state.peer_nonces, state.peer_partials), state.gates.resend_ms)
     elif state.own_lock is None:
-        work.letter(RungAnswers(state.round, state.partials))
+        work.letter(RungAnswers(state.round, state.partials), early=True)

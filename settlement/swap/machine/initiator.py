@@ -69,7 +69,7 @@ def decide(state: Initiator, work: Work) -> Initiator:
     state = _notice_exposure(state, work)
     state = _give_up(state, work)
     if state.quit is None and not state.outputs and not state.recovered:
-        work.patiently(SignTerms(), state.gates.resend_ms)
+        work.patiently(SignTerms(), state.gates.resend_ms, early=True)
     order_rounds(state, work)
     state = _lock(state, work)
     state = _reveal(state, work)

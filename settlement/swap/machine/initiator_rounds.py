@@ -62,7 +62,7 @@ def order_rounds(state: Initiator, work: Work) -> None:
     if not state.offered_partials:
         work.order(SignRungs(state.round, state.planned, state.peer_nonces), state.gates.resend_ms)
     elif not state.peer_partials:
-        work.letter(_offer(state))
+        work.letter(_offer(state), early=True)
     else:
         work.order(CompleteRungs(state.round, state.peer_partials), state.gates.resend_ms)
 

@@ -89,8 +89,10 @@ class _Side(Struct, frozen=True, kw_only=True):
     @property
     def own_lock(self) -> Lock | None:
         """The lock under the terms' id, as it was last seen, whatever it says besides."""
-        evm = self.terms.evm
-        return next((lock for lock in self.locks if lock.view.lock_id == evm.lock_id), None)
+        for lock in self.locks:
+            if lock.view.lock_id == self.terms.evm.lock_id:
+                return lock
+        return None
 
     def seconds(self, now: UnixMs) -> int:
         """The time that gates are compared with: the latest that the own clock or a chain tells."""

@@ -9,7 +9,10 @@ from settlement.swap.machine.effects import Effect, SendLetter
 from settlement.swap.machine.messages import Message
 from settlement.swap.machine.states import Order, Swap
 
-_DOUBLINGS: Final = 6
+_DOUBLINGS: Final = 8
+"""Of the time until a letter is sent again: from ten seconds it grows to three quarters of an hour."""
+_DOUBLINGS_EARLY: Final = 3
+"""The same before money moves, when there is little time and the other side is there."""
 
 
 class Work:
@@ -48,13 +51,14 @@ class Work:
         """Give an order, whether it was given before or not."""
         self._give(effect.key, effect, self._orders.get(effect.key))
 
-    def letter(self, message: Message) -> None:
+    def letter(self, message: Message, *, early: bool = False) -> None:
         """Send a letter, and send it again after a while, which doubles each time."""
-        self.patiently(SendLetter(message), self._resend_ms)
+        self.patiently(SendLetter(message), self._resend_ms, early=early)
 
-    def patiently(self, effect: Effect, first_ms: int) -> None:
-        """Give an order again and again, at intervals that double."""
-        self.order(effect, first_ms << min(max(self.times(effect.key) - 1, 0), _DOUBLINGS))
+    def patiently(self, effect: Effect, first_ms: int, *, early: bool = False) -> None:
+        """Give an order again and again, at intervals that double. `early`: before money moves, they grow less."""
+        doublings = _DOUBLINGS_EARLY if early else _DOUBLINGS
+        self.order(effect, first_ms << min(max(self.times(effect.key) - 1, 0), doublings))
 
     def times(self, key: str) -> int:
         """How often an order was given."""
