@@ -65,15 +65,25 @@ def path_to(records: Sequence[bytes], index: int) -> Path:
 def is_included(record: bytes, index: int, size: int, path: Path, root: bytes) -> bool:
     """Whether `path` proves that `record` is the one at `index` in a tree over `size` records with that root.
 
-    Source: RFC 9162, 2.1.3.2. Whatever the path is, this raises nothing.
+    Whatever the path is, this raises nothing.
+    """
+    found = root_by(record, index, size, path)
+    return found is not None and hmac.compare_digest(found, root)
+
+
+def root_by(record: bytes, index: int, size: int, path: Path) -> bytes | None:
+    """The root of the tree over `size` records in which `path` leads up from `record` at `index`; None where it leads
+    nowhere. Whatever the path is, this raises nothing.
+
+    Source: RFC 9162, 2.1.3.2.
     """
     if not 0 <= index < size or len(path) > PATH_MAX or any(len(each) != HASH_BYTES for each in path):
-        return False
+        return None
     place, last = index, size - 1
     found = leaf_hash(record)
     for sibling in path:
         if last == 0:
-            return False  # longer than the tree is high
+            return None  # longer than the tree is high
         if place & 1 or place == last:
             found = node_hash(sibling, found)
             while not place & 1 and place:
@@ -81,7 +91,7 @@ def is_included(record: bytes, index: int, size: int, path: Path, root: bytes) -
         else:
             found = node_hash(found, sibling)
         place, last = place >> 1, last >> 1
-    return last == 0 and hmac.compare_digest(found, root)
+    return found if last == 0 else None
 
 
 def _levels(records: Sequence[bytes]) -> list[list[bytes]]:

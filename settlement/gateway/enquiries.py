@@ -16,7 +16,7 @@ import structlog
 from foundation.errors import BadInput, Fatal
 from foundation.quantities import UnixMs
 from settlement.connect.envelope import Form, seal_letter, write_header
-from settlement.cosign.cosignatures import CoSignature, verify
+from settlement.cosign.cosignatures import verify
 from settlement.custody import changes as c
 from settlement.custody.news import News
 from settlement.custody.terms import PaymentId, check_quote
@@ -24,6 +24,7 @@ from settlement.gateway import messages as m
 from settlement.gateway.keys import Directory, Secrets
 from settlement.gateway.letter_box import Receiving
 from settlement.gateway.peer_courier import LetterBox, PeerUnavailable
+from settlement.gateway.quote_signing import quote_signature
 from settlement.quantities import Clock, PartyId
 
 _LETTER_MS = 60_000
@@ -171,7 +172,7 @@ class Enquiries:
         )
         try:
             check_quote(quote)
-            verify(self._directory.quote_statement(quote), CoSignature.decode(change.signature))
+            verify(*quote_signature(self._directory, quote, change.signature))
         except Fatal:
             return False
         return told == wanted

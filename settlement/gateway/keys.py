@@ -108,7 +108,11 @@ class Directory:
 
     def quote_statement(self, quote: Quote) -> Statement:
         """What the clearing bank signs. Raises UnknownSigner, KeyNotValid."""
-        return self._statement(Kind.QUOTE, quote_hash(quote), quote, quote.clearer)
+        return self.quotes_statement(quote, quote_hash(quote))
+
+    def quotes_statement(self, quote: Quote, text: bytes) -> Statement:
+        """What the clearing bank signs for a quote among others. Raises UnknownSigner, KeyNotValid."""
+        return self._statement(Kind.QUOTE, text, quote, quote.clearer)
 
     def instruction_statement(self, payment: bytes, quote: Quote, terms: bytes) -> Statement:
         """What both banks sign. Raises UnknownSigner, KeyNotValid."""

@@ -43,8 +43,8 @@ _log = structlog.get_logger(__name__)
 class Pricing(Protocol):
     """Makes the clearing bank's quotes."""
 
-    def offer(self, ask: m.QuoteAsk, payer: PartyId, now: UnixMs) -> clearer.Offer | m.QuoteNo:
-        """A signed offer, or why there is none."""
+    def offers(self, asks: Sequence[m.QuoteAsk], payer: PartyId, now: UnixMs) -> Sequence[clearer.Offer | m.QuoteNo]:
+        """Signed offers, one for each that is asked for, or why there is none."""
 
 
 class Receiving(Protocol):
@@ -185,11 +185,12 @@ class LetterBoxDesk:
         changes: list[tuple[PaymentId, c.AnyChange]] = []
         begins: list[Begin] = []
         acts: list[Act] = []
+        offers = iter(self._offers([word for word in words if isinstance(word, m.QuoteAsk)], sender, now))
         for word in words:
             payment = PaymentId(word.payment_id)
             match word:
                 case m.QuoteAsk():
-                    offer = self._offer(word, sender, now)
+                    offer = next(offers)
                     if isinstance(offer, clearer.Offer):
                         begins.append(Begin(payment, clearer.begin(offer), c.QuoteAsked(sender)))
                     else:
@@ -206,10 +207,11 @@ class LetterBoxDesk:
                     changes.append((payment, c.Signed(sender, word.receipt_hash, word.part)))
         return News(acts=tuple(acts), changes=tuple(changes), begins=tuple(begins))
 
-    def _offer(self, ask: m.QuoteAsk, sender: PartyId, now: UnixMs) -> clearer.Offer | m.QuoteNo:
+    def _offers(self, asks: Sequence[m.QuoteAsk], sender: PartyId, now: UnixMs) -> Sequence[clearer.Offer | m.QuoteNo]:
         if self._pricing is None:
-            return m.QuoteNo(ask.payment_id, c.Why.NO_ROUTE, f"{self._secrets.party} is no clearing bank")
-        return self._pricing.offer(ask, sender, now)
+            why = f"{self._secrets.party} is no clearing bank"
+            return [m.QuoteNo(ask.payment_id, c.Why.NO_ROUTE, why) for ask in asks]
+        return self._pricing.offers(asks, sender, now)
 
     # --- Notes between payer and payee --------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from settlement.gateway.dossiers import Dossier
 from settlement.gateway.exchange_desk import Case, ExchangeDesk
 from settlement.gateway.files import Files
 from settlement.gateway.keys import Directory, Secrets, decode_part, encode_part
+from settlement.gateway.quote_signing import quote_signature
 from settlement.gateway.screener import Screener, numbers_of
 from settlement.gateway.tables import alarms
 from settlement.quantities import Asset, Scale
@@ -147,10 +148,10 @@ class DeskOffice:
         """
         match change, state:
             case c.QuoteGiven(), payer.Pricing():
-                return self._directory.quote_statement(change.quote), CoSignature.decode(change.signature)
+                return quote_signature(self._directory, change.quote, change.signature)
             case c.Proposed(), payee.Offered():
                 terms = change.terms
-                return self._directory.quote_statement(terms.quote), CoSignature.decode(terms.quote_signature)
+                return quote_signature(self._directory, terms.quote, terms.quote_signature)
             case c.HoldSeen(), clearer.Quoted():
                 memo, quote = decode_memo(change.memo), state.offer.quote
                 statement = self._directory.instruction_statement(payment, quote, memo.terms)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from foundation.errors import BadInput
 from foundation.quantities import UnixMs
 from settlement.connector.conversion import Rate, conversion
-from settlement.cosign.cosignatures import CoSignature, SignedBy
-from settlement.cosign.statements import key_id
 from settlement.custody.changes import Why
 from settlement.custody.clearer import Offer
 from settlement.custody.margins import Margins, plan
 from settlement.custody.terms import Leg, Quote, check_quote
 from settlement.gateway import messages as m
 from settlement.gateway.keys import Directory, Secrets
+from settlement.gateway.quote_signing import sign_quotes
 from settlement.ledgers.protocol import LedgerAccount, LedgerFacts
 from settlement.quantities import MAX_UNITS, PartyId
 
@@ -72,9 +71,17 @@ class CorridorPricing:
         self._rates = rates
         self._margins = margins
 
-    def offer(self, ask: m.QuoteAsk, payer: PartyId, now: UnixMs) -> Offer | m.QuoteNo:
-        """A signed offer, or why there is none."""
+    def offers(self, asks: Sequence[m.QuoteAsk], payer: PartyId, now: UnixMs) -> list[Offer | m.QuoteNo]:
+        """Signed offers, one for each that is asked for, or why there is none."""
+        quoted = [self._quoted(ask, payer, now) for ask in asks]
+        quotes = [each for each in quoted if isinstance(each, Quote)]
+        signatures = iter(sign_quotes(self._secrets.signer, self._directory, quotes))
+        return [
+            Offer(ask.payment_id, each, next(signatures)) if isinstance(each, Quote) else each
+            for ask, each in zip(asks, quoted, strict=True)
+        ]
 
+    def _quoted(self, ask: m.QuoteAsk, payer: PartyId, now: UnixMs) -> Quote | m.QuoteNo:
         def no(why: Why, detail: str) -> m.QuoteNo:
             return m.QuoteNo(ask.payment_id, why, detail)
 
@@ -90,10 +97,9 @@ class CorridorPricing:
         if rate is None or rate.expires_at <= now:
             return no(Why.NO_ROUTE, f"no rate of {source.facts.asset.code} to {target.facts.asset.code} now")
         try:
-            quote = self._quote(ask, payer, now, corridor, rate)
+            return self._quote(ask, payer, now, corridor, rate)
         except BadInput as problem:
             return no(Why.NO_ROUTE, str(problem))
-        return Offer(ask.payment_id, quote, self._signed(quote))
 
     def corridors(self, now: UnixMs) -> tuple[tuple[Corridor, Rate | None], ...]:
         """All corridors with the rates that are used now; None where there is none, or it has expired."""
@@ -135,10 +141,3 @@ class CorridorPricing:
             expires_at=times.quote,
         )
         return check_quote(quote)
-
-    def _signed(self, quote: Quote) -> bytes:
-        statement = self._directory.quote_statement(quote)
-        part = self._secrets.signer.sign(statement)
-        # Its own signature needs no verification: the sum of one part is the part.
-        signer = SignedBy(self._secrets.party, key_id(self._secrets.signer.member.key))
-        return CoSignature((signer,), part.signature).encode()
