@@ -72,6 +72,10 @@ demo: setup ## run the main job on a live network (KEEP=1 leaves the network run
 demo-settlement: setup ## let two banks pay each other over two ledgers, step by step (KEEP=1 leaves it running)
 	@$(BIN)/python -m cli.demo_settlement $(if $(KEEP),--keep)
 
+.PHONY: demo-swap
+demo-swap: setup ## let two people swap 20 ETH for 1 BTC, step by step (PRIVATE=1: by a point, which nobody can link)
+	@$(BIN)/python -m cli.demo_swap $(if $(PRIVATE),--private)
+
 .PHONY: test
 test: setup ## run the whole test suite, real nodes included, on two cores
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 _LOG = structlog.get_logger(__name__)
 
 
-def configure_logging(level: str, as_json: bool) -> None:
-    """Log to standard error: one JSON object a line, or text with colours. Libraries' warnings come along."""
+def configure_logging(level: str, as_json: bool, file: TextIO | None = None) -> None:
+    """Log to standard error, or to a file: one JSON object a line, or text with colours. Libraries' warnings come
+    along.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -28,7 +30,7 @@ def configure_logging(level: str, as_json: bool) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file or sys.stderr),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Forward()], force=True)
