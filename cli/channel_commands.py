@@ -37,7 +37,7 @@ from settlement.channels.orders import (
 from settlement.channels.routing import Credential, credential
 from settlement.channels.schema import SCHEMA
 from settlement.channels.signing import KeySigner
-from settlement.channels.state import Channel
+from settlement.channels.state import Channel, Phase
 from settlement.channels.store import ChannelStore
 from settlement.channels.terms import Account
 from settlement.ledgers.book.service import wall_clock
@@ -149,6 +149,13 @@ async def shown(path: Path, name: str | None) -> list[dict[str, Any]]:
     return found
 
 
+def _agreed(state: Channel) -> str:
+    """Who has signed that this channel is wanted: both, or nobody is asked for money."""
+    if state.phase is not Phase.OPENING or (state.announced_at and state.agreed):
+        return "both"
+    return "they" if state.agreed else "we" if state.announced_at else "nobody"
+
+
 def _shown(config: ChannelConfig, state: Channel, entries: tuple[Entry, ...], asset: Asset) -> dict[str, Any]:
     sheet = state.sheet
     return {
@@ -156,6 +163,7 @@ def _shown(config: ChannelConfig, state: Channel, entries: tuple[Entry, ...], as
         "peer": config.peer,
         "ledger": config.ledger,
         "phase": state.phase.value,
+        "agreed": _agreed(state),
         "channel": state.channel.hex(),
         "asset": asset.code,
         "ours": asset.text(sheet.balance(state.side)),

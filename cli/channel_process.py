@@ -25,11 +25,13 @@ from settlement.channels.book import BookAdjudicator
 from settlement.channels.court_service import CourtService
 from settlement.channels.desk import ChannelDesk
 from settlement.channels.link import HttpPeerLink, PeerDoor
+from settlement.channels.opening import may_put_in
 from settlement.channels.orders import OpenOrder, OrderState, Standing
 from settlement.channels.port import Adjudicator, Gateway
 from settlement.channels.relay import Relay
 from settlement.channels.schema import SCHEMA
 from settlement.channels.signing import KeySigner, book_domain, channel_id
+from settlement.channels.state import Announce
 from settlement.channels.store import ChannelStore, UnknownChannel
 from settlement.channels.terms import ChannelId, Terms
 from settlement.connect.envelope_keys import EnvelopeKeys
@@ -98,14 +100,22 @@ class BankProcess:
                 raise BadInput("NAME", f"{order.order.name} is no channel of [channels]", "name one of them")
             place = self._places[config.ledger]
             terms = place.terms(config, self._signer)
-            await self._agent.begin(terms, self._config.policy)
+            channel = await self._agent.begin(terms, self._config.policy)
             while True:
-                if await self._put_in(order.order.name, terms):
+                if await self._is_agreed(channel) and await self._put_in(order.order.name, terms):
                     break
                 await asyncio.sleep(self._config.tick_seconds)
             await self._desk.finish(order.order_id, OrderState.DONE, channel_id(terms).hex())
         except (Fatal, BadInput) as error:
             await self._desk.finish(order.order_id, OrderState.FAILED, str(error))
+
+    async def _is_agreed(self, channel: ChannelId) -> bool:
+        """Whether the other bank has signed, too, that it wants this very channel: before that nothing goes in."""
+        try:
+            return may_put_in(await self._agent.change(channel, Announce()))
+        except Retryable as error:
+            _log.warning("channel is not agreed yet", channel=channel.hex(), problem=str(error))
+            return False
 
     async def _put_in(self, name: str, terms: Terms) -> bool:
         config = self._config.channels[name]

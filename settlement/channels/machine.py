@@ -17,11 +17,23 @@ from settlement.channels.acceptance import in_time, proposed
 from settlement.channels.dispute import answer, close_now, registered, ruled, watch_locks
 from settlement.channels.errors import BadStep
 from settlement.channels.judge import CloseAgreed, Status
-from settlement.channels.messages import Accept, Acknowledge, AskTurn, CloseTogether, GiveBack, Propose, Refuse, Reveal
+from settlement.channels.messages import (
+    Accept,
+    Acknowledge,
+    AskTurn,
+    CloseTogether,
+    GiveBack,
+    Opening,
+    Propose,
+    Refuse,
+    Reveal,
+)
+from settlement.channels.opening import agreed, announce, remind
 from settlement.channels.ops import Fulfil, Op, Return
 from settlement.channels.proposing import accepted, acknowledged, asked, go_on, goodbye
 from settlement.channels.signing import SheetSigner, check_signature, close_digest
 from settlement.channels.state import (
+    Announce,
     Change,
     Channel,
     CloseNow,
@@ -54,6 +66,8 @@ def step(state: Channel, change: Change, now: UnixMs, signer: SheetSigner) -> St
     """
     before = state
     match change:
+        case Announce():
+            state, effects = announce(state, now, signer)
         case Want(ops=ops):
             state, effects = _wanted(state, ops, now)
         case Learnt(preimage=preimage):
@@ -122,6 +136,8 @@ def _received(state: Channel, message: object, now: UnixMs, signer: SheetSigner)
     if getattr(message, "channel", None) != state.channel:
         raise BadStep(state.channel, "channel", "the message is for another")
     match message:
+        case Opening():
+            return agreed(state, message, signer)
         case Propose():
             return proposed(state, message, now, signer)
         case Accept():
@@ -185,6 +201,8 @@ def _ticked(state: Channel, now: UnixMs, signer: SheetSigner) -> Step:
         return close_now(state)
     if state.phase is Phase.LEAVING and now >= state.asked_at + policy.resend_ms:
         return replace(state, asked_at=now), (goodbye(state, signer),)
+    if state.phase is Phase.OPENING:
+        return remind(state, now, signer)
     if state.phase is not Phase.OPEN:
         return state, ()
     state, effects = _resend(state, now)

@@ -15,6 +15,13 @@ from settlement.quantities import Preimage
 MESSAGE_BYTES_MAX: Final = 256 * 1024
 
 
+class Opening(msgspec.Struct, frozen=True, tag=True):
+    """The sender wants this channel, on the terms that its id stands for. Fields: signature (over `opening_digest`)."""
+
+    channel: ChannelId
+    signature: bytes
+
+
 class Propose(msgspec.Struct, frozen=True, tag=True):
     """A new sheet: `ops` applied to the sheet of number `held`. Fields: signature (the proposer's, 65 bytes)."""
 
@@ -79,7 +86,7 @@ class CloseTogether(msgspec.Struct, frozen=True, tag=True):
     signature: bytes
 
 
-Message: TypeAlias = Propose | Accept | Refuse | Acknowledge | AskTurn | Reveal | GiveBack | CloseTogether
+Message: TypeAlias = Opening | Propose | Accept | Refuse | Acknowledge | AskTurn | Reveal | GiveBack | CloseTogether
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)

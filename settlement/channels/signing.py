@@ -29,6 +29,7 @@ _SHEET: Final = keccak(
 )
 _HELD: Final = keccak(text="Held(bytes32 channel,uint256 sequence)")
 _CLOSE: Final = keccak(text="Close(bytes32 channel,uint256 sequence,uint256 balance_a,uint256 balance_b)")
+_OPENING: Final = keccak(text="Opening(bytes32 channel)")
 _REQUEST: Final = keccak(text="Request(string method,string path,uint256 at,bytes32 body)")
 _BOOK_DOMAIN: Final = keccak(text="EIP712Domain(string name,string version,bytes32 salt)")
 
@@ -39,6 +40,9 @@ class SheetSigner(Protocol):
     @property
     def account(self) -> Account:
         """Whose signatures these are."""
+
+    def sign_opening(self, ledger: bytes, channel: ChannelId) -> bytes:
+        """Agree to open a channel on its terms."""
 
     def sign_sheet(self, ledger: bytes, sheet: Sheet) -> bytes:
         """Agree to balances."""
@@ -65,6 +69,10 @@ class KeySigner:
     def account(self) -> Account:
         """Whose signatures these are."""
         return self._account
+
+    def sign_opening(self, ledger: bytes, channel: ChannelId) -> bytes:
+        """Agree to open a channel on its terms."""
+        return sign_digest(self._key.secret, opening_digest(ledger, channel))
 
     def sign_sheet(self, ledger: bytes, sheet: Sheet) -> bytes:
         """Agree to balances."""
@@ -127,6 +135,11 @@ def sheet_digest(ledger: bytes, sheet: Sheet) -> bytes:
         + locks_hash(sheet.locks)
     )
     return keccak(b"\x19\x01" + ledger + struct)
+
+
+def opening_digest(ledger: bytes, channel: ChannelId) -> bytes:
+    """What both banks sign before either puts money in, 32 bytes: the channel's id stands for all its terms."""
+    return keccak(b"\x19\x01" + ledger + keccak(_OPENING + channel))
 
 
 def held_digest(ledger: bytes, channel: ChannelId, sequence: int) -> bytes:

@@ -64,7 +64,8 @@ class Channel:
     saw a preimage, by its clock); declined (whose end the other bank did not agree to); given_back (that the payee will
     not claim); leaving (this side wants to end); leaving_since; submitted (the number this side closed or answered
     with, −1 for none); asked_at (when the turn was last asked for); shown (conditions that the adjudicator is being
-    shown); case (the ledger's view, once it was seen).
+    shown); case (the ledger's view, once it was seen); announced_at (when this side last said that it wants the
+    channel; 0: never); agreed (the other's signature that it does, or empty).
     """
 
     terms: Terms
@@ -90,6 +91,8 @@ class Channel:
     asked_at: UnixMs = UnixMs(0)
     shown: tuple[Condition, ...] = ()
     case: Case | None = None
+    announced_at: UnixMs = UnixMs(0)
+    agreed: bytes = b""
 
     @property
     def sheet(self) -> Sheet:
@@ -149,6 +152,11 @@ class Ruled:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """This bank wants the channel: tell the other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """End the channel, together if the other bank agrees."""
 
@@ -163,7 +171,7 @@ class Tick:
     """Time has passed."""
 
 
-Change: TypeAlias = Want | Learnt | Received | Ruled | Registered | Leave | CloseNow | Tick
+Change: TypeAlias = Announce | Want | Learnt | Received | Ruled | Registered | Leave | CloseNow | Tick
 
 
 # --- What it asks for -------------------------------------------------------------------------------------------------
