@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
+from api.board.app import Quoter
 from api.board.service import serve_board
 from api.board.tables import SCHEMA as BOARD_SCHEMA
 from cli.logs import configure_logging
@@ -62,6 +63,7 @@ async def at_work(
     *,
     listens: bool = False,
     accepts: Callable[[Offer], None] | None = None,
+    quoter: Quoter | None = None,
 ) -> AsyncIterator[Running]:
     """The engine, running until the block ends.
 
@@ -70,6 +72,7 @@ async def at_work(
         keys: of the mnemonic.
         listens: whether letters are to come to this machine; open swaps that wait for letters here need it, too.
         accepts: a maker's limits.
+        quoter: answers takers, where letters come to this machine.
 
     Raises:
         WalletBusy, OtherWallet, BadInput: see `open_engine`.
@@ -84,7 +87,7 @@ async def at_work(
             board = await stack.enter_async_context(await Database.open(url, BOARD_SCHEMA))
             host, port = await _place(engine, settings)
             names = frozenset({_authority(settings.name)}) if settings.name else frozenset()
-            served = await stack.enter_async_context(serve_board(board, host, port, names=names))
+            served = await stack.enter_async_context(serve_board(board, host, port, names=names, quoter=quoter))
             place = settings.name or served
             await engine.desk.set_cursor("listens", served.encode())
         task = asyncio.create_task(engine.run(), name="the engine")

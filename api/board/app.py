@@ -6,7 +6,8 @@ Nobody registers: whoever has a key has a mailbox. Posting needs no key, because
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, Literal, TypeAlias, cast
 
 from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -47,6 +48,23 @@ class OffersOut(BaseModel):
     before: int | None
 
 
+class QuoteIn(BaseModel):
+    """What a taker wants to know: assets by CAIP-19, and an amount in base units of one of them."""
+
+    model_config = ConfigDict(extra="forbid")
+    give: str = Field(max_length=200, description="what the taker gives")
+    want: str = Field(max_length=200, description="what the taker wants")
+    amount: str = Field(pattern=r"^[1-9][0-9]{0,77}$")
+    of: Literal["give", "want"] = "give"
+    private: bool = False
+
+
+class QuoteOut(BaseModel):
+    """An offer made for whoever asked."""
+
+    offer: str
+
+
 class PutOut(BaseModel):
     """A letter's number in its mailbox."""
 
@@ -66,19 +84,27 @@ class LettersOut(BaseModel):
     letters: list[LetterOut]
 
 
-def make_board_app(board: Board, authorities: frozenset[str]) -> FastAPI:
+Quoter: TypeAlias = Callable[[QuoteIn], Awaitable[SignedOffer]]
+"""Answers a taker with an offer. Raises `BadInput`, or `Retryable` where it cannot now."""
+
+
+def make_board_app(board: Board, authorities: frozenset[str], quoter: Quoter | None = None) -> FastAPI:
     """The board as an application of its own, to be served or mounted.
 
     Args:
         board: what it serves.
         authorities: `host:port`s under which readers reach it; a proof for another place does not count.
+        quoter: of a maker that answers by itself; without one, nobody is answered.
     """
     app = FastAPI(title="Causeway order board", version="1", docs_url=None, redoc_url=None)
     app.state.board = board
+    app.state.quoter = quoter
     app.state.authorities = frozenset(one.lower() for one in authorities)
     app.add_api_route("/v1/offers", publish, methods=["POST"], status_code=201, response_model=OfferOut)
     app.add_api_route("/v1/offers", offers, methods=["GET"], response_model=OffersOut)
     app.add_api_route("/v1/offers/{offer_id}", withdraw, methods=["DELETE"], status_code=204)
+    if quoter is not None:
+        app.add_api_route("/v1/quotes", quote, methods=["POST"], response_model=QuoteOut)
     path = "/v1/mailboxes/{address}/letters"
     app.add_api_route(path, put, methods=["POST"], status_code=201, response_model=PutOut)
     app.add_api_route(path, read, methods=["GET"], response_model=LettersOut)
@@ -120,6 +146,13 @@ async def withdraw(request: Request, offer_id: Hex32, authorization: Proof = "")
         _check(request, authorization, kept.maker, Right.WITHDRAW, subject, 0)
         await board.withdraw(subject)
     return Response(status_code=204)
+
+
+async def quote(request: Request, body: QuoteIn) -> QuoteOut:
+    """An offer of the maker whose board this is, for the amount that a taker names."""
+    _board(request).admit(_source(request))
+    signed = await cast(Quoter, request.app.state.quoter)(body)
+    return QuoteOut(offer=signed.text)
 
 
 async def put(request: Request, response: Response, address: Hex32) -> PutOut:

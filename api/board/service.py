@@ -9,7 +9,7 @@ from typing import Final
 
 import uvicorn
 
-from api.board.app import make_board_app
+from api.board.app import Quoter, make_board_app
 from api.board.board import Board, BoardRules, make_tables
 from api.listening import is_loopback, listening, place_of, served
 from foundation.database import Database
@@ -32,6 +32,7 @@ async def serve_board(
     names: frozenset[str] = frozenset(),
     clock: Callable[[], int] = now_seconds,
     rules: BoardRules | None = None,
+    quoter: Quoter | None = None,
 ) -> AsyncIterator[str]:
     """Serve a board until the block ends; gives its URL.
 
@@ -41,6 +42,7 @@ async def serve_board(
         names: `host:port`s under which others reach it, besides where it listens.
         clock: seconds since 1970.
         rules: what it takes.
+        quoter: of a maker that answers takers by itself.
 
     Raises:
         BadInput: it cannot listen there.
@@ -52,7 +54,7 @@ async def serve_board(
     board = Board(database, clock, rules)
     with listening(host, port, "listen") as listener:
         place = place_of(listener)
-        app = make_board_app(board, names | {place, f"localhost:{listener.getsockname()[1]}"})
+        app = make_board_app(board, names | {place, f"localhost:{listener.getsockname()[1]}"}, quoter)
         config = uvicorn.Config(
             app,
             ws="none",

@@ -140,6 +140,22 @@ class Post:
         proof = show(secret, Right.WITHDRAW, self._authority, offer_id, 0, self._clock())
         await self._ask("DELETE", f"{self.place}/v1/offers/{offer_id.hex()}", headers={"Authorization": proof})
 
+    async def quote(self, give: str, want: str, amount: int, *, of_want: bool, private: bool) -> SignedOffer:
+        """Ask a maker that answers by itself for an offer.
+
+        Args:
+            give, want: what we give and want (CAIP-19).
+            amount: in base units of what we give; with `of_want`, of what we want.
+            private: whether it is to lock by a point.
+
+        Raises:
+            OfferDamaged: it answers with no offer.
+        """
+        asked = {"give": give, "want": want, "amount": str(amount), "private": private}
+        answer = await self._ask("POST", f"{self.place}/v1/quotes", json={**asked, "of": "want" if of_want else "give"})
+        found: _Offer = self._read(answer, _Offer)
+        return SignedOffer.read(found.offer)
+
     async def offers(self, gives: str = "", wants: str = "", most: int = 100) -> Sequence[SignedOffer]:
         """Published offers as their makers signed them, the newest first; what is damaged or has expired is left out.
 
