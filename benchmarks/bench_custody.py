@@ -320,12 +320,12 @@ class Town:
         return answer  # type: ignore[no-any-return]
 
     def cpu(self) -> dict[str, float]:
-        """Seconds of CPU by process, PostgreSQL's connections together."""
+        """Seconds of CPU by process, those that PostgreSQL has started for connections and for itself together."""
         found: dict[str, float] = {}
         for name, pids in self._pids.items():
             processes = [psutil.Process(pid) for pid in pids]
             if name == "postgres":
-                processes = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "postgres"]
+                processes += processes[0].children(recursive=True)
             times = [one.cpu_times() for one in processes if one.is_running()]
             found[name] = sum(each.user + each.system for each in times)
         return found

@@ -20,6 +20,7 @@ from settlement.custody.terms import PaymentId
 
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+_CIPHERS_MAX: Final = 2_048
 _DOMAIN: Final = b"causeway/custody/at-rest/1/"
 
 
@@ -45,7 +46,7 @@ class StateDamaged(Fatal):
 class Sealer:
     """Seals and opens what is kept of payments. It does not show its key."""
 
-    __slots__ = ("__key",)
+    __slots__ = ("__ciphers", "__key")
 
     def __init__(self, key: bytes) -> None:
         """`key`: 32 secret bytes, kept outside of the database.
@@ -56,6 +57,7 @@ class Sealer:
         if len(key) != KEY_BYTES:
             raise BadInput("state_key", f"it has {len(key)} bytes", "32 secret bytes")
         self.__key = key
+        self.__ciphers: dict[PaymentId, AESGCM] = {}
 
     def seal(self, payment: PaymentId, what: What, plain: bytes) -> bytes:
         """AES-256-GCM under the payment's key: 12 bytes of nonce, the text, 16 bytes of tag."""
@@ -74,7 +76,13 @@ class Sealer:
             raise StateDamaged(payment, what) from None
 
     def _cipher(self, payment: PaymentId) -> AESGCM:
-        return AESGCM(hmac.digest(self.__key, _DOMAIN + payment, hashlib.sha256))
+        """The payment's cipher; a payment is sealed some fifteen times in a few seconds."""
+        found = self.__ciphers.get(payment)
+        if found is None:
+            if len(self.__ciphers) >= _CIPHERS_MAX:
+                self.__ciphers.clear()
+            found = self.__ciphers[payment] = AESGCM(hmac.digest(self.__key, _DOMAIN + payment, hashlib.sha256))
+        return found
 
     def __repr__(self) -> str:
         return "Sealer(hidden)"

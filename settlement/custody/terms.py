@@ -6,6 +6,7 @@ Source: seeds/002…, "Central Bank Digital Currency", steps 1-4. All that the t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, NewType, TypeAlias
 
 import msgspec
@@ -103,11 +104,13 @@ class Terms(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
         return PartyId(self.quote.payee)
 
 
+@lru_cache(maxsize=2_048)
 def quote_hash(quote: Quote) -> bytes:
     """32 bytes: what the clearing bank signs."""
     return tagged_hash("quote", msgspec.msgpack.encode(quote))
 
 
+@lru_cache(maxsize=2_048)
 def terms_hash(terms: Terms) -> bytes:
     """32 bytes: what both banks sign, and what all three must compute alike."""
     return tagged_hash("terms", msgspec.msgpack.encode(terms))
