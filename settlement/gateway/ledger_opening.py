@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,7 +24,8 @@ from settlement.ledgers.bitcoin.nodes import nodes_of
 from settlement.ledgers.book.client import BookAccess, BookClient
 from settlement.ledgers.evm.opening import open_evm_ledger
 from settlement.ledgers.protocol import Ledger, LedgerUnavailable
-from settlement.quantities import Clock
+from settlement.ledgers.sealing import RowSealer
+from settlement.quantities import Clock, tagged_hash
 
 START_SECONDS: Final = 120.0
 """How long a start waits for a bitcoin node. What was read by then is kept: the next start goes on there."""
@@ -61,7 +62,8 @@ class Opening:
                 )
                 return await stack.enter_async_context(BookClient(access))
             case ChainLedgerConfig():
-                opened = open_evm_ledger(config.config, config.urls, config.secret, self.database, self.clock)
+                sealed = replace(config.config, sealer=self._sealer())
+                opened = open_evm_ledger(sealed, config.urls, config.secret, self.database, self.clock)
                 return await stack.enter_async_context(opened)
             case BitcoinHoldsConfig():
                 return await self._bitcoin(config, stack)
@@ -69,7 +71,8 @@ class Opening:
     async def _bitcoin(self, config: BitcoinHoldsConfig, stack: AsyncExitStack) -> Ledger:
         nodes = [(_name_of(node.url), await stack.enter_async_context(_rpc(node))) for node in config.nodes]
         notices = PeerNotices(config.ledger_id, self.secrets, self.directory, self.payments, self.box, self.clock)
-        made = BitcoinLedger(config.config, nodes_of(nodes), config.secret, self.database, notices, self.clock)
+        sealed = replace(config.config, sealer=self._sealer())
+        made = BitcoinLedger(sealed, nodes_of(nodes), config.secret, self.database, notices, self.clock)
         ledger = await stack.enter_async_context(made)
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -78,6 +81,10 @@ class Opening:
             problem = f"its nodes did not show all their blocks within {START_SECONDS:.0f} seconds"
             raise LedgerUnavailable(config.ledger_id, problem) from None
         return ledger
+
+    def _sealer(self) -> RowSealer:
+        """Under the key of this party's states, for another use."""
+        return RowSealer(tagged_hash("gateway/ledgers-at-rest", self.secrets.state_key))
 
 
 def _rpc(node: BitcoinNodeConfig) -> BitcoinRpc:

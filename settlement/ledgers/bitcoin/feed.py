@@ -87,7 +87,7 @@ class BitcoinFeed:
 
     def store(self, connection: AsyncConnection) -> BitcoinLedgerStore:
         """The store on a connection."""
-        return BitcoinLedgerStore(connection, self._config.ledger_id, self._script)
+        return BitcoinLedgerStore(connection, self._config.ledger_id, self._script, self._config.sealer)
 
     async def start(self) -> None:
         """Take up what is kept, and begin to follow. The node may be down."""

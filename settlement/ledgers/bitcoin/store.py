@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +17,11 @@ from settlement.ledgers.bitcoin.projection import Projection
 from settlement.ledgers.bitcoin.tables import coins, cursors, events, fees, holds, transactions
 from settlement.ledgers.bitcoin.types import Entry, EntryKey, Terms
 from settlement.ledgers.protocol import HoldState, LedgerId
+from settlement.ledgers.sealing import OPEN, RowSealer
+from settlement.quantities import tagged_hash
 
+_PREIMAGE: Final = "preimage"
+_RAW: Final = "signed transaction"
 _H = holds.c
 _T = transactions.c
 _ENTRY = (
@@ -58,11 +62,12 @@ class Version:
 class BitcoinLedgerStore(Repository):
     """What one ledger keeps."""
 
-    def __init__(self, connection: AsyncConnection, ledger: LedgerId, script: bytes) -> None:
-        """For the coins of `script` (scriptPubKey)."""
+    def __init__(self, connection: AsyncConnection, ledger: LedgerId, script: bytes, sealer: RowSealer = OPEN) -> None:
+        """For the coins of `script` (scriptPubKey); `sealer`: of preimages that no final block has shown."""
         super().__init__(connection)
         self._ledger = ledger
         self._script = script
+        self._sealer = sealer
 
     # --- What blocks say ---
 
@@ -121,7 +126,7 @@ class BitcoinLedgerStore(Repository):
             .limit(limit)
         )
         rows = await self._connection.execute(query)
-        return [(row[0], _entry(tuple(row)[2:]), HoldState(row[1])) for row in rows]
+        return [(row[0], self._entry(tuple(row)[2:]), HoldState(row[1])) for row in rows]
 
     # --- Holds ---
 
@@ -132,7 +137,7 @@ class BitcoinLedgerStore(Repository):
         changed = put.on_conflict_do_update(
             index_elements=[_H.ledger, _H.payer, _H.transfer_id], set_={name: put.excluded[name] for name in names}
         )
-        await self._write(changed, [_row(self._ledger, entry) for entry in entries])
+        await self._write(changed, [self._as_row(entry) for entry in entries])
 
     async def entry(self, key: EntryKey) -> Entry | None:
         """One hold."""
@@ -187,7 +192,7 @@ class BitcoinLedgerStore(Repository):
             "version": version.number,
             "payer": version.hold[0],
             "transfer_id": version.hold[1],
-            "raw": version.raw,
+            "raw": self._sealer.seal(_RAW, self._place(version.hold), version.raw),
             "fee": version.fee,
             "height": version.height,
             "is_open": version.is_open,
@@ -209,9 +214,10 @@ class BitcoinLedgerStore(Repository):
             .join(last, and_(_T.key == last.c.key, _T.version == last.c.version))
             .where(_T.ledger == self._ledger, where)
         )
+        rows = await self._connection.execute(query)
         return tuple(
-            Version(name, number, (payer, hold), raw, Satoshi(fee), BlockHeight(height), is_open)
-            for name, number, payer, hold, raw, fee, height, is_open in await self._connection.execute(query)
+            Version(key, number, hold, self._opened(hold, raw), Satoshi(fee), BlockHeight(height), is_open)
+            for key, number, hold, raw, fee, height, is_open in (_with_hold(tuple(row)) for row in rows)
         )
 
     async def keys_of(self, prefix: str, hold: EntryKey) -> tuple[str, ...]:
@@ -267,40 +273,53 @@ class BitcoinLedgerStore(Repository):
     async def _entries(self, where: ColumnElement[bool]) -> tuple[Entry, ...]:
         order = (_H.held_at_ms.is_(None), _H.held_at_ms, _H.payer)
         query = select(*_ENTRY).where(_H.ledger == self._ledger, where).order_by(*order)
-        return tuple(_entry(tuple(row)) for row in await self._connection.execute(query))
+        return tuple(self._entry(tuple(row)) for row in await self._connection.execute(query))
+
+    def _as_row(self, entry: Entry) -> dict[str, object]:
+        terms, preimage = entry.terms, entry.preimage
+        if preimage is not None and entry.state is not HoldState.FULFILLED:
+            preimage = self._sealer.seal(_PREIMAGE, self._place(entry.key), preimage)
+        return {
+            "ledger": self._ledger,
+            "payer": terms.payer,
+            "transfer_id": terms.transfer_id,
+            "payee": terms.payee,
+            "amount": terms.amount,
+            "condition": terms.condition,
+            "expires_at_s": terms.expires_at,
+            "memo": terms.memo,
+            "birthday": entry.birthday,
+            "state": None if entry.state is None else entry.state.value,
+            "preimage": preimage,
+            "coin": None if entry.coin is None else entry.coin.serialized(),
+            "held_at_ms": entry.held_at,
+            "decided_at_ms": entry.decided_at,
+            "is_waived": entry.is_waived,
+        }
+
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        transfer_id, payer, payee, amount, condition, expires_at, memo, birthday, *rest = row
+        state, preimage, coin, held_at, decided_at, is_waived = rest
+        if preimage is not None:
+            preimage = self._sealer.open(_PREIMAGE, self._place((payer, transfer_id)), preimage)
+        return Entry(
+            Terms(transfer_id, payer, payee, Satoshi(amount), condition, expires_at, memo),
+            BlockHeight(birthday),
+            None if state is None else HoldState(state),
+            preimage,
+            None if coin is None else OutPoint.parse(coin),
+            None if held_at is None else UnixMs(held_at),
+            None if decided_at is None else UnixMs(decided_at),
+            bool(is_waived),
+        )
+
+    def _opened(self, hold: EntryKey, raw: bytes) -> bytes:
+        return self._sealer.open(_RAW, self._place(hold), raw)
+
+    def _place(self, key: EntryKey) -> bytes:
+        return tagged_hash("ledger-bitcoin", self._ledger.encode(), *key)
 
 
-def _row(ledger: LedgerId, entry: Entry) -> dict[str, object]:
-    terms = entry.terms
-    return {
-        "ledger": ledger,
-        "payer": terms.payer,
-        "transfer_id": terms.transfer_id,
-        "payee": terms.payee,
-        "amount": terms.amount,
-        "condition": terms.condition,
-        "expires_at_s": terms.expires_at,
-        "memo": terms.memo,
-        "birthday": entry.birthday,
-        "state": None if entry.state is None else entry.state.value,
-        "preimage": entry.preimage,
-        "coin": None if entry.coin is None else entry.coin.serialized(),
-        "held_at_ms": entry.held_at,
-        "decided_at_ms": entry.decided_at,
-        "is_waived": entry.is_waived,
-    }
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    transfer_id, payer, payee, amount, condition, expires_at, memo, birthday, *rest = row
-    state, preimage, coin, held_at, decided_at, is_waived = rest
-    return Entry(
-        Terms(transfer_id, payer, payee, Satoshi(amount), condition, expires_at, memo),
-        BlockHeight(birthday),
-        None if state is None else HoldState(state),
-        preimage,
-        None if coin is None else OutPoint.parse(coin),
-        None if held_at is None else UnixMs(held_at),
-        None if decided_at is None else UnixMs(decided_at),
-        bool(is_waived),
-    )
+def _with_hold(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    key, number, payer, transfer_id, *rest = row
+    return key, number, (payer, transfer_id), *rest

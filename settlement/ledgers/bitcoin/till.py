@@ -50,7 +50,7 @@ class Till:
 
     def store(self, connection: AsyncConnection) -> BitcoinLedgerStore:
         """The store on a connection."""
-        return BitcoinLedgerStore(connection, self._config.ledger_id, self.script)
+        return BitcoinLedgerStore(connection, self._config.ledger_id, self.script, self._config.sealer)
 
     # --- Signing, each once ---
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from adapters.bitcoin.addresses import Network
@@ -22,6 +22,7 @@ from settlement.ledgers.protocol import (
     LedgerId,
     TransferId,
 )
+from settlement.ledgers.sealing import OPEN, RowSealer
 from settlement.quantities import HASH_BYTES, Asset, Condition, Preimage, Units, tagged_hash
 
 MS: Final = 1_000
@@ -43,7 +44,8 @@ class BitcoinLedgerConfig:
     clocks differ);
     hold_min (satoshi: a smaller hold would be eaten up by the claim's fee); fees (bounds on rates); bump_blocks (after
     so many blocks an unconfirmed claim or refund bids more); answer_ms (how long a call waits for finality);
-    poll_seconds (between two looks at the node); is_refunding (whether own holds are taken back by themselves).
+    poll_seconds (between two looks at the node); is_refunding (whether own holds are taken back by themselves);
+    sealer (of preimages that are not public yet).
     """
 
     ledger_id: LedgerId
@@ -59,6 +61,7 @@ class BitcoinLedgerConfig:
     answer_ms: int = 6 * 3_600_000
     poll_seconds: float = 1.0
     is_refunding: bool = True
+    sealer: RowSealer = field(default=OPEN, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Raises `BadInput`."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from foundation.database.database import Database
 from settlement.ledgers.evm.errands import Errands
 from settlement.ledgers.evm.feed import EvmFeed
@@ -41,6 +43,10 @@ class Desk:
         """It is not so, and stays so."""
         return Refused(TransferId(transfer_id), reason, detail, None if lock is None else self.view(lock))
 
+    def store(self, connection: AsyncConnection) -> EvmLedgerStore:
+        """The store on a connection."""
+        return EvmLedgerStore(connection, self.config.ledger_id, self.config.sealer)
+
     async def named(self, transfer_ids: Sequence[bytes]) -> tuple[Lock | None, ...]:
         """The lock under each id: our own one, or else the largest for us that was paid, or is open."""
         first: dict[bytes, Lock] = {}
@@ -58,20 +64,20 @@ class Desk:
 
     async def _all(self, transfer_ids: Sequence[bytes]) -> list[Lock]:
         async with self.database.view() as view:
-            locks = await EvmLedgerStore(view.connection, self.config.ledger_id).locks_named(transfer_ids)
+            locks = await self.store(view.connection).locks_named(transfer_ids)
         return sorted(locks, key=lambda lock: (_RANKS.get(lock.state, len(_RANKS)), -lock.terms.amount))
 
     async def open_locks(self) -> tuple[Lock, ...]:
         """All that have not ended."""
         async with self.database.view() as view:
-            return await EvmLedgerStore(view.connection, self.config.ledger_id).open_locks()
+            return await self.store(view.connection).open_locks()
 
     async def kept(self, transfer_id: bytes) -> Lock:
         """Our own lock under this id, once it is final. Raises as `EvmFeed.until`."""
 
         async def ask() -> Lock | None:
             async with self.database.view() as view:
-                store = EvmLedgerStore(view.connection, self.config.ledger_id)
+                store = self.store(view.connection)
                 return (await store.locks([(self.own, transfer_id)])).get((self.own, transfer_id))
 
         return await self.feed.until(ask)
@@ -84,7 +90,7 @@ class Desk:
             assert final is not None, "the feed has read a block"
             slot = await self.feed.contract.slot(self.own, transfer_id, final[0].number)
             async with self.database.view() as view:
-                store = EvmLedgerStore(view.connection, self.config.ledger_id)
+                store = self.store(view.connection)
                 found = (await store.locks([(self.own, transfer_id)])).get((self.own, transfer_id))
             return (found,) if found is not None or any(slot) else None
 
@@ -102,7 +108,7 @@ class Desk:
     async def now(self, lock: Lock) -> Lock:
         """The lock as final blocks have it."""
         async with self.database.view() as view:
-            return (await EvmLedgerStore(view.connection, self.config.ledger_id).locks([lock.key]))[lock.key]
+            return (await self.store(view.connection).locks([lock.key]))[lock.key]
 
     def is_over(self, lock: Lock) -> bool:
         """Whether no block to come can claim it: a final one has reached its time-out."""

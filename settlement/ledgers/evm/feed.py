@@ -59,7 +59,7 @@ class EvmFeed:
     async def start(self) -> None:
         """Take up what is kept, and begin to follow. The chain may be down; one that is not ours is told of later."""
         async with self._database.view() as view:
-            self.final = await EvmLedgerStore(view.connection, self._config.ledger_id).cursor()
+            self.final = await EvmLedgerStore(view.connection, self._config.ledger_id, self._config.sealer).cursor()
         self._answered_at = time.monotonic()
         self._task = asyncio.create_task(self._run(), name=f"ledger {self._config.ledger_id}")
 
@@ -169,7 +169,7 @@ class EvmFeed:
             return times[at.block.number]
 
         async with self._database.unit() as unit:
-            store = EvmLedgerStore(unit.connection, self._config.ledger_id)
+            store = EvmLedgerStore(unit.connection, self._config.ledger_id, self._config.sealer)
             known = await store.locks(keys_of(batch.events))
             projection = project(known, batch.events, time_of, self._is_ours)
             final = (batch.last, times[batch.last.number])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from settlement.ledgers.evm.desk import Desk
-from settlement.ledgers.evm.store import EvmLedgerStore
 from settlement.ledgers.evm.types import MS, Lock, LockKey
 from settlement.ledgers.protocol import Fulfilment, HoldState, Outcome, Refusal
 from settlement.quantities import Condition, fulfils
@@ -86,7 +85,7 @@ def _is_in_time(desk: Desk, lock: Lock, is_known: bool) -> bool:
 async def _reveal(desk: Desk, locks: Sequence[Lock]) -> None:
     """Note it before anybody can see it: after a crash the claim goes on, however little time is left."""
     async with desk.database.unit() as unit:
-        store = EvmLedgerStore(unit.connection, desk.config.ledger_id)
+        store = desk.store(unit.connection)
         for lock in locks:
             await store.reveal(lock.key, lock.preimage or b"")
         await unit.commit()

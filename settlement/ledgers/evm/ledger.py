@@ -76,7 +76,7 @@ class EvmLedger:
         self._database = database
         self._own = sender.account
         self._feed = EvmFeed(config, endpoints, database, self._own)
-        errands = Errands(config, rpc, sender, DatabaseJournal(database, config.chain.caip2))
+        errands = Errands(config, rpc, sender, DatabaseJournal(database, config.chain.caip2, config.sealer))
         self._desk = Desk(config, self._feed, errands, database, clock, self._own)
         self._refunds: dict[bytes, asyncio.Task[None]] = {}
 
@@ -136,7 +136,7 @@ class EvmLedger:
         async with self._answering():
             await self._feed.current()
             async with self._database.view() as view:
-                store = EvmLedgerStore(view.connection, self._config.ledger_id)
+                store = EvmLedgerStore(view.connection, self._config.ledger_id, self._config.sealer)
                 cursor, locks = await store.cursor(), await store.open_locks()
             assert cursor is not None, "the feed has read a block"
             free = await self._feed.contract.balance(self._own, self._config.token, cursor[0].number)
@@ -154,7 +154,7 @@ class EvmLedger:
             async with self._answering():
                 self._feed.check_health()
                 async with self._database.view() as view:
-                    store = EvmLedgerStore(view.connection, self._config.ledger_id)
+                    store = EvmLedgerStore(view.connection, self._config.ledger_id, self._config.sealer)
                     news = await store.news_after(place, _EVENTS)
             if not news:
                 await self._feed.moved(_WAIT_SECONDS)

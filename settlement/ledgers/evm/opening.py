@@ -41,7 +41,7 @@ async def open_evm_ledger(
         BadInput: a URL or the key is none.
     """
     number = int(config.chain.chain_id.reference)
-    journal = DatabaseJournal(database, config.chain.caip2)
+    journal = DatabaseJournal(database, config.chain.caip2, config.sealer)
     async with (
         Endpoints.at(urls, config.chain, reverted=typed_revert) as endpoints,
         EvmRpc(urls[0], reverted=typed_revert) as rpc,

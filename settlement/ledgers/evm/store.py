@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,10 +16,13 @@ from settlement.ledgers.evm.projection import Projection
 from settlement.ledgers.evm.tables import cursors, events, holds
 from settlement.ledgers.evm.types import Lock, LockKey
 from settlement.ledgers.protocol import HoldState, LedgerId
+from settlement.ledgers.sealing import OPEN, RowSealer
+from settlement.quantities import tagged_hash
 
 Place = tuple[int, int]
 """Block and log index: where news stands, and how far a reader came."""
 
+_PREIMAGE: Final = "preimage"
 _H = holds.c
 _LOCK = (
     _H.transfer_id,
@@ -41,9 +44,11 @@ _LOCK = (
 class EvmLedgerStore(Repository):
     """What one ledger keeps."""
 
-    def __init__(self, connection: AsyncConnection, ledger: LedgerId) -> None:
+    def __init__(self, connection: AsyncConnection, ledger: LedgerId, sealer: RowSealer = OPEN) -> None:
+        """`sealer`: of preimages that no final block has shown."""
         super().__init__(connection)
         self._ledger = ledger
+        self._sealer = sealer
 
     async def cursor(self) -> tuple[BlockRef, UnixMs] | None:
         """The last final block that was read, and its time."""
@@ -53,7 +58,7 @@ class EvmLedgerStore(Repository):
 
     async def keep(self, projection: Projection, cursor: BlockRef, time_ms: UnixMs) -> None:
         """Store what a batch changed, and how far it goes. Storing it again changes nothing."""
-        rows = [_row(self._ledger, lock) for lock in projection.locks]
+        rows = [self._as_row(lock) for lock in projection.locks]
         put = self._insert(holds)
         changes = {name: put.excluded[name] for name in ("memo", "state", "preimage", "decided_at_ms")}
         keys = [_H.ledger, _H.payer, _H.transfer_id]
@@ -79,7 +84,8 @@ class EvmLedgerStore(Repository):
         """Note that we begin to claim an open lock, before anybody can see the preimage."""
         mine = and_(_H.ledger == self._ledger, _H.payer == key[0], _H.transfer_id == key[1])
         open_ = and_(mine, _H.state == HoldState.HELD.value)
-        await self._connection.execute(update(holds).where(open_).values(preimage=preimage))
+        sealed = self._sealer.seal(_PREIMAGE, self._place(key), preimage)
+        await self._connection.execute(update(holds).where(open_).values(preimage=sealed))
 
     async def locks(self, keys: Iterable[LockKey]) -> dict[LockKey, Lock]:
         """The locks among these that are kept."""
@@ -111,35 +117,41 @@ class EvmLedgerStore(Repository):
             .limit(limit)
         )
         rows = await self._connection.execute(query)
-        return [((row[0], row[1]), _lock(tuple(row)[3:]), HoldState(row[2])) for row in rows]
+        return [((row[0], row[1]), self._lock(tuple(row)[3:]), HoldState(row[2])) for row in rows]
 
     async def _locks(self, where: ColumnElement[bool]) -> tuple[Lock, ...]:
         query = select(*_LOCK).where(_H.ledger == self._ledger, where).order_by(_H.held_at_ms, _H.payer)
-        return tuple(_lock(tuple(row)) for row in await self._connection.execute(query))
+        return tuple(self._lock(tuple(row)) for row in await self._connection.execute(query))
 
+    def _as_row(self, lock: Lock) -> dict[str, object]:
+        terms, preimage = lock.terms, lock.preimage
+        if preimage is not None and lock.state is not HoldState.FULFILLED:
+            preimage = self._sealer.seal(_PREIMAGE, self._place(lock.key), preimage)
+        return {
+            "ledger": self._ledger,
+            "payer": terms.payer,
+            "transfer_id": terms.id,
+            "payee": terms.beneficiary,
+            "refund_to": terms.refund_to,
+            "asset": terms.asset,
+            "amount": str(terms.amount),
+            "condition": terms.condition,
+            "expires_at_s": terms.expires_at,
+            "memo": lock.memo,
+            "state": lock.state.value,
+            "preimage": preimage,
+            "held_at_ms": lock.held_at,
+            "decided_at_ms": lock.decided_at,
+        }
 
-def _row(ledger: LedgerId, lock: Lock) -> dict[str, object]:
-    terms = lock.terms
-    return {
-        "ledger": ledger,
-        "payer": terms.payer,
-        "transfer_id": terms.id,
-        "payee": terms.beneficiary,
-        "refund_to": terms.refund_to,
-        "asset": terms.asset,
-        "amount": str(terms.amount),
-        "condition": terms.condition,
-        "expires_at_s": terms.expires_at,
-        "memo": lock.memo,
-        "state": lock.state.value,
-        "preimage": lock.preimage,
-        "held_at_ms": lock.held_at,
-        "decided_at_ms": lock.decided_at,
-    }
+    def _lock(self, row: tuple[Any, ...]) -> Lock:
+        lock_id, payer, payee, refund_to, asset, amount, condition, expires_at, *rest = row
+        memo, state, preimage, held, decided = rest
+        if preimage is not None:
+            preimage = self._sealer.open(_PREIMAGE, self._place((payer, lock_id)), preimage)
+        terms = Terms(lock_id, payer, payee, refund_to, asset, int(amount), condition, expires_at)
+        ended = None if decided is None else UnixMs(decided)
+        return Lock(terms, memo, HoldState(state), preimage, UnixMs(held), ended)
 
-
-def _lock(row: tuple[Any, ...]) -> Lock:
-    lock_id, payer, payee, refund_to, asset, amount, condition, expires_at, memo, state, preimage, held, decided = row
-    terms = Terms(lock_id, payer, payee, refund_to, asset, int(amount), condition, expires_at)
-    ended = None if decided is None else UnixMs(decided)
-    return Lock(terms, memo, HoldState(state), preimage, UnixMs(held), ended)
+    def _place(self, key: LockKey) -> bytes:
+        return tagged_hash("ledger-evm", self._ledger.encode(), *key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from eth_utils.address import to_checksum_address
@@ -14,6 +14,7 @@ from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, UnixMs
 from registry.chains import Chain
 from settlement.ledgers.protocol import Hold, HoldState, HoldView, LedgerAccount, LedgerFacts, LedgerId, TransferId
+from settlement.ledgers.sealing import OPEN, RowSealer
 from settlement.quantities import MAX_UNITS, Asset, Condition, Preimage, Units
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
@@ -32,7 +33,7 @@ class EvmLedgerConfig:
     that a transaction usually takes to be final); skew_ms (the most by which block times and our clock differ); payers
     (whose holds for us count; None: anybody's); answer_ms (how long a call waits for finality before it says that
     nothing is known); poll_seconds (between two looks for new final blocks); is_refunding (whether own holds are
-    taken back by themselves once their time-out has passed).
+    taken back by themselves once their time-out has passed); sealer (of preimages that are not public yet).
     """
 
     ledger_id: LedgerId
@@ -48,6 +49,7 @@ class EvmLedgerConfig:
     answer_ms: int = 30 * 60_000
     poll_seconds: float = 1.0
     is_refunding: bool = True
+    sealer: RowSealer = field(default=OPEN, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Raises `BadInput`."""
