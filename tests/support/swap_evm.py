@@ -84,10 +84,17 @@ class Sides:
         """What it tells."""
         refunder = self.refunder.point().to_xonly()
         if is_hash:
-            return HashMemo(refunder, T2)
+            return HashMemo(refunder, T2, Satoshi(100_000_000))
         signed = tuple(Rung(Satoshi(200 * (n + 1)), bytes([2 + n % 2]) + bytes([n]) * 64) for n in range(rungs))
         return PointMemo(
-            refunder, self.claimer.point().to_xonly(), T2, b"\x0f" * 36, b"\x51\x20" + b"\x0d" * 32, signed
+            refunder=refunder,
+            claimer=self.claimer.point().to_xonly(),
+            bitcoin_expires_at=T2,
+            satoshi=Satoshi(100_000_000),
+            point=b"\x02" + b"\x0e" * 32,
+            outpoint=b"\x0f" * 36,
+            payee=b"\x51\x20" + b"\x0d" * 32,
+            rungs=signed,
         )
 
 

@@ -40,28 +40,35 @@ RUNGS_MAX: Final = 8
 
 _TAG_BYTES: Final = 16
 _TIME_BYTES: Final = 5
+_AMOUNT_BYTES: Final = 7
+_POINT_BYTES: Final = 33
 _FEE_BYTES: Final = 4
 _RUNG_BYTES: Final = _FEE_BYTES + PRE_SIGNATURE_BYTES
-_FIXED_BYTES: Final = _TIME_BYTES + KEY_BYTES + OUTPOINT_BYTES + 1 + SCRIPT_BYTES_MAX
+_COMMON_BYTES: Final = _TIME_BYTES + _AMOUNT_BYTES
+_FIXED_BYTES: Final = _COMMON_BYTES + KEY_BYTES + _POINT_BYTES + OUTPOINT_BYTES + 1 + SCRIPT_BYTES_MAX
 
-HASH_MEMO_BYTES: Final = KEY_BYTES + _TAG_BYTES + _TIME_BYTES
-"""53: a lock of coin with it costs 53,562 gas."""
+HASH_MEMO_BYTES: Final = KEY_BYTES + _TAG_BYTES + _COMMON_BYTES
+"""60: a lock of coin with it costs some 53,700 gas."""
 POINT_MEMO_BYTES: Final = tuple(
     KEY_BYTES + _TAG_BYTES + _FIXED_BYTES + rungs * _RUNG_BYTES for rungs in range(1, RUNGS_MAX + 1)
 )
-"""By the number of rungs, from one: 363 bytes for three."""
+"""By the number of rungs, from one: 403 bytes for three."""
 
 
 @dataclass(frozen=True, slots=True)
 class HashMemo:
-    """Of a swap by a hash. Fields: refunder (K_f, x-only, 32 bytes); bitcoin_expires_at (T2, seconds since 1970)."""
+    """Of a swap by a hash.
+
+    Fields: refunder (K_f, x-only, 32 bytes); bitcoin_expires_at (T2, seconds since 1970); satoshi (that were agreed).
+    """
 
     refunder: bytes
     bitcoin_expires_at: int
+    satoshi: Satoshi
 
     def __post_init__(self) -> None:
         """Raises `BadInput` for fields that do not fit."""
-        _check_common(self.refunder, self.bitcoin_expires_at)
+        _check_common(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +83,25 @@ class Rung:
 class PointMemo:
     """Of a private swap.
 
-    Fields: refunder (K_f); claimer (K_i); bitcoin_expires_at (T2, seconds since 1970); outpoint (of the funding, as in
-    a transaction: txid in internal order and index, 36 bytes); payee (the script that the claims pay to, up to 34
-    bytes); rungs (at least one, at most eight).
+    Fields: refunder (K_f); claimer (K_i); bitcoin_expires_at (T2, seconds since 1970); satoshi (that were agreed);
+    point (33 bytes, compressed); outpoint (of the funding, as in a transaction: txid in internal order and index, 36
+    bytes); payee (the script that the claims pay to, up to 34 bytes); rungs (at least one, at most eight).
     """
 
     refunder: bytes
     claimer: bytes
     bitcoin_expires_at: int
+    satoshi: Satoshi
+    point: bytes
     outpoint: bytes
     payee: bytes
     rungs: tuple[Rung, ...]
 
     def __post_init__(self) -> None:
         """Raises `BadInput` for fields that do not fit."""
-        _check_common(self.refunder, self.bitcoin_expires_at)
+        _check_common(self)
         _check_length("memo.claimer", self.claimer, KEY_BYTES)
+        _check_length("memo.point", self.point, _POINT_BYTES)
         _check_length("memo.outpoint", self.outpoint, OUTPOINT_BYTES)
         if not 0 < len(self.payee) <= SCRIPT_BYTES_MAX:
             raise BadInput("memo.payee", f"{len(self.payee)} bytes", f"1 to {SCRIPT_BYTES_MAX} bytes")
@@ -168,21 +178,25 @@ def _opened(terms: AnyTerms, data: bytes, secret: SecretScalar, other: bytes, re
 
 
 def _body(memo: Memo) -> bytes:
-    time = memo.bitcoin_expires_at.to_bytes(_TIME_BYTES, "big")
+    common = memo.bitcoin_expires_at.to_bytes(_TIME_BYTES, "big") + memo.satoshi.to_bytes(_AMOUNT_BYTES, "big")
     if isinstance(memo, HashMemo):
-        return time
+        return common
     payee = bytes([len(memo.payee)]) + memo.payee.ljust(SCRIPT_BYTES_MAX, b"\0")
     rungs = (rung.fee.to_bytes(_FEE_BYTES, "big") + rung.pre_signature for rung in memo.rungs)
-    return b"".join((time, memo.claimer, memo.outpoint, payee, *rungs))
+    return b"".join((common, memo.claimer, memo.point, memo.outpoint, payee, *rungs))
 
 
 def _read(is_hash: bool, body: bytes, refunder: bytes) -> Memo:
     """The inverse of `_body`, whose length was checked. Raises `BadInput`."""
-    time = int.from_bytes(body[:_TIME_BYTES], "big")
+    time, satoshi = (
+        int.from_bytes(body[:_TIME_BYTES], "big"),
+        Satoshi(int.from_bytes(body[_TIME_BYTES:_COMMON_BYTES], "big")),
+    )
     if is_hash:
-        return HashMemo(refunder, time)
-    at = _TIME_BYTES
+        return HashMemo(refunder, time, satoshi)
+    at = _COMMON_BYTES
     claimer, at = body[at : at + KEY_BYTES], at + KEY_BYTES
+    point, at = body[at : at + _POINT_BYTES], at + _POINT_BYTES
     outpoint, at = body[at : at + OUTPOINT_BYTES], at + OUTPOINT_BYTES
     length, script = body[at], body[at + 1 : at + 1 + SCRIPT_BYTES_MAX]
     if any(script[length:]):
@@ -192,6 +206,8 @@ def _read(is_hash: bool, body: bytes, refunder: bytes) -> Memo:
         refunder,
         claimer,
         time,
+        satoshi,
+        point,
         outpoint,
         script[:length],
         tuple(Rung(Satoshi(int.from_bytes(one[:_FEE_BYTES], "big")), one[_FEE_BYTES:]) for one in rungs),
@@ -226,10 +242,12 @@ def _check_size(terms: AnyTerms, data: bytes) -> None:
         raise MemoRefused(f"no memo of this kind has {len(data)} bytes")
 
 
-def _check_common(refunder: bytes, expires_at: int) -> None:
-    _check_length("memo.refunder", refunder, KEY_BYTES)
-    if not 0 < expires_at < 1 << 8 * _TIME_BYTES:
-        raise BadInput("memo.bitcoin_expires_at", f"{expires_at} is no time", "seconds since 1970")
+def _check_common(memo: Memo) -> None:
+    _check_length("memo.refunder", memo.refunder, KEY_BYTES)
+    if not 0 < memo.bitcoin_expires_at < 1 << 8 * _TIME_BYTES:
+        raise BadInput("memo.bitcoin_expires_at", f"{memo.bitcoin_expires_at} is no time", "seconds since 1970")
+    if not 0 < memo.satoshi < 1 << 8 * _AMOUNT_BYTES:
+        raise BadInput("memo.satoshi", f"{memo.satoshi} satoshi", "an amount of bitcoin")
 
 
 def _check_length(field: str, value: bytes, length: int) -> None:

@@ -145,6 +145,8 @@ class EscrowWatch:
         key = (terms.payer, terms.id)
         if key not in self._tracks.wanted:
             self._tracks.wanted[key] = terms.beneficiary
+            # What another swap of the same two was told of is news for this one.
+            self._told |= {other: None for other in self._told if other[0] == terms.payer}
             deep = [place for place, one in enumerate(self._anchors) if one.number <= self._buried]
             self._go_back(self._anchors[: max(deep, default=0) + 1])
 

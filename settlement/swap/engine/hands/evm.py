@@ -45,13 +45,22 @@ async def place(desk: Desk, row: SwapRow, order: PlaceLock) -> Changes:
 def memo_of(row: SwapRow) -> Memo:
     """What stands beside the lock."""
     terms = row.state.terms
-    refunder, expires_at = terms.bitcoin.refunder, terms.bitcoin.expires_at
+    leg = terms.bitcoin
     if terms.mode is Mode.HASH:
-        return HashMemo(refunder, expires_at)
+        return HashMemo(leg.refunder, leg.expires_at, leg.amount)
     assert isinstance(row.state, Initiator), "who locks"
     claims = [Rung.decode(one) for one in row.state.presignatures]
     rungs = tuple(MemoRung(claim.fee, claim.pre.encode()) for claim in claims)
-    return PointMemo(refunder, terms.bitcoin.claimer, expires_at, row.state.planned, claims[0].destination, rungs)
+    return PointMemo(
+        refunder=leg.refunder,
+        claimer=leg.claimer,
+        bitcoin_expires_at=leg.expires_at,
+        satoshi=leg.amount,
+        point=terms.point,
+        outpoint=row.state.planned,
+        payee=claims[0].destination,
+        rungs=rungs,
+    )
 
 
 async def claim(desk: Desk, row: SwapRow, order: ClaimEvm) -> Changes:

@@ -22,6 +22,7 @@ from tests.support.swap_evm import Sides, secret_of, sides_of, site_of
 
 SITE = site_of()
 times = st.integers(1, (1 << 40) - 1)
+amounts = st.integers(1, 21 * 10**14).map(Satoshi)
 rungs = st.builds(Rung, st.integers(0, 2**32 - 1).map(Satoshi), st.binary(min_size=65, max_size=65))
 labels = st.text(max_size=8)
 
@@ -32,10 +33,12 @@ def told(draw: st.DrawFn) -> tuple[bool, Sides, Memo]:
     is_hash, sides = draw(st.booleans()), sides_of(draw(labels))
     refunder = sides.refunder.point().to_xonly()
     if is_hash:
-        return True, sides, HashMemo(refunder, draw(times))
+        return True, sides, HashMemo(refunder, draw(times), draw(amounts))
     claimer, outpoint = draw(st.binary(min_size=32, max_size=32)), draw(st.binary(min_size=36, max_size=36))
     payee, steps = draw(st.binary(min_size=1, max_size=34)), draw(st.lists(rungs, min_size=1, max_size=8))
-    return False, sides, PointMemo(refunder, claimer, draw(times), outpoint, payee, tuple(steps))
+    point = draw(st.binary(min_size=33, max_size=33))
+    memo = PointMemo(refunder, claimer, draw(times), draw(amounts), point, outpoint, payee, tuple(steps))
+    return False, sides, memo
 
 
 @given(told())
