@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from settlement.connect.policy import decode_policy
 from settlement.cosign.keyfile import create_key_file
 from settlement.gateway.cards import read_cards, write_card
 from settlement.gateway.config import load_config
+from settlement.gateway.config_ledgers import BitcoinHoldsConfig, LedgerConfig
 from settlement.gateway.customers import CustomerFolder
 from settlement.gateway.keys import Secrets
 from settlement.gateway.process import wall_clock
@@ -32,7 +34,7 @@ listen = "{listen}"          # the letter box: the other parties' gateways write
 api = "{api}"             # the REST interface: this bank's own systems talk here
 url = "{url}"
 
-# A ledger with an account of ours. Another kind: "evm".
+# A ledger with an account of ours. Other kinds: "evm", "bitcoin".
 # [ledgers.digital-euro]
 # kind = "book"
 # asset = "EUR"
@@ -132,9 +134,20 @@ def checked(path: Path) -> dict[str, Any]:
         "party": config.party,
         "address": config.address,
         "ledgers": [ledger.ledger_id for ledger in config.ledgers],
+        "accounts": _accounts(config.ledgers),
         "is_paid_on": None if config.receiving is None else config.receiving[0],
         "clears": [] if config.clearing is None else [f"{one} -> {other}" for one, other in config.clearing.corridors],
         "parties": sorted(name for name in cards if name != config.party),
         "rules": rules.version.hex(),
         "policy": policy.version,
     }
+
+
+def _accounts(ledgers: Sequence[LedgerConfig]) -> dict[str, str]:
+    """Our accounts by ledger; on bitcoin with the address that funds them."""
+    found: dict[str, str] = {}
+    for ledger in ledgers:
+        found[ledger.ledger_id] = ledger.account
+        if isinstance(ledger, BitcoinHoldsConfig):
+            found[ledger.ledger_id] += f", funded at {ledger.address}"
+    return found

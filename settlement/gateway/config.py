@@ -131,9 +131,13 @@ def _database(url: str, folder: Path) -> str:
 def _receiving(section: Section | None, ledgers: tuple[LedgerConfig, ...]) -> tuple[LedgerId, LedgerAccount] | None:
     if section is None:
         return None
-    name, account = _known(section, "ledger", ledgers), LedgerAccount(section.text("account"))
+    name, account = _known(section, "ledger", ledgers), section.optional_text("account")
     section.end()
-    return name, account
+    (ours,) = (ledger.account for ledger in ledgers if ledger.ledger_id == name)
+    if account is not None and account.lower() != ours.lower():
+        # What is held for anybody else this gateway neither sees nor can fulfil.
+        raise BadInput(section.name("account"), f"{account[:80]!r} is not our account there", f"leave it out: {ours}")
+    return name, ours
 
 
 def _known(section: Section, name: str, ledgers: tuple[LedgerConfig, ...]) -> LedgerId:

@@ -14,14 +14,16 @@ from adapters.bitcoin.addresses import MAINNET, address_text, network_named
 from adapters.bitcoin.fees import FeePolicy
 from adapters.bitcoin.scripts import vault_script
 from adapters.evm.lockbox.types import NATIVE_COIN
+from adapters.evm.signing import AccountSigner
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, Satoshi, SatPerKvB
 from registry.caip import ChainId
 from registry.chains import OWN_FINALITY, Chain
 from settlement.connector.toml import Section
 from settlement.ledgers.bitcoin.types import USUAL_FEES, BitcoinLedgerConfig
+from settlement.ledgers.bitcoin.types import account_text as bitcoin_account
 from settlement.ledgers.bitcoin.waiting import INCLUSION_BLOCKS, settle_seconds, settle_seconds_least
-from settlement.ledgers.evm.types import EvmLedgerConfig
+from settlement.ledgers.evm.types import EvmLedgerConfig, account_text
 from settlement.ledgers.protocol import LedgerAccount, LedgerId
 from settlement.quantities import Asset, Scale
 
@@ -63,6 +65,11 @@ class ChainLedgerConfig:
     def ledger_id(self) -> LedgerId:
         """The ledger's name."""
         return self.config.ledger_id
+
+    @property
+    def account(self) -> LedgerAccount:
+        """Ours on it: the address of the key. Raises `BadInput`: there is no such key."""
+        return account_text(AccountSigner(self.secret, int(self.config.chain.chain_id.reference)).address)
 
     @property
     def asset(self) -> Asset:
@@ -111,14 +118,18 @@ class BitcoinHoldsConfig:
         return self.config.settle_ms
 
     @property
-    def key(self) -> bytes:
-        """The account: its x-only key, 32 bytes."""
-        return bytes(PublicKeyXOnly.from_secret(self.secret).format())
+    def account(self) -> LedgerAccount:
+        """Ours on it: the x-only key of the secret one, in hex."""
+        return bitcoin_account(self._key)
 
     @property
     def address(self) -> str:
         """Where the account is funded."""
-        return address_text(vault_script(self.key), self.config.network)
+        return address_text(vault_script(self._key), self.config.network)
+
+    @property
+    def _key(self) -> bytes:
+        return bytes(PublicKeyXOnly.from_secret(self.secret).format())
 
 
 LedgerConfig: TypeAlias = BookLedgerConfig | ChainLedgerConfig | BitcoinHoldsConfig

@@ -28,7 +28,7 @@ from settlement.books.postings import funding_entry
 from settlement.books.store import Books
 from settlement.connect.policy import decode_policy
 from settlement.connector.wiring import make_rates
-from settlement.custody.margins import Margins
+from settlement.custody.margins import Margins, plan
 from settlement.gateway.bookkeeping import GatewayBooks
 from settlement.gateway.cards import read_cards
 from settlement.gateway.config import AnchoringConfig, GatewayConfig
@@ -176,6 +176,9 @@ async def _pricing(
     rates = make_rates(config.clearing.rates, clock)
     await rates.start()
     stack.push_async_callback(rates.close)
+    for source, target in config.clearing.corridors:
+        # Else each quote would be refused, and nobody would know why.
+        plan(clock(), facts[LedgerId(source)], facts[LedgerId(target)], config.margins)
     standings = {str(name): Standing(facts[name], ledger.own) for name, ledger in ledgers.items()}
     margins: Margins = config.margins
     return CorridorPricing(secrets, directory, standings, config.clearing.corridors, rates, margins)

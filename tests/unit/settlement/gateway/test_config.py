@@ -101,7 +101,7 @@ def test_a_ledger_on_bitcoin_plans_with_blocks(tmp_path: Path) -> None:
     assert "a word" not in repr(ledger)
     assert "44" * 32 not in repr(ledger)
     assert ledger.address.startswith("bc1p")
-    assert len(ledger.key) == 32
+    assert len(ledger.account) == 64
     facts = ledger.config.facts
     plan(UnixMs(0), facts, LedgerFacts(LedgerId("book"), Asset("EUR", Scale(2)), 0, 1_000), config.margins)
 
@@ -124,3 +124,16 @@ def test_a_wrong_field_of_a_bitcoin_ledger_is_named(tmp_path: Path, before: str,
     with pytest.raises(BadInput) as refusal:
         load_config(written(tmp_path, BEGIN + BITCOIN.replace(before, after)))
     assert refusal.value.field.endswith(named)
+
+
+def test_a_bank_is_paid_at_its_own_account_alone(tmp_path: Path) -> None:
+    """The account follows from the ledger's key, however it is written; another one could never be fulfilled."""
+    receiving = '[receiving]\nledger = "bitcoin"\n'
+    config = load_config(written(tmp_path, BEGIN + BITCOIN + receiving))
+    (ledger,) = config.ledgers
+    assert config.receiving == (LedgerId("bitcoin"), ledger.account)
+    same = load_config(written(tmp_path, BEGIN + BITCOIN + receiving + f'account = "{ledger.account.upper()}"\n'))
+    assert same.receiving == config.receiving
+    with pytest.raises(BadInput) as refusal:
+        load_config(written(tmp_path, BEGIN + BITCOIN + receiving + f'account = "{"11" * 32}"\n'))
+    assert refusal.value.field == "receiving.account"
