@@ -114,6 +114,8 @@ def _check_follower(before: Follower, after: Follower) -> None:
     assert not (after.funding and after.never_fund is not None), "never both a funding and the promise of none"
     if after.funding and not before.funding:
         _check_funding(after)
+    if after.given_back and not before.given_back and not after.funding:
+        assert after.never_fund is not None, "who signs that the lock goes back never funds"
     if after.given_back and not before.given_back and after.funding:
         pending = [out for out in after.outputs if not _is_back(after, out.outpoint) and not out.written_off]
         assert not pending, "never both a lock that goes back and money in the swap"

@@ -1,187 +1,213 @@
-"""A state for people: where it stands, what happens next, how long until each deadline, and what if a machine dies.
-
-Pure, and without promises: what is said follows from the stored decisions and the newest facts.
-"""
+"""A side's state as its owner wants to see it: where it stands, what comes next, how long each deadline is away, and
+what to do should this machine die."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from foundation.quantities import UnixMs
-from settlement.swap.machine import guards
 from settlement.swap.machine.facts import Lock, LockStatus, Output, SpendKind
 from settlement.swap.machine.states import Follower, Initiator, Outcome, Swap
-from settlement.swap.terms import OWN_FINALITY, Mode, Role
+from settlement.swap.terms import OWN_FINALITY, Mode
+
+
+class Phase(StrEnum):
+    """How far a swap has come, for one side."""
+
+    AGREEING = "agreeing"
+    PREPARING = "preparing"
+    LOCKING = "locking"
+    FUNDING = "funding"
+    CLAIMING = "claiming"
+    TAKING_BACK = "taking back"
+    OVER = "over"
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Fields: what (until or from when, for people); at (seconds since 1970)."""
+    """A moment that matters yet. Fields: at (seconds since 1970); left_s (below zero: it has passed); what."""
 
-    what: str
     at: int
+    left_s: int
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """Fields: stage (where it stands, a few words); bitcoin, evm (each leg, a few words); next (what happens, and who
-    moves); deadlines (that are still of meaning, in order); if_it_dies (what to do if this machine dies)."""
+    """Fields: phase; now (what is happening); then (what comes next); deadlines (soonest first); if_it_dies (what to do
+    should this machine die now); notes (such as what could not be done); lock, funding (confirmations and what is
+    asked, or what became of it)."""
 
-    stage: str
-    bitcoin: str
-    evm: str
-    next: str
+    phase: Phase
+    now: str
+    then: str
     deadlines: tuple[Deadline, ...]
     if_it_dies: str
+    notes: tuple[str, ...]
+    lock: str
+    funding: str
 
 
 def outlook(state: Swap, now: UnixMs) -> Outlook:
-    """See the module. `now`: the own clock, ms."""
-    stage, following = _initiator(state, now) if isinstance(state, Initiator) else _follower(state, now)
-    return Outlook(stage, bitcoin_leg(state), evm_leg(state), following, _deadlines(state, now), _if_it_dies(state))
+    """The view of a state. Pure."""
+    sec = state.seconds(now)
+    phase, what, then = _initiator(state) if isinstance(state, Initiator) else _follower(state)
+    return Outlook(
+        phase=phase,
+        now=what,
+        then=then,
+        deadlines=_deadlines(state, phase, sec),
+        if_it_dies=_if_it_dies(state, phase),
+        notes=_notes(state),
+        lock=_lock_text(state),
+        funding=_funding_text(state),
+    )
 
 
-# --- The legs ---------------------------------------------------------------------------------------------------------
+_OVER = {
+    Outcome.NOTHING_MOVED: "Over: no money has moved.",
+    Outcome.SWAPPED: "Done: you have what you traded for.",
+    Outcome.RETURNED: "Over: your money has come back.",
+    Outcome.WINDFALL: "Over: you have the other side's money, and yours has come back, since it did not act in time.",
+    Outcome.LOST: "Over: your money is gone. Keep the log, and tell the authors: this should not be possible.",
+}
 
 
-def evm_leg(state: Swap) -> str:
-    """What has become of the lock."""
-    lock = state.own_lock
-    if lock is None:
-        return "no lock yet"
-    asked = state.terms.evm.confirmations
-    what = {
-        LockStatus.OPEN: "locked",
-        LockStatus.CLAIMED: "claimed by the follower",
-        LockStatus.RETURNED: "returned to the initiator",
-    }[lock.status]
-    if lock.final:
-        return f"{what}, final"
-    depth = "the chain's finality" if asked == OWN_FINALITY else f"{asked} confirmations"
-    return f"{what}, {lock.confirmations} of {depth}"
-
-
-def bitcoin_leg(state: Swap) -> str:
-    """What has become of the output."""
-    exact = [one for one in state.outputs if one.value == state.terms.bitcoin.amount]
-    others = len(state.outputs) - len(exact[:1])
-    extra = f"; {others} further payment{'s' if others > 1 else ''} to it" if others else ""
-    if not exact:
-        return f"not funded yet{extra}"
-    one = next((out for out in exact if out.spend is not None), exact[0])
-    asked = state.terms.bitcoin.confirmations
-    if one.spend is None:
-        return f"funded, {_depth(one.confirmations, asked)}{extra}"
-    who = "claimed by the initiator" if one.spend.kind is SpendKind.CLAIM else "refunded to the follower"
-    return f"{who}, {_depth(one.spend.confirmations, asked)}{extra}"
-
-
-def _depth(confirmations: int, asked: int) -> str:
-    return "final" if confirmations >= asked else f"{confirmations} of {asked} confirmations"
-
-
-# --- Where it stands --------------------------------------------------------------------------------------------------
-
-
-def _initiator(state: Initiator, now: UnixMs) -> tuple[str, str]:
-    lock = state.own_lock
+def _initiator(state: Initiator) -> tuple[Phase, str, str]:
     if state.outcome is not None:
-        return _ended(state.outcome)
+        return Phase.OVER, _OVER[state.outcome], ""
+    lock = state.own_lock
     if state.revealed_at:
-        if any(guards.spend_is_final(state, out, SpendKind.CLAIM) for out in state.outputs):
-            return "the bitcoin is yours", "the other side claims the lock; nothing is left for you to do"
-        return "the secret is shown", "your claim of the bitcoin is paid more until it confirms"
+        then = "When the claim is final, only the lock is watched: the other side claims it with the secret."
+        return Phase.CLAIMING, "The secret is out, and you are claiming the bitcoin.", then
     if state.quit is not None:
-        if guards.lock_is_open(lock):
-            return f"given up: {state.quit.value}", "the lock comes back at its time-out, or before by the other's word"
-        return f"given up: {state.quit.value}", "nothing is left to do once the chains say so for good"
-    if not state.peer_agreed:
-        return "agreeing", "the other side signs the terms"
-    if state.terms.mode is Mode.POINT and not state.presignatures:
-        return "signing in advance", "both sides sign the claims before any money moves"
-    if lock is None or not lock.confirmations:
-        return "locking", "your transaction makes the lock"
-    if not lock.final:
-        return "locked", "the other side waits until the lock is final, and funds the bitcoin output"
-    if not _exact(state):
-        return "locked", "the other side funds the bitcoin output"
-    return "funded", "when the bitcoin output is confirmed, you show the secret and claim it"
+        then = "The lock comes back when the other side signs for it, or else after its time-out."
+        return Phase.TAKING_BACK, f"You will not trade, for {state.quit.value}. No secret will be shown.", then
+    if lock is not None:
+        then = "When its payment has the confirmations, you show the secret and claim."
+        return Phase.FUNDING, "Your lock is on the contract. The other side funds when it is final.", then
+    if state.locking:
+        return Phase.LOCKING, "Your lock is on its way.", "When it is final, the other side pays the bitcoin."
+    return _before(state, "your lock is made")
 
 
-def _follower(state: Follower, now: UnixMs) -> tuple[str, str]:
-    lock = state.own_lock
+def _follower(state: Follower) -> tuple[Phase, str, str]:
     if state.outcome is not None:
-        return _ended(state.outcome)
-    if state.secret and state.funding:
-        return "the secret is known", "your claim of the lock is paid more until it confirms"
-    if any(out.spend is not None and out.spend.kind is SpendKind.REFUND for out in state.outputs):
-        return "refunding", "your refund is paid more until it confirms"
-    if state.never_fund is not None and not state.funding:
-        return f"given up: {state.never_fund.value}", "you paid nothing; the lock goes back to the other side"
+        return Phase.OVER, _OVER[state.outcome], ""
+    if state.funding and state.secret:
+        then = "When the claim is final, you are done. The other side claims the bitcoin."
+        return Phase.CLAIMING, "You know the secret, and are claiming the lock.", then
+    if state.never_fund is not None:
+        then = "The lock goes back to the other side by your signature."
+        return Phase.TAKING_BACK, f"You will not trade, for {state.never_fund.value}. You have paid nothing.", then
     if state.funding:
-        if not _exact(state):
-            return "funding", "your transaction pays the bitcoin output"
-        return "funded", "the other side claims the bitcoin and thereby shows the secret; or your refund comes after T2"
+        is_refundable = state.times is not None and state.times.mtp > state.gates.refund_bitcoin
+        if is_refundable:
+            then = "When the refund is final, you sign that the lock goes back."
+            return Phase.TAKING_BACK, "The time-out has passed, and your bitcoin is coming back.", then
+        then = "When the other side claims it, you learn the secret, and claim the lock; else it comes back after T2."
+        return Phase.FUNDING, "Your bitcoin is in the swap.", then
+    if state.own_lock is not None:
+        return Phase.LOCKING, "The other side's lock is there, and not final yet.", "When it is final, you fund."
+    if state.terms.mode is Mode.POINT and not state.presignatures:
+        return _before(state, "the other side locks")
     if not state.peer_agreed:
-        return "agreeing", "the other side signs the terms"
-    if state.terms.mode is Mode.POINT and not state.partials:
-        return "signing in advance", "both sides sign the claims before any money moves"
-    if lock is None:
-        return "agreed", "the other side locks first"
-    return "locked", "when the lock is final and exactly as agreed, you fund the bitcoin output"
+        return _before(state, "the other side locks")
+    return Phase.LOCKING, "The other side locks first.", "When its lock is final and exact, you fund."
 
 
-def _ended(outcome: Outcome) -> tuple[str, str]:
-    return f"ended: {outcome.value}", "nothing is left to do"
+def _before(state: Swap, then: str) -> tuple[Phase, str, str]:
+    if not state.peer_agreed:
+        return Phase.AGREEING, "The other side has not signed the terms yet.", f"When both have signed, {then}."
+    return Phase.PREPARING, "Both sides prepare the claim's signatures.", f"When they are stored, {then}."
 
 
-def _exact(state: Swap) -> Output | None:
-    return next((out for out in state.outputs if out.value == state.terms.bitcoin.amount), None)
-
-
-# --- Deadlines --------------------------------------------------------------------------------------------------------
-
-
-def _deadlines(state: Swap, now: UnixMs) -> tuple[Deadline, ...]:
-    if state.outcome is not None:
+def _deadlines(state: Swap, phase: Phase, sec: int) -> tuple[Deadline, ...]:
+    if phase is Phase.OVER:
         return ()
     gates = state.gates
-    found: list[Deadline] = []
+    moments: list[tuple[int, str]] = []
     if isinstance(state, Initiator):
         if not state.locking and state.quit is None:
-            found.append(Deadline("lock before", gates.last_lock))
+            moments.append((gates.last_lock, "after it you do not lock"))
         if not state.revealed_at and state.quit is None:
-            found.append(Deadline("show the secret before", gates.last_reveal))
+            moments.append((gates.last_reveal, "after it you show no secret, and wait for your lock to come back"))
         if state.revealed_at:
-            found.append(Deadline("claim the bitcoin before T2", gates.refund_bitcoin))
-        if guards.lock_is_open(state.own_lock):
-            found.append(Deadline("the lock comes back from T1", gates.refund_evm))
+            moments.append((gates.refund_bitcoin, "T2: by then your claim has to be final"))
+        moments.append((gates.refund_evm, "T1: from then on your lock, if nobody claimed it, comes back"))
     else:
         if not state.funding and state.never_fund is None:
-            found.append(Deadline("fund before", gates.last_fund))
+            moments.append((gates.last_fund, "after it you do not fund"))
         if state.funding:
-            found.append(Deadline("the bitcoin comes back from T2 (median time)", gates.refund_bitcoin))
-        if guards.lock_is_open(state.own_lock) and state.funding:
-            found.append(Deadline("claim the lock before T1", gates.refund_evm))
-    return tuple(sorted(found, key=lambda one: one.at))
+            moments.append((gates.refund_bitcoin, "T2: when bitcoin's median time is past it, your refund is valid"))
+            moments.append((gates.claim_evm_by, "by then your claim of the lock has to be under way"))
+        moments.append((gates.refund_evm, "T1: from then on the lock goes back to the other side"))
+    return tuple(Deadline(at, at - sec, what) for at, what in sorted(moments))
 
 
-def _if_it_dies(state: Swap) -> str:
-    if state.outcome is not None:
-        return "nothing can be lost any more"
-    again = "start again: causeway swap resume (on another machine: swap import FILE, or swap recover with the words)"
-    if state.role is Role.INITIATOR:
-        assert isinstance(state, Initiator), "by its role"
+def _if_it_dies(state: Swap, phase: Phase) -> str:
+    if phase is Phase.OVER:
+        return "Nothing: the swap is over."
+    if not _has_money_in(state):
+        return "Nothing is lost: no money of yours is in the swap, and without you none moves."
+    how = "Run `causeway swap import` with the rescue file, or with the mnemonic alone, on another machine"
+    gates = state.gates
+    if isinstance(state, Initiator):
         if state.revealed_at:
-            return f"{again} before T2, or the bitcoin may go back to the other side"
-        if _is_bound(state.own_lock):
-            return f"{again}; the lock can be taken back by anybody from T1 on, for you"
-        return f"{again}; none of your money is bound"
-    assert isinstance(state, Follower), "by its role"
-    if state.funding:
-        return f"{again} before T1; a watchtower (swap watch) can act in your place"
-    return f"{again}; none of your money is bound"
+            return f"{how} before {gates.refund_bitcoin} (T2): the secret is out, so the bitcoin must be claimed."
+        return (
+            f"{how}. There is no hurry: no secret is shown without you, and after T1 anybody can send your lock back."
+        )
+    return f"{how} before {gates.claim_evm_by}, or leave a bundle with a watchtower (`causeway swap watch`)."
 
 
-def _is_bound(lock: Lock | None) -> bool:
-    return lock is not None and lock.status is LockStatus.OPEN
+def _has_money_in(state: Swap) -> bool:
+    return state.locking if isinstance(state, Initiator) else state.funding
+
+
+def _notes(state: Swap) -> tuple[str, ...]:
+    notes = [f"{key.partition(':')[0]}: {reason}" for key, reason in state.failures.items()]
+    amount = state.terms.bitcoin.amount
+    wrong = [out for out in state.outputs if out.value != amount]
+    if wrong:
+        notes.append(f"{len(wrong)} payments of another amount came to the swap's script; they go back after T2")
+    if state.recovered:
+        notes.append("rebuilt from the chains: it claims and takes back, and starts nothing new")
+    return tuple(notes)
+
+
+def _lock_text(state: Swap) -> str:
+    lock = state.own_lock
+    if lock is None:
+        return "not seen"
+    if lock.status is LockStatus.OPEN:
+        return f"there, {_depth_of_lock(state, lock)}"
+    return f"{lock.status.value}, {_depth_of_lock(state, lock)}"
+
+
+def _depth_of_lock(state: Swap, lock: Lock) -> str:
+    if lock.final:
+        return "final"
+    asked = state.terms.evm.confirmations
+    if asked == OWN_FINALITY:
+        return f"{lock.confirmations} confirmations, not final yet"
+    return f"{lock.confirmations} of {asked} confirmations"
+
+
+def _funding_text(state: Swap) -> str:
+    amount, asked = state.terms.bitcoin.amount, state.terms.bitcoin.confirmations
+    output = next((out for out in state.outputs if out.value == amount), None)
+    if output is None:
+        return "not seen"
+    if output.spend is None:
+        return f"{min(output.confirmations, asked)} of {asked} confirmations"
+    return _spend_text(output, asked)
+
+
+def _spend_text(output: Output, asked: int) -> str:
+    spend = output.spend
+    if spend is None:
+        return ""
+    verb = "claimed" if spend.kind is SpendKind.CLAIM else "refunded"
+    return f"{verb}, {min(spend.confirmations, asked)} of {asked} confirmations"

@@ -99,6 +99,9 @@ class Liar(Party):
                 self._claim_by_force(outpoint)
         if lie == "asks the lock back" and outpoints and world.random.random() < 0.5:
             world.evm_tx("give back", world.lock_id)
+        funding = self.funding
+        if lie == "spends its funding otherwise" and funding is not None and world.random.random() < 0.6:
+            world.bitcoin.submit(world.bitcoin.tx("coin", "other", self.role, TOP_RATE))
         if lie in _RACES:
             for outpoint in outpoints:
                 self.spend(outpoint, "refund", TOP_RATE, lock_time=self.state.terms.bitcoin.expires_at)
@@ -252,6 +255,9 @@ class Liar(Party):
         self.world.bitcoin.submit(self.funding)
 
     def fund_late(self, effect: ef.BroadcastFunding) -> None:
+        if "late" in self.nonces:
+            return
+        self.nonces["late"] = b""
         # About T2, or a little later: whoever still shows the secret then has to race with the refund.
         late = self.state.terms.bitcoin.expires_at + self.world.random.randrange(-9_000, 6_000)
         self.world.at(max(late, self.world.now + 1), self._fund_now)
@@ -286,6 +292,8 @@ _INSTEAD = {
     ("locks twice", ef.PlaceLock): Liar.lock_twice,
     ("lock vanishes", ef.PlaceLock): Liar.lock_and_vanish,
     ("asks the lock back", ef.PlaceLock): Liar.lock_and_ask,
+    ("asks the lock back", ef.SubmitGiveBack): Liar.nothing,
+    ("funds late", ef.CosignClaim): Liar.nothing,
     ("asks for refunds", ef.ClaimEvm): Liar.claim_and_ask,
     ("asks for refunds", ef.CosignClaim): Liar.nothing,
     ("bad partials", ef.SendLetter): Liar.bad_partials,

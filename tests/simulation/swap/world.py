@@ -88,7 +88,7 @@ def agreed(mode: Mode, confirmations: int, secret: bytes) -> tuple[SwapTerms, di
 class Scenario:
     """What goes wrong. Fields: mode; confirmations (of bitcoin); calm (no spikes, no lies of times, no reorganisations:
     both honest sides have to trade); loss (percent of letters); crashes, reorgs (how many); stops (who stops for ever);
-    lie (of whom); lie_of; owner (a side's owner asks for something)."""
+    lie (of the liar); owner (a side's owner asks for something); crash (of whom, at which commit, in which way)."""
 
     mode: Mode = Mode.HASH
     confirmations: int = 2
@@ -100,6 +100,7 @@ class Scenario:
     lie: str = ""
     liar: Role | None = None
     owner: bool = False
+    crash: tuple[Role, int, Way] | None = None
 
 
 def scenario(random: Random) -> Scenario:
@@ -165,6 +166,8 @@ class World:
             )
             for _ in range(s.crashes)
         }
+        if s.crash is not None and s.crash[0] is role:
+            crashes[s.crash[1]] = (s.crash[2], 30)
         if s.stops is role:
             crashes[random.randrange(1, 60)] = (random.choice(tuple(Way)[:3]), FOREVER)
         more = {"skew": random.randrange(-SKEW // 2, SKEW // 2), "crashes": crashes}
