@@ -8,7 +8,7 @@ from adapters.bitcoin.addresses import REGTEST, address_text, parse_address
 from adapters.bitcoin.transactions import parse_transaction
 from bridge.deposits import Stage
 from bridge.payouts import WithdrawalStage
-from bridge.storage import TransactionPurpose
+from bridge.storage import IncidentKind, TransactionPurpose
 from foundation.quantities import TokenUnits
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind
@@ -79,7 +79,10 @@ async def _whole_life(net: BridgeNetwork) -> None:
     await _check_journeys(life, paid, withdrawals)
     for node in net.nodes:
         async with node.view() as view:
-            assert await view.incidents.latest() == (), f"{node.name} has seen something wrong"
+            found = await view.incidents.latest()
+        # Who is slower than the others may propose what they have done already: that is refused, and harmless.
+        wrong = [incident for incident in found if incident.kind is not IncidentKind.REFUSAL]
+        assert not wrong, f"{node.name} has seen something wrong: {wrong}"
 
 
 def _check_payments(raw: bytes, addresses: list[str], fee: int) -> None:

@@ -67,6 +67,8 @@ async def process_network(folder: Path, plan: DevPlan) -> AsyncIterator[BridgeNe
             yield net
             for sender in net.senders.values():
                 await sender.close()
+            for node in net.nodes:
+                await node.forget()
 
 
 @contextlib.asynccontextmanager
