@@ -24,7 +24,7 @@ from settlement.custody.states import (
     role_of,
     stage_of,
 )
-from settlement.custody.tables import cursors, history, outbox, payments, tenure
+from settlement.custody.tables import IS_OPEN, cursors, history, outbox, payments, tenure
 from settlement.custody.terms import PaymentId
 
 _LOAD = BulkSelect(
@@ -177,7 +177,7 @@ class PaymentStore(Repository):
 
     async def open_payments(self) -> tuple[PaymentId, ...]:
         """The payments that have not ended."""
-        query = select(payments.c.payment_id).where(payments.c.is_open == 1).order_by(payments.c.created_at)
+        query = select(payments.c.payment_id).where(IS_OPEN).order_by(payments.c.created_at)
         return tuple(PaymentId(number) for number in (await self._connection.execute(query)).scalars())
 
     async def page(self, limit: int, before: UnixMs | None = None) -> tuple[tuple[PaymentId, Stored], ...]:

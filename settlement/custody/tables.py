@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    event,
+    text,
+)
 
 METADATA = MetaData()
+
+IS_OPEN = text("is_open = 1")
+"""Spelt out, and no parameter: only so does PostgreSQL use the index of what is open."""
 
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
@@ -19,8 +35,16 @@ payments = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
-    Index("custody_payments_open", "is_open", "updated_at"),
+    # No index of what changes while a payment is open: PostgreSQL puts a new version into the same page, and touches no
+    # index (a heap-only tuple), which halves what each of a payment's eight steps costs there.
+    Index("custody_payments_open", "created_at", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     Index("custody_payments_created", "created_at"),
+)
+# A page keeps room for the next versions of its rows.
+event.listen(
+    payments,
+    "after_create",
+    DDL("ALTER TABLE custody_payments SET (fillfactor = 60)").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
 )
 
 outbox = Table(
