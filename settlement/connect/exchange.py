@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from foundation.errors import Fatal
 from foundation.quantities import UnixMs

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from foundation.quantities import UnixMs
 from settlement.connect.acceptance import Acceptance, PaymentId, SignedAcceptance
 from settlement.connect.policy import Datum, Facts, PersonKind, Policy
@@ -198,8 +200,7 @@ Effect: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """One side's view of the exchange on one payment.
 
     Fields: payment_id; me, counterparty; subject (the role of our customer); terms_hash (32 bytes); facts; policy;
