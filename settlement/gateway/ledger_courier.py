@@ -220,11 +220,17 @@ class LedgerCourier:
         begun = {TransferId(effect.transfer_id) for _, effect in fulfils}
         self._tried |= begun
         self._in_doubt -= begun
-        asked = [Fulfilment(TransferId(effect.transfer_id), Preimage(effect.preimage)) for _, effect in fulfils]
+        # What has no last moment is a claim of what the payee has shown: it is tried for as long as there is a hold.
+        asked = [
+            Fulfilment(TransferId(effect.transfer_id), Preimage(effect.preimage), is_known=effect.not_after is None)
+            for _, effect in fulfils
+        ]
         outcomes = await self._ledger.fulfil(asked)
         answers: list[_Answer] = []
         for (due, effect), outcome in zip(fulfils, outcomes, strict=True):
             answer = _ended_or_later(self._ledger_id, outcome)
+            if isinstance(outcome, Refused) and outcome.reason is Refusal.NOT_SHOWN:
+                answer = c.NotSent(self._ledger_id, effect.transfer_id)
             if answer is None:
                 answer = _Later()  # a claim is never dropped: the ledger may know the hold again
             if not isinstance(answer, _Later):

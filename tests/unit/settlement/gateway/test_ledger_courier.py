@@ -24,6 +24,8 @@ from settlement.ledgers.protocol import (
     LedgerId,
     LedgerUnavailable,
     Outcome,
+    Refusal,
+    Refused,
     TransferId,
 )
 from settlement.quantities import Condition, Preimage, Units, condition_of
@@ -94,6 +96,40 @@ async def test_claim_does_not_wait_for_holds_that_take_long_to_be_final() -> Non
             while done != {1, 3}:
                 done |= set((await news.get()).done)
         assert sorted(ledger.asked) == [TransferId(bytes([1]) * 32), TransferId(bytes([3]) * 32)]
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+class ShyLedger:
+    """Shows no preimage that others do not know: too little time is left. Fields: asked (all fulfilments)."""
+
+    def __init__(self) -> None:
+        self.asked: list[Fulfilment] = []
+
+    async def fulfil(self, fulfilments: Sequence[Fulfilment]) -> tuple[Outcome, ...]:
+        """As `Ledger`."""
+        self.asked += fulfilments
+        return tuple(
+            Done(_fulfilled(one)) if one.is_known else Refused(one.transfer_id, Refusal.NOT_SHOWN, "too late")
+            for one in fulfilments
+        )
+
+
+async def test_what_was_not_shown_ends_at_once_and_what_is_known_is_claimed_all_the_same() -> None:
+    """A payee's fulfilment that the ledger did not begin is told as not sent; a claim of a known preimage is pressed."""
+    ledger, news = ShyLedger(), asyncio.Queue[News]()
+    courier = LedgerCourier(LEDGER, cast("Ledger", ledger), news.put, lambda: UnixMs(5))
+    running = asyncio.create_task(courier.run())
+    try:
+        for number, not_after, told in ((1, 6, c.NotSent), (2, None, c.Fulfilled)):
+            effect = c.Fulfil(LEDGER, bytes([number]) * 32, PREIMAGE, not_after)
+            courier.add([Due(number, PaymentId(bytes([number]) * 32), f"ledger:{LEDGER}", effect)])
+            async with asyncio.timeout(PATIENCE_S):
+                heard = await news.get()
+            assert [type(change) for _, change in heard.changes] == [told]
+        assert [one.is_known for one in ledger.asked] == [False, True]
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
