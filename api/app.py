@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from api import problems
 from api.answers import Answers
@@ -23,6 +25,16 @@ VERSION: Final = "1.0.0"
 BODY_BYTES_MAX: Final = 262_144
 _ROUTES: Final = (quotes, payments, looking, statements, iso20022, webhooks, events, system)
 _USUAL: Final = ApiSettings()
+_TAGS: Final[Mapping[str, str]] = {
+    "quotes": "What a payment would cost.",
+    "payments": "Begin payments, look at them, cancel and approve them.",
+    "accounts": "This bank's accounts on its ledgers, and the rates of a clearing bank.",
+    "statements": "What was booked, and receipts that anybody verifies offline.",
+    "iso20022": "Payments as pacs.008, and their reports as pacs.002.",
+    "webhooks": "Be told by signed requests (Standard Webhooks).",
+    "events": "Be told by a stream (server-sent events).",
+    "system": "For monitors.",
+}
 _ABOUT: Final = """\
 Pay through a clearing bank, look at accounts, and be told what happens.
 
@@ -70,6 +82,8 @@ def _bare() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        openapi_tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
+        generate_unique_id_function=_operation_id,
     )
     for router in (each.router for each in _ROUTES):
         app.include_router(router)
@@ -78,13 +92,32 @@ def _bare() -> FastAPI:
     return app
 
 
+def _operation_id(route: APIRoute) -> str:
+    """What generated clients call an operation: `createQuote` for the function `create_quote`."""
+    first, *others = route.name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
 def _document(app: FastAPI) -> dict[str, Any]:
     """FastAPI's document, with the form of errors that this interface has."""
     if app.openapi_schema is None:
-        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        found = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+        )
         forms = found.setdefault("components", {}).setdefault("schemas", {})
         for unused in ("HTTPValidationError", "ValidationError"):
             forms.pop(unused, None)
         forms[ProblemOut.__name__] = ProblemOut.model_json_schema()
+        found["components"]["securitySchemes"]["clientCertificate"] = {
+            "type": "mutualTLS",
+            "description": "A certificate that the operator has registered",
+        }
+        for operation in (each for methods in found["paths"].values() for each in methods.values()):
+            if operation.get("security"):
+                operation["security"].append({"clientCertificate": []})
         app.openapi_schema = found
     return app.openapi_schema

@@ -26,7 +26,7 @@ _NUMBER = r"^[0-9]{1,18}$"
     response_class=StreamingResponse,
     responses={200: {"description": "Events", "content": {"text/event-stream": {}}}, **problems(422)},
 )
-async def follow(
+async def follow_events(
     request: Request,
     principal: Annotated[Principal, Depends(allowed(Scope.PAYMENTS_READ))],
     after: Annotated[int | None, Query(ge=0, le=2**53, description="Begin behind this number; else with now")] = None,

@@ -67,7 +67,7 @@ class Route:
     },
     openapi_extra={"requestBody": {"required": True, "content": {_XML: {"schema": {"type": "string"}}}}},
 )
-async def credit_transfer(
+async def send_credit_transfer(
     request: Request,
     principal: Annotated[Principal, Depends(allowed(Scope.PAYMENTS_WRITE))],
     route: Annotated[Route, Depends()],
@@ -95,7 +95,7 @@ async def credit_transfer(
         **problems(404, 422),
     },
 )
-async def status_report(
+async def get_status_report(
     request: Request, principal: Annotated[Principal, Depends(allowed(Scope.PAYMENTS_READ))], payment_id: HexId
 ) -> Response:
     """What has become of a payment: PDNG, ACSP while money is held, ACSC (ACCC to the payee's bank) once it is paid,

@@ -14,7 +14,7 @@ router = APIRouter(tags=["accounts"])
 
 
 @router.get("/v1/accounts", responses=problems())
-async def accounts(
+async def list_accounts(
     request: Request, principal: Annotated[Principal, Depends(allowed(Scope.STATEMENTS))]
 ) -> AccountsOut:
     """This bank's accounts on its ledgers, and the money on them."""
@@ -23,6 +23,6 @@ async def accounts(
 
 
 @router.get("/v1/rates", responses=problems())
-async def rates(request: Request, principal: Annotated[Principal, Depends(allowed(Scope.QUOTES))]) -> RatesOut:
+async def list_rates(request: Request, principal: Annotated[Principal, Depends(allowed(Scope.QUOTES))]) -> RatesOut:
     """What this bank takes as a clearing bank; empty where it is none."""
     return RatesOut(rates=[RateOut.of(one) for one in desk_of(request).gateway.rates()])

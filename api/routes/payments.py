@@ -26,7 +26,7 @@ Approving = Annotated[Principal, Depends(allowed(Scope.APPROVALS))]
 
 
 @router.post("/v1/payments", status_code=202, response_model=PaymentOut, responses=problems(*POSTED, 404))
-async def pay(request: Request, principal: Writing, body: PaymentIn, key: KeyHeader) -> Response:
+async def create_payment(request: Request, principal: Writing, body: PaymentIn, key: KeyHeader) -> Response:
     """Begin a payment. It is accepted when it is stored; where it goes is told by `GET` and by webhooks.
 
     The same key is the same payment, also after a crash.
@@ -39,7 +39,7 @@ async def pay(request: Request, principal: Writing, body: PaymentIn, key: KeyHea
 
 
 @router.get("/v1/payments", responses=problems(400, 422))
-async def show_all(
+async def list_payments(
     request: Request,
     principal: Reading,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -62,13 +62,15 @@ async def show_all(
 
 
 @router.get("/v1/payments/{payment_id}", responses=problems(404, 422))
-async def show(request: Request, principal: Reading, payment_id: HexId) -> PaymentOut:
+async def get_payment(request: Request, principal: Reading, payment_id: HexId) -> PaymentOut:
     """One payment: where it stands, its amounts and its history."""
     return PaymentOut.of(await desk_of(request).gateway.payment(bytes.fromhex(payment_id)))
 
 
 @router.post("/v1/payments/{payment_id}/cancel", response_model=PaymentOut, responses=problems(*POSTED, 404))
-async def cancel(request: Request, principal: Writing, payment_id: HexId, body: CancelIn, key: KeyHeader) -> Response:
+async def cancel_payment(
+    request: Request, principal: Writing, payment_id: HexId, body: CancelIn, key: KeyHeader
+) -> Response:
     """End a payment, as long as nothing is held for it. Afterwards it ends by itself: paid, or returned."""
     gateway, number = desk_of(request).gateway, bytes.fromhex(payment_id)
 
@@ -80,7 +82,7 @@ async def cancel(request: Request, principal: Writing, payment_id: HexId, body: 
 
 
 @router.get("/v1/payments/{payment_id}/decision", responses=problems(404, 422))
-async def decision(request: Request, principal: Reading, payment_id: HexId) -> DecisionOut:
+async def get_payment_decision(request: Request, principal: Reading, payment_id: HexId) -> DecisionOut:
     """What this bank's rules said last, and who has approved."""
     return DecisionOut.of(await desk_of(request).gateway.decision(bytes.fromhex(payment_id)))
 
@@ -91,7 +93,7 @@ async def decision(request: Request, principal: Reading, payment_id: HexId) -> D
     response_model=DecisionOut,
     responses=problems(*POSTED, 404),
 )
-async def approve(
+async def approve_payment(
     request: Request, principal: Approving, payment_id: HexId, body: ApprovalIn, key: KeyHeader
 ) -> Response:
     """A person approves a payment that waits for one; the rules look at it again at once.

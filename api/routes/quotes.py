@@ -21,7 +21,7 @@ Asking = Annotated[Principal, Depends(allowed(Scope.QUOTES))]
 
 
 @router.post("/v1/quotes", status_code=201, response_model=QuoteOut, responses=problems(*POSTED))
-async def ask(request: Request, principal: Asking, body: QuoteIn, key: KeyHeader) -> Response:
+async def create_quote(request: Request, principal: Asking, body: QuoteIn, key: KeyHeader) -> Response:
     """Ask a clearing bank what a payment would cost now.
 
     The answer is firm: the clearing bank has signed rate, fee and amounts for one payment that begins before
@@ -36,7 +36,7 @@ async def ask(request: Request, principal: Asking, body: QuoteIn, key: KeyHeader
 
 
 @router.get("/v1/quotes/{quote_id}", responses=problems(404, 422))
-async def show(request: Request, principal: Asking, quote_id: HexId) -> QuoteOut:
+async def get_quote(request: Request, principal: Asking, quote_id: HexId) -> QuoteOut:
     """A quote that was asked for before."""
     async with desk_of(request).database.view() as view:
         number = bytes.fromhex(quote_id)

@@ -37,7 +37,7 @@ Time = Annotated[str | None, Query(max_length=40, description="RFC 3339", exampl
         **problems(404, 406, 409, 422),
     },
 )
-async def statement(
+async def get_statement(
     request: Request,
     principal: Annotated[Principal, Depends(allowed(Scope.STATEMENTS))],
     ledger: Annotated[str, Query(min_length=1, max_length=128, examples=["digital-euro"])],
@@ -70,7 +70,7 @@ async def statement(
         **problems(404, 409, 422),
     },
 )
-async def receipt(
+async def get_receipt(
     request: Request, principal: Annotated[Principal, Depends(allowed(Scope.PAYMENTS_READ))], payment_id: HexId
 ) -> Response:
     """The receipt of a payment, signed by all three parties, as a file that anybody verifies offline.

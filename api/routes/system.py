@@ -24,7 +24,7 @@ class HealthOut(Model):
 
 
 @router.get("/health", responses={503: problems()[503]})
-async def health(request: Request) -> HealthOut:
+async def get_health(request: Request) -> HealthOut:
     """Whether the gateway and its database answer. Needs no key."""
     gateway = desk_of(request).gateway
     await gateway.last_event()
@@ -36,7 +36,7 @@ async def health(request: Request) -> HealthOut:
     response_class=Response,
     responses={200: {"description": "Prometheus' text", "content": {"text/plain": {}}}, **problems()},
 )
-async def metrics(request: Request, principal: Annotated[Principal, Depends(allowed(Scope.METRICS))]) -> Response:
+async def get_metrics(request: Request, principal: Annotated[Principal, Depends(allowed(Scope.METRICS))]) -> Response:
     """For monitoring."""
     return Response(generate_latest(desk_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
 

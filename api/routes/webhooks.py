@@ -22,7 +22,7 @@ WebhookId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 
 
 @router.post("/v1/webhooks", status_code=201, response_model=WebhookSecretOut, responses=problems(*POSTED))
-async def add(request: Request, principal: Owner, body: WebhookIn, key: KeyHeader) -> Response:
+async def create_webhook(request: Request, principal: Owner, body: WebhookIn, key: KeyHeader) -> Response:
     """Tell an https address what happens from now on. The answer has the secret that verifies what comes."""
     desk = desk_of(request)
 
@@ -42,7 +42,7 @@ async def add(request: Request, principal: Owner, body: WebhookIn, key: KeyHeade
 
 
 @router.get("/v1/webhooks", responses=problems())
-async def show_all(request: Request, principal: Owner) -> WebhooksOut:
+async def list_webhooks(request: Request, principal: Owner) -> WebhooksOut:
     """Your webhooks."""
     async with desk_of(request).database.view() as view:
         found = await WebhookStore(view.connection).of(principal.name)
@@ -50,14 +50,14 @@ async def show_all(request: Request, principal: Owner) -> WebhooksOut:
 
 
 @router.get("/v1/webhooks/{webhook_id}", responses=problems(404, 422))
-async def show(request: Request, principal: Owner, webhook_id: WebhookId) -> WebhookOut:
+async def get_webhook(request: Request, principal: Owner, webhook_id: WebhookId) -> WebhookOut:
     """One webhook."""
     async with desk_of(request).database.view() as view:
         return WebhookOut.of(await _own(view, principal, webhook_id))
 
 
 @router.delete("/v1/webhooks/{webhook_id}", status_code=204, responses=problems(404, 422))
-async def remove(request: Request, principal: Owner, webhook_id: WebhookId) -> None:
+async def delete_webhook(request: Request, principal: Owner, webhook_id: WebhookId) -> None:
     """Tell it nothing more, and forget what is queued for it."""
     desk = desk_of(request)
     async with desk.database.unit() as unit:
@@ -73,7 +73,7 @@ async def remove(request: Request, principal: Owner, webhook_id: WebhookId) -> N
     response_model=WebhookSecretOut,
     responses=problems(*POSTED, 404),
 )
-async def rotate(
+async def rotate_webhook_secret(
     request: Request, principal: Owner, webhook_id: WebhookId, body: NothingIn, key: KeyHeader
 ) -> Response:
     """A new secret. For 24 hours messages carry both signatures, so that receivers can change over."""
@@ -86,7 +86,7 @@ async def rotate(
 
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries", responses=problems(404, 422))
-async def deliveries(
+async def list_webhook_deliveries(
     request: Request,
     principal: Owner,
     webhook_id: WebhookId,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,25 @@ def test_each_post_asks_for_a_key_and_tells_of_its_errors() -> None:
 def test_all_but_health_need_a_key() -> None:
     """No path but /health answers strangers."""
     assert [path for path, _, operation in operations() if not operation.get("security")] == ["/health"]
+
+
+def test_generated_clients_have_names_to_call() -> None:
+    """Each operation has a name of its own, as a verb and its object, under a tag that is explained."""
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(names)) == len(names)
+    assert all(
+        re.fullmatch(r"(create|get|list|cancel|approve|send|delete|rotate|follow)([A-Z][a-z]+)+", name)
+        for name in names
+    )
+    explained = {tag["name"] for tag in document()["tags"]}
+    assert {tag for _, _, operation in operations() for tag in operation["tags"]} == explained
+
+
+def test_a_certificate_opens_what_a_key_opens() -> None:
+    """Where a key is asked for, a client's certificate does as well."""
+    for path, _, operation in operations():
+        if operation.get("security"):
+            assert operation["security"] == [{"apiKey": []}, {"clientCertificate": []}], path
 
 
 def test_errors_are_problems() -> None:

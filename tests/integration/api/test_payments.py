@@ -70,6 +70,18 @@ async def test_asking_for_a_quote_begins_nothing_at_the_payees_bank(bank: ApiTow
     assert await payments() == before
 
 
+async def test_a_payees_bank_that_is_away_gives_no_firm_quote(bank: ApiTown) -> None:
+    """While the payee's bank does not answer, a firm quote is not there now, and an indicative one is."""
+    await bank.town.stop(B)
+    away = await bank.post("/v1/quotes", QUOTE, key="while-away")
+    indicative = await bank.post("/v1/quotes", {**QUOTE, "firm": False})
+    await bank.town.start(B)
+    assert (away.status_code, away.json()["type"]) == (503, "urn:causeway:problem:unavailable")
+    assert (indicative.status_code, indicative.json()["firm"]) == (201, False)
+    again = await bank.post("/v1/quotes", QUOTE, key="while-away")
+    assert (again.status_code, again.json()["firm"]) == (201, True)
+
+
 async def test_no_firm_quote_where_the_payee_is_not_paid_there(bank: ApiTown, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the payee's bank is paid on another ledger, or takes no payments of ours, there is no firm quote."""
     receiving = bank.town.gateways[B]._parts.receiving
