@@ -20,8 +20,9 @@ from foundation.quantities import Satoshi
 from settlement.swap.bitcoin.fees import Bid, Market, Standing, bid, most_fee, outbid
 from settlement.swap.bitcoin.output import SwapOutput
 
+_LEAST_TARGET: Final = 2
 _MOST_TARGET: Final = 1008
-"""Bitcoin Core estimates no further ahead."""
+"""Bitcoin Core estimates for no sooner and for no later (in blocks)."""
 
 
 class Submission(StrEnum):
@@ -57,9 +58,8 @@ class BitcoinDesk:
 
     async def market(self, within_blocks: int | None = None) -> Market:
         """What the node says of fees, for confirming within so many blocks (the policy's where None)."""
-        target = max(1, min(within_blocks or self._policy.target_blocks, _MOST_TARGET))
-        # Nodes plan for two blocks at least.
-        asked = self._rpc.estimate_fee_rate(max(2, target))
+        target = self._policy.target_blocks if within_blocks is None else within_blocks
+        asked = self._rpc.estimate_fee_rate(max(_LEAST_TARGET, min(target, _MOST_TARGET)))
         return Market(*await asyncio.gather(asked, self._rpc.relay_floor(), self._rpc.incremental_relay_fee()))
 
     async def standing(self, outpoint: OutPoint) -> Standing | None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Protocol, TypeVar
 import msgspec
 
 from adapters.bitcoin import answers
-from adapters.bitcoin.addresses import Network, parse_address
+from adapters.bitcoin.addresses import Network, address_text, parse_address
 from adapters.bitcoin.builders import fee_at
 from adapters.bitcoin.errors import BadAnswer, InsufficientFunds, RpcRefused
 from adapters.bitcoin.fees import replacement_fee
@@ -109,6 +109,10 @@ class _Unspent(msgspec.Struct, frozen=True):
     solvable: bool = False
 
 
+class _Address(msgspec.Struct, frozen=True):
+    ismine: bool
+
+
 class _Signed(msgspec.Struct, frozen=True):
     hex: str
     complete: bool
@@ -134,6 +138,15 @@ class NodeWallet:
         """A fresh scriptPubKey of its own, Taproot."""
         text = await self._call(str, "getnewaddress", LABEL, "bech32m")
         return parse_address(text, self._network, "getnewaddress")
+
+    async def owns(self, script: bytes) -> bool:
+        """Whether a scriptPubKey is one of its own."""
+        try:
+            text = address_text(script, self._network)
+        except BadInput:
+            return False  # a script without an address
+        found = await self._call(_Address, "getaddressinfo", text)
+        return found.ismine
 
     async def coins(self, least_confirmations: int = 1) -> tuple[Coin, ...]:
         """Its coins that are confirmed so often and not set aside."""
