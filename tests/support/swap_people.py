@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,7 +48,6 @@ class Person:
     wallet: Wallet
     place: str
     engine: Engine | None = None
-    _running: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def settings(self) -> TraderSettings:
@@ -56,19 +55,30 @@ class Person:
         return load_settings(self.folder)
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[Engine]:
-        """The engine, running until the block ends."""
+    async def at_work(self, *, runs: bool = True) -> AsyncIterator[Engine]:
+        """The engine, running until the block ends; or opened alone."""
         async with open_engine(self.settings, self.keys, sender=QUICK) as engine:
             self.engine = engine
-            task = asyncio.create_task(engine.run())
             try:
-                yield engine
+                if not runs:
+                    yield engine
+                    return
+                async with self.running(engine):
+                    yield engine
             finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
                 self.engine = None
-                if task.done() and not task.cancelled() and task.exception() is not None:
-                    raise task.exception()  # type: ignore[misc]
+
+    @asynccontextmanager
+    async def running(self, engine: Engine) -> AsyncIterator[None]:
+        """An engine's loops, until the block ends. Raises what ended them before."""
+        task = asyncio.create_task(engine.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            (ended_by,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(ended_by, BaseException) and not isinstance(ended_by, asyncio.CancelledError):
+                raise ended_by
 
     async def offer(self, engine: Engine, *, gives_bitcoin: bool, mode: Mode = Mode.HASH) -> SignedOffer:
         """One bitcoin against twenty ether."""

@@ -18,7 +18,7 @@ from foundation.quantities import BlockHeight
 from settlement.swap.bitcoin.funding import Funding
 from settlement.swap.bitcoin.output import output_of
 from settlement.swap.bitcoin.sightings import Sightings
-from settlement.swap.bitcoin.watch import BitcoinWatch, ChainView
+from settlement.swap.bitcoin.watch import BitcoinWatch, ChainView, OutputView
 from settlement.swap.engine.bitcoin_news import news
 from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.funding import FUNDING
@@ -154,9 +154,21 @@ class Watchers:
             current = await self._office.swap(row.swap_id) if views or row.state.outputs else row
             if current is None:
                 continue
-            destination = await self._desk.cursor(f"destination/{row.swap_id.hex()}")
+            destination = await self._own_script(row, views)
             changes = news(current.state, output, views, destination)
             await self._apply(current, changes)
+
+    async def _own_script(self, row: SwapRow, views: Sequence[OutputView]) -> bytes:
+        """Where this swap's bitcoin goes to. After a recovery it is the script that the wallet knows as its own."""
+        name = f"destination/{row.swap_id.hex()}"
+        found = await self._desk.cursor(name)
+        if found or not row.state.recovered:
+            return found
+        for view in views:
+            for paid in () if view.spend is None else view.spend.outputs:
+                if await self._desk.wallet.owns(paid.script):
+                    return await self._desk.set_cursor(name, paid.script)
+        return b""
 
     # --- The EVM chain ------------------------------------------------------------------------------------------------
 

@@ -209,6 +209,10 @@ class SwapStore(Repository):
         await self._connection.execute(update(wallet).values(next_index=number + 1))
         return number
 
+    async def next_index(self) -> int:
+        """The index that will be given out next."""
+        return int((await self._connection.execute(select(wallet.c.next_index))).scalar_one())
+
     async def skip_to(self, index: int) -> None:
         """Never use an index below this one again."""
         await self._connection.execute(update(wallet).where(wallet.c.next_index < index).values(next_index=index))

@@ -1,0 +1,1 @@
+"""Finding swaps again where nothing is left but a mnemonic."""
