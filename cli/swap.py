@@ -424,6 +424,61 @@ def refund(
     _wish(swap, Wish.REFUND, folder, password_file, as_json)
 
 
+@app.command()
+def recover(
+    gap: Annotated[int, typer.Option("--gap", help="Keys to try beyond the last one that was found.", min=1)] = 5_000,
+    since: Annotated[
+        int | None, typer.Option("--since", metavar="BLOCK", help="The EVM chain's first block to look at.", min=0)
+    ] = None,
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find all swaps of your words on the chains: for a database that was lost, or words on a new machine."""
+    from cli.swap_rescue import recover_swaps
+
+    settings = trader(folder)
+    run(recover_swaps(settings, trader_keys(settings, password_file), Output(as_json), gap, since))
+
+
+@app.command("export")
+def export_rescue(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The rescue file to make.", show_default=False)],
+    swap: Annotated[str | None, typer.Option("--swap", metavar="SWAP", help="This one alone; else all.")] = None,
+    with_words: Annotated[
+        bool, typer.Option("--with-words", help="Put your 24 words in, too: the file alone suffices then.")
+    ] = False,
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a rescue file, encrypted under your wallet's password, for another machine to carry on with."""
+    from cli.swap_rescue import check_file, export_swaps
+
+    settings = trader(folder)
+    check_file(file)
+    password = keystore_password(password_file, what="swap wallet")
+    run(export_swaps(settings, password, Output(as_json), swap, file, with_words))
+
+
+@app.command("import")
+def import_rescue(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The rescue file.", show_default=False)],
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a rescue file's swaps into this folder. Let only one machine work on them.
+
+    What happened after the file was written is read from the chains; an imported swap signs nothing new.
+    """
+    from cli.swap_rescue import import_swaps
+
+    settings = trader(folder)
+    password = keystore_password(password_file, what="rescue file")
+    run(import_swaps(settings, password, Output(as_json), file))
+
+
 def _wish(swap: str, wish: Wish, folder: Path | None, password_file: Path | None, as_json: bool) -> None:
     from cli.swap_making import ask_and_carry_on
 
