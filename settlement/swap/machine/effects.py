@@ -168,6 +168,10 @@ class PrepareFunding(_Effect, frozen=True):
 
     round: int
 
+    @property
+    def key(self) -> str:
+        return f"PrepareFunding:{self.round}"
+
 
 class CountersignRungs(_Effect, frozen=True):
     """Point mode: check the initiator's partial signatures, make the own ones, forget the secret nonces, and say

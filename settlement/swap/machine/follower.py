@@ -127,7 +127,7 @@ def _give_up(state: Follower, work: Work) -> Follower:
         why = Why.WRONG_LOCK
     elif lock is not None and lock.final and not guards.lock_is_open(lock):
         why = Why.RETURNED
-    elif "PrepareFunding" in state.failures:
+    elif f"PrepareFunding:{state.round}" in state.failures:
         why = Why.FAILED
     elif not guards.in_time_to_fund(state, work.sec):
         why = Why.LATE

@@ -191,7 +191,7 @@ def _depth_of_lock(state: Swap, lock: Lock) -> str:
         return "final"
     asked = state.terms.evm.confirmations
     if asked == OWN_FINALITY:
-        return f"{lock.confirmations} confirmations, not final yet"
+        return "in a block, not final yet" if lock.confirmations else "in the mempool"
     return f"{lock.confirmations} of {asked} confirmations"
 
 
