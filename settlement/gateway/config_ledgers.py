@@ -208,6 +208,7 @@ def _bitcoin(name: str, section: Section, asset: Asset, folder: Path) -> Bitcoin
         bump_blocks=section.number("bump_blocks", 2, least=1, most=100),
         answer_ms=section.number("answer_seconds", 2 * settle, least=1) * MS,
         poll_seconds=section.number("poll_ms", 1_000, least=10) / MS,
+        spends_known_until=BlockHeight(section.number("spends_known_until", 0)),
     )
     nodes = tuple(_node(each, folder) for each in section.sections("nodes", "url"))
     if not nodes:

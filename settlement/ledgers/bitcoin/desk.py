@@ -28,6 +28,7 @@ from settlement.ledgers.protocol import (
     Fulfilment,
     Hold,
     HoldState,
+    LedgerMismatch,
     LedgerUnavailable,
     Outcome,
     Refusal,
@@ -242,6 +243,21 @@ class Desk:
         return _refused(now.terms.transfer_id, Refusal.NOT_YET_EXPIRED, problem, now)
 
     # --- What is kept ---
+
+    async def check_memory(self) -> None:
+        """Refuse to say that there is no hold, or to make one, where we may have forgotten it.
+
+        A hold's terms are in the database alone. A database that is older than its account, restored from a copy, sees
+        coins being spent by transactions that it does not know: those may pay holds.
+
+        Raises:
+            LedgerMismatch: so it is. A person has to look, and to set `spends_known_until`.
+        """
+        async with self.database.view() as view:
+            height = await self.till.store(view.connection).strange_spend(self.config.spends_known_until)
+        if height is not None:
+            expected = "spent by transactions of this database alone"
+            raise LedgerMismatch(self.config.ledger_id, "account", expected, f"spent by another in block {height:,}")
 
     async def named(self, transfer_ids: Sequence[bytes]) -> tuple[Entry | None, ...]:
         """The hold under each id: our own one, or else the largest final one that somebody made for us."""

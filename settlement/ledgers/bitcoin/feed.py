@@ -199,7 +199,7 @@ class BitcoinFeed:
                     continue
                 entries = {entry.key: entry for entry in await store.open_entries()}
                 projection = project(entries, self._script, self._config.network, block)
-                await store.keep(projection)
+                await store.keep(projection, block.block.height)
                 held = (entry.coin for entry in projection.entries if entry.coin is not None)
                 self._watched.add_outpoints(held)
             await store.move(tail)

@@ -142,6 +142,7 @@ class BitcoinLedger:
         """See `Ledger`. Holds of one call for one payee are paid by one transaction."""
         async with self._answering():
             await self._pulse.current()
+            await self._desk.check_memory()
             return await self._desk.hold(holds)
 
     async def fulfil(self, fulfilments: Sequence[Fulfilment]) -> tuple[Outcome, ...]:
@@ -161,6 +162,8 @@ class BitcoinLedger:
         async with self._answering():
             await self._pulse.current()
             found = await self._desk.named(transfer_ids)
+            if None in found:
+                await self._desk.check_memory()
         return tuple(None if entry is None else entry.view() for entry in found)
 
     async def account(self) -> AccountView:

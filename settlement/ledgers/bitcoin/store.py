@@ -22,6 +22,8 @@ from settlement.quantities import tagged_hash
 
 _PREIMAGE: Final = "preimage"
 _RAW: Final = "signed transaction"
+_STRANGE: Final = "?"
+"""In the place of a transaction's key: none of ours."""
 _H = holds.c
 _T = transactions.c
 _ENTRY = (
@@ -82,8 +84,8 @@ class BitcoinLedgerStore(Repository):
         moved = put.on_conflict_do_update(index_elements=[cursors.c.ledger], set_={"tail": put.excluded.tail})
         await self._write(moved, [{"ledger": self._ledger, "tail": tail.encode()}])
 
-    async def keep(self, projection: Projection) -> None:
-        """Store what a block changed. Storing it again changes nothing."""
+    async def keep(self, projection: Projection, height: BlockHeight = BlockHeight(0)) -> None:
+        """Store what the block at `height` changed. Storing it again changes nothing."""
         await self.put(projection.entries)
         news = [
             {
@@ -107,8 +109,11 @@ class BitcoinLedgerStore(Repository):
         ]
         await self._write(self._insert(coins).on_conflict_do_nothing(), made)
         for part in chunks(point.serialized() for point in projection.spent):
-            gone = delete(coins).where(coins.c.ledger == self._ledger, coins.c.outpoint.in_(part))
-            await self._connection.execute(gone)
+            mine = (coins.c.ledger == self._ledger, coins.c.outpoint.in_(part))
+            # What no transaction of ours was promised, and is spent all the same, is kept as a mark of it.
+            unknown = update(coins).where(*mine, coins.c.spent_by.is_(None))
+            await self._connection.execute(unknown.values(spent_by=_STRANGE, height=height))
+            await self._connection.execute(delete(coins).where(*mine, coins.c.spent_by != _STRANGE))
         paid = [(fee.key, fee.paid) for fee in projection.fees]
         for entry in projection.entries:
             paid += await self._close_transactions(entry)
@@ -169,7 +174,7 @@ class BitcoinLedgerStore(Repository):
 
     async def coins(self, *, is_free: bool | None = None) -> tuple[Coin, ...]:
         """Our own final coins that no final block spends; only those that are (not) promised to a transaction."""
-        where = [coins.c.ledger == self._ledger]
+        where = [coins.c.ledger == self._ledger, or_(coins.c.spent_by.is_(None), coins.c.spent_by != _STRANGE)]
         if is_free is not None:
             where.append(coins.c.spent_by.is_(None) if is_free else coins.c.spent_by.is_not(None))
         query = select(coins.c.outpoint, coins.c.value, coins.c.height).where(*where)
@@ -177,6 +182,12 @@ class BitcoinLedgerStore(Repository):
             Coin(OutPoint.parse(point), Satoshi(value), self._script, BlockHeight(height))
             for point, value, height in await self._connection.execute(query)
         )
+
+    async def strange_spend(self, after: BlockHeight) -> BlockHeight | None:
+        """The first block above `after` in which a coin of ours was spent by a transaction that is not kept here."""
+        mine = (coins.c.ledger == self._ledger, coins.c.spent_by == _STRANGE, coins.c.height > after)
+        found = await self._connection.scalar(select(func.min(coins.c.height)).where(*mine))
+        return None if found is None else BlockHeight(found)
 
     async def promise(self, points: Sequence[OutPoint], key: str) -> None:
         """Set coins aside for a transaction."""

@@ -45,7 +45,8 @@ class BitcoinLedgerConfig:
     hold_min (satoshi: a smaller hold would be eaten up by the claim's fee); fees (bounds on rates); bump_blocks (after
     so many blocks an unconfirmed claim or refund bids more); answer_ms (how long a call waits for finality);
     poll_seconds (between two looks at the node); is_refunding (whether own holds are taken back by themselves);
-    sealer (of preimages that are not public yet).
+    spends_known_until (up to this block a person has looked at what was spent from the account by another way); sealer
+    (of preimages that are not public yet).
     """
 
     ledger_id: LedgerId
@@ -61,6 +62,7 @@ class BitcoinLedgerConfig:
     answer_ms: int = 6 * 3_600_000
     poll_seconds: float = 1.0
     is_refunding: bool = True
+    spends_known_until: BlockHeight = BlockHeight(0)
     sealer: RowSealer = field(default=OPEN, repr=False, compare=False)
 
     def __post_init__(self) -> None:

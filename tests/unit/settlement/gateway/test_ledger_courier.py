@@ -118,7 +118,7 @@ class ShyLedger:
 
 
 async def test_what_was_not_shown_ends_at_once_and_what_is_known_is_claimed_all_the_same() -> None:
-    """A payee's fulfilment that the ledger did not begin is told as not sent; a claim of a known preimage is pressed."""
+    """A fulfilment that the ledger did not begin is told as not sent; a claim of a known preimage is pressed."""
     ledger, news = ShyLedger(), asyncio.Queue[News]()
     courier = LedgerCourier(LEDGER, cast("Ledger", ledger), news.put, lambda: UnixMs(5))
     running = asyncio.create_task(courier.run())

@@ -168,3 +168,23 @@ async def test_flood_of_notices_is_held_off(
         assert refusal.value.unpaid == 2
         world.now_s += 2 * 86_400
         await payee.accept(notice("three"))
+
+
+async def test_a_database_that_is_older_than_its_account_denies_no_hold(bitcoind: Bitcoind, tmp_path: Path) -> None:
+    """After a copy was restored no hold is said not to be there, and none is made, until a person has looked."""
+    world = await bitcoin_world(bitcoind)
+    secret, other = await world.person(1_000_000), await world.person()
+    old, new = (f"sqlite:///{tmp_path / name}.db" for name in ("old", "new"))
+    async with world.ledger(secret, new) as payer, world.ledger(other, f"sqlite:///{tmp_path / 'payee'}.db") as payee:
+        (made,) = await world.run(payer.hold([world.hold(payer.own, payee.own, "one")]))
+        assert isinstance(made, Done)
+        assert await payer.transfers([id_of("two")]) == (None,)
+    height = await world.node.height()
+    async with world.ledger(secret, old) as restored:
+        again = world.hold(restored.own, own_of(other), "one")
+        for asked in (restored.transfers([id_of("one")]), restored.hold([again])):
+            with pytest.raises(LedgerMismatch) as refusal:
+                await asked
+            assert refusal.value.field == "account"
+    async with world.ledger(secret, old, spends_known_until=height) as looked_at:
+        assert await looked_at.transfers([id_of("one")]) == (None,)
