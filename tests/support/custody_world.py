@@ -16,7 +16,7 @@ import msgspec
 
 from foundation.quantities import UnixMs
 from settlement.custody import changes as c
-from settlement.custody import clearer, payee, payer
+from settlement.custody import clearer, payee, payer, states
 from settlement.custody.margins import Margins, Times, plan, reveal_ms
 from settlement.custody.terms import Leg, Particulars, Quote, Terms, quote_hash, source_transfer_id, target_transfer_id
 from settlement.ledgers.protocol import Hold, HoldState, HoldView, LedgerAccount, LedgerFacts, LedgerId, TransferId
@@ -122,6 +122,7 @@ class Party:
     posted: list[tuple[bytes, str]] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
     closed: set[bytes] = field(default_factory=set)
+    known_from: int = 0
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ class World:
             return False
         payment, effect = party.outbox[number]
         change = self._carry_out(party, payment, effect)
-        if change is _NOT_NOW or not knows:
+        if change is NOT_NOW or not knows:
             return False
         del party.outbox[number]
         if change is not None:
@@ -266,24 +267,11 @@ class World:
         return self.now + MARGINS.answer_ms
 
     def _change(self, party: Party, payment: bytes, change: c.AnyChange) -> None:
-        state = party.states[payment]
-        now = self._clock(party)
-        match state:
-            case payer.State():
-                made: Any = payer.step(state, change, now)  # type: ignore[arg-type]
-            case clearer.State():
-                made = clearer.step(state, change, now, MARGINS.skew_ms + HOLD_MS_MIN)  # type: ignore[arg-type]
-            case _:
-                made = payee.step(state, change, now, MARGINS.skew_ms + HOLD_MS_MIN)
-        again: Any
-        match state:
-            case payer.State():
-                again = payer.step(state, change, now)  # type: ignore[arg-type]
-            case clearer.State():
-                again = clearer.step(state, change, now, MARGINS.skew_ms + HOLD_MS_MIN)  # type: ignore[arg-type]
-            case _:
-                again = payee.step(state, change, now, MARGINS.skew_ms + HOLD_MS_MIN)
-        assert made == again, "a step is a function of its arguments"
+        state, now = party.states[payment], self._clock(party)
+        limits = dict.fromkeys(LEDGERS, MARGINS.skew_ms + HOLD_MS_MIN)
+        times = states.Times(limits, limits, dict.fromkeys(LEDGERS, party.known_from))
+        made = states.step(state, change, now, times)
+        assert made == states.step(state, change, now, times), "a step is a function of its arguments"
         self._commit(party, payment, made)
 
     def _commit(self, party: Party, payment: bytes, made: tuple[Any, c.Effects]) -> None:
@@ -347,7 +335,7 @@ class World:
         if limit is not None and effect.transfer_id not in party.attempted and self._clock(party) > limit:
             return c.NotSent(effect.ledger, effect.transfer_id)
         if not ledger.up:
-            return _NOT_NOW
+            return NOT_NOW
         match effect:
             case c.MakeHold():
                 answer = ledger.hold(effect)
@@ -413,7 +401,7 @@ class World:
             self._change(party, payment, c.QuoteAsked("bank-a"))
 
 
-_NOT_NOW = object()
+NOT_NOW = object()
 
 
 def cost(amount: int) -> int:

@@ -120,8 +120,8 @@ class Payments(RuleBasedStateMachine):
                     (order.target_ledger, "bank-b", order.target_amount),
                 ):
                     moved[ledger][name] += amount
-        for name, ledger in self.world.ledgers.items():
-            assert ledger.balances == {party: FUNDS + moved[name][party] for party in PARTIES}
+        for name, book in self.world.ledgers.items():
+            assert book.balances == {party: FUNDS + moved[name][party] for party in PARTIES}
 
     def _state(self, payment: bytes, ledger: str, *, source: bool) -> HoldState | None:
         from settlement.custody.terms import source_transfer_id, target_transfer_id
