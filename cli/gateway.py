@@ -195,6 +195,36 @@ def alarms(
         raise typer.Exit(ExitCode.ATTENTION)
 
 
+@app.command("resolve")
+def resolve(
+    payment: Annotated[str, typer.Argument(metavar="PAYMENT", help="The lost payment, as its alarm shows it.")],
+    config: ConfigOption,
+    by: Annotated[str, typer.Option("--by", help="Who has looked.")],
+    reason: Annotated[str, typer.Option("--reason", help="What was found; at most 500 characters.")],
+    counts: Annotated[
+        bool,
+        typer.Option("--counts/--does-not-count", help="Whether its money has moved, and so counts for the limits."),
+    ],
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what was found of a payment that was lost; its alarms are acknowledged by it.
+
+    What it had taken of the rules' limits is kept with --counts, and given back with --does-not-count. The finding and
+    the name stay in the payment's history, and cannot be changed. No money is moved. The gateway may run meanwhile.
+
+    \b
+    Example:
+      causeway gateway resolve 5f1c… --config ./bank-a/gateway.toml --by olga --counts --reason "paid; we bear it"
+    """
+    from cli.gateway_resolve import resolve_payment
+    from settlement.gateway.config import load_config
+
+    password = keystore_password(password_file, what="gateway's key")
+    run(resolve_payment(load_config(config), password, payment, by, counts, reason))
+    Output(as_json).result({"payment": payment, "counts": counts, "by": by}, f"{payment} is resolved")
+
+
 @app.command("check")
 def check(config: ConfigOption, as_json: JsonOption = False) -> None:
     """Read a gateway's configuration, rules, policy, customers and cards, and say what it would do.
