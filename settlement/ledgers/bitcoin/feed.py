@@ -179,7 +179,7 @@ class BitcoinFeed:
             return
         try:
             oldest = min(entry.birthday for entry in wanted)
-            first = BlockHeight(max(oldest + 1, tip.height - LOOK_BACK, 0))
+            first = BlockHeight(max(oldest + 1, tip.height - LOOK_BACK + 1, 0))
             if first <= tip.height:
                 watched = Watchlist(entry.terms.htlc(self._config.network).script for entry in wanted)
                 found = [block async for block in scan_range(self._source, first, tip, watched)]

@@ -10,8 +10,9 @@ import pytest
 
 from foundation.database.database import Moment
 from foundation.errors import BadInput
-from foundation.quantities import UnixMs
+from foundation.quantities import BlockHeight, UnixMs
 from infra.bitcoind import Bitcoind
+from settlement.ledgers.bitcoin import feed
 from settlement.ledgers.bitcoin import ledger as module
 from settlement.ledgers.bitcoin.notices import TooManyNotices, encode_notice
 from settlement.ledgers.bitcoin.types import terms_of
@@ -188,3 +189,35 @@ async def test_a_database_that_is_older_than_its_account_denies_no_hold(bitcoind
             assert refusal.value.field == "account"
     async with world.ledger(secret, old, spends_known_until=height) as looked_at:
         assert await looked_at.transfers([id_of("one")]) == (None,)
+
+
+async def test_notices_of_old_holds_cost_one_look_for_all(
+    bitcoind: Bitcoind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many notices say that their outputs lie far behind, so many blocks are read for them, and no more."""
+    monkeypatch.setattr(feed, "LOOK_BACK", 8)
+    monkeypatch.setattr(feed, "NEAR", 2)
+    world = await bitcoin_world(bitcoind)
+    await bitcoind.mine(6)
+    payer, payee = own_of(await world.person()), await world.person()
+    async with world.ledger(payee, f"sqlite:///{tmp_path / 'payee'}.db") as ledger:
+        await ledger.facts()
+        blocks: list[bytes] = []
+        source = ledger._feed._source
+        read = source.block
+
+        async def counted(block_hash: bytes) -> bytes:
+            blocks.append(block_hash)
+            return await read(block_hash)
+
+        monkeypatch.setattr(source, "block", counted)
+        for number in range(4):
+            terms = terms_of(world.hold(payer, ledger.own, f"old {number}"), 1)
+            await ledger.accept(encode_notice(terms, BlockHeight(0)))
+            async with asyncio.timeout(PATIENCE_S):
+                while ledger._feed._fresh:
+                    await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(ledger._feed._old) < 3:
+                await asyncio.sleep(0.01)
+        assert len(blocks) == 8
