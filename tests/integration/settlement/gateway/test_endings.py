@@ -29,6 +29,7 @@ from settlement.gateway.tables import alarms
 from settlement.quantities import PartyId
 from settlement.rules.store import RulesStore, UseState
 from tests.support.gateway_crashes import without_pauses
+from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import Time
 from tests.support.settlement_gateway import EURO_LEDGER, FUNDS, RULES, YUAN_LEDGER, A, B, C, Town, stages
 
@@ -257,7 +258,7 @@ async def test_a_payee_whose_ledger_is_down_shows_no_preimage_too_late(town: Tow
     await town.pass_time(left - 500)
     town.ledgers[B, YUAN_LEDGER].silent.clear()
     await town.start(B)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while "transfers" not in town.ledgers[B, YUAN_LEDGER].calls:
             await asyncio.sleep(0.01)
     await town.pass_time(MARGINS.hold_ms_max)

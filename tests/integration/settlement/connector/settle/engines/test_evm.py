@@ -45,6 +45,7 @@ from settlement.ledgers.evm.journal import DatabaseJournal
 from settlement.quantities import Scale
 from tests.support.engines import SCHEMA
 from tests.support.evm_origin import encode_call
+from tests.support.patience import PATIENCE_S
 from tests.support.settling import MemoryBalances
 
 pytestmark = pytest.mark.integration
@@ -185,7 +186,7 @@ async def test_what_a_connector_owes_reaches_the_other_ones_balance(
     b.balances.settle_in = heard  # type: ignore[method-assign]
     a.balances.balances["b"] = 1_234_567_890
     a.settler("b", 1_234_567_890)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         await credited.wait()
     assert a.balances.balances["b"] == 0
     assert b.balances.balances["a"] == 1_234_567_000
