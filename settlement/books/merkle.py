@@ -53,8 +53,22 @@ def path_to(records: Sequence[bytes], index: int) -> Path:
     """
     if not 0 <= index < len(records):
         raise BadInput("index", f"{index} of {len(records)} records", "count from 0")
+    return _path(_levels(records), index)
+
+
+def tree_of(records: Sequence[bytes]) -> tuple[bytes, list[Path]]:
+    """The root over the records, and the path to each: in the time of one tree.
+
+    Raises:
+        BadInput: there are none.
+    """
+    levels = _levels(records)
+    return levels[-1][0], [_path(levels, index) for index in range(len(records))]
+
+
+def _path(levels: Sequence[Sequence[bytes]], index: int) -> Path:
     path: list[bytes] = []
-    for level in _levels(records)[:-1]:
+    for level in levels[:-1]:
         sibling = index ^ 1
         if sibling < len(level):  # the last of an odd number goes up alone
             path.append(level[sibling])

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from foundation.unreadable import UNREADABLE
-from settlement.books.merkle import HASH_BYTES, path_to, root_by, root_of
+from settlement.books.merkle import HASH_BYTES, root_by, tree_of
 from settlement.cosign.cosignatures import CoSignature, SignedBy
 from settlement.cosign.errors import MalformedSignature
 from settlement.cosign.keys import Signer
@@ -83,12 +83,9 @@ def _signed(signer: Signer, directory: Directory, quotes: Sequence[Quote]) -> li
     if len(quotes) == 1:
         return [_alone(signer, directory.quote_statement(quotes[0])).encode()]
     hashes = [quote_hash(quote) for quote in quotes]
-    statement = directory.quotes_statement(quotes[0], _tree_hash(len(hashes), root_of(hashes)))
-    signature = _alone(signer, statement)
-    return [
-        msgspec.msgpack.encode(_Together(signature, place, len(hashes), path_to(hashes, place)))
-        for place in range(len(hashes))
-    ]
+    root, paths = tree_of(hashes)
+    signature = _alone(signer, directory.quotes_statement(quotes[0], _tree_hash(len(hashes), root)))
+    return [msgspec.msgpack.encode(_Together(signature, place, len(hashes), path)) for place, path in enumerate(paths)]
 
 
 def _alone(signer: Signer, statement: Statement) -> CoSignature:

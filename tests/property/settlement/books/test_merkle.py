@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import BadInput
-from settlement.books.merkle import is_included, leaf_hash, node_hash, path_to, root_of
+from settlement.books.merkle import is_included, leaf_hash, node_hash, path_to, root_of, tree_of
 
 RECORDS = st.lists(st.binary(max_size=40), min_size=1, max_size=40)
 
@@ -52,6 +52,12 @@ def test_each_record_is_proved_at_its_place_and_nowhere_else(records: list[bytes
     for index in (-1, len(records)):
         with pytest.raises(BadInput):
             path_to(records, index)
+
+
+@given(RECORDS)
+def test_a_whole_tree_is_its_root_and_all_paths(records: list[bytes]) -> None:
+    """Made together, root and paths are those that are made one by one."""
+    assert tree_of(records) == (root_of(records), [path_to(records, index) for index in range(len(records))])
 
 
 @settings(max_examples=200)
