@@ -17,6 +17,7 @@ from adapters.evm.escrow.calls import EscrowCalls
 from adapters.evm.escrow.contract import EscrowContract
 from adapters.evm.escrow.errors import EscrowRefused, IdUsed, NotOpen
 from adapters.evm.escrow.messages import give_back_digest
+from adapters.evm.escrow.provenance import check_created
 from adapters.evm.escrow.types import CLAIMED, RETURNED, AnyTerms, Terms
 from adapters.evm.journal import TxJournal
 from adapters.evm.lockbox.bindings import Token
@@ -81,21 +82,29 @@ class EscrowLeg:
         self._secret = secret
         self._calls = EscrowCalls(site.escrow)
         self._approving = asyncio.Lock()
+        self._is_created_as_ours = False
         if recover(bytes(32), sign_digest(secret, bytes(32))) != self.account:
             raise BadInput("secret", "is not that of the sender's account")
 
     # --- Before anything ---
 
     async def check(self) -> BlockHeight:
-        """Make sure that the endpoints serve the chain and that the Escrow's code is ours; the newest agreed block.
+        """Make sure that the endpoints serve the chain, and that the Escrow is ours and was created as ours.
+
+        Returns:
+            The newest block on which all agree.
 
         Raises:
             WrongChain: an endpoint serves another chain: another number, or another genesis block.
-            NotOurEscrow: another contract is at the address, or none.
+            NotOurEscrow: another contract is at the address, or none; or the site's `start` is not the block in which
+                a transaction created it from our creation code (see `adapters.evm.escrow.provenance`).
         """
         await self._heads.check()
         at = await self.head()
         await self.contract.check(at)
+        if not self._is_created_as_ours:
+            await check_created(self._heads, self.site.escrow, self.site.start)
+            self._is_created_as_ours = True
         return at
 
     async def head(self) -> BlockHeight:

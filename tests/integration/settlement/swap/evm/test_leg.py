@@ -8,17 +8,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
 from adapters.evm.errors import NodeUnavailable, WrongChain
-from adapters.evm.escrow.deploy import deploy_anchors
+from adapters.evm.escrow.calls import EscrowCalls
+from adapters.evm.escrow.deploy import deploy_anchors, deploy_escrow
 from adapters.evm.escrow.errors import NotOurEscrow, TooEarly, TooLate, typed_revert
+from adapters.evm.escrow.provenance import check_created
 from adapters.evm.escrow.types import AnyTerms
 from adapters.evm.journal import VolatileJournal
 from adapters.evm.lockbox.types import NATIVE_COIN
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
+from adapters.evm.types import Call
 from adapters.native.eip712 import BadSignature
 from foundation.errors import BadInput
+from foundation.quantities import BlockHeight
 from settlement.swap.evm.assets import check_asset
 from settlement.swap.evm.errors import AllowanceRefused, AssetMismatch, LockEnded, LockIdTaken, LockNotThere
 from settlement.swap.evm.leg import EscrowLeg
@@ -185,6 +190,47 @@ async def test_other_contract_or_chain_is_not_trusted(world: SwapWorld) -> None:
     ) as there:
         with pytest.raises(WrongChain):
             await there.leg.check()
+
+
+async def test_escrow_that_was_born_with_debts_is_not_trusted(world: SwapWorld) -> None:
+    """A deployer who leaves just our code behind, and owes itself a fortune, takes what others lock: it is refused."""
+    thief = world.world.banker
+    code = await world.world.rpc.code(world.site.escrow)
+    owed = keccak(keccak((1).to_bytes(32, "big") + thief.account.rjust(32, b"\0")) + NATIVE_COIN.rjust(32, b"\0"))
+    result = await thief.send(Call(None, born_owing(code, owed, AMOUNT), "deploy"), secrets.token_hex(8))
+    address = result.receipt.contract
+    assert address is not None
+    trap = elsewhere(world.site, escrow=address, start=result.receipt.block.number)
+    async with person(trap, world.node.url, world.initiator.secret, world.initiator.journal) as victim:
+        await victim.leg.contract.check(await victim.leg.head())
+        with pytest.raises(NotOurEscrow, match="created"):
+            await victim.leg.check()
+        # Why: the thief has the money of whoever trusts the code alone.
+        terms = await world.terms(True, sides_of(secrets.token_hex(8)))
+        await victim.leg.place(b"trap" + terms.id, terms, b"")
+        stolen = EscrowCalls(address).withdraw(thief.account, NATIVE_COIN, to := secrets.token_bytes(20))
+        await thief.send(stolen, secrets.token_hex(8))
+        assert await victim.leg.contract.balance(to, NATIVE_COIN, await victim.leg.head()) == AMOUNT
+        assert await victim.leg.contract.balance(address, NATIVE_COIN, await victim.leg.head()) == 0
+        assert await victim.leg.status(terms) is LockStatus.OPEN
+
+
+def born_owing(code: bytes, slot: bytes, amount: int) -> bytes:
+    """Creation code that leaves `code` behind after it has written `amount` into a slot of the storage."""
+    store = b"\x7f" + amount.to_bytes(32, "big") + b"\x7f" + slot + b"\x55"
+    size = len(code).to_bytes(2, "big")
+    copy = b"\x61" + size + b"\x61" + (len(store) + 13).to_bytes(2, "big") + b"\x5f\x39"
+    return store + copy + b"\x61" + size + b"\x5f\xf3" + code
+
+
+async def test_block_of_another_creation_proves_nothing(world: SwapWorld) -> None:
+    """Our Escrow with another block as its first, be it one that created another Escrow, is not taken for created."""
+    _, other = await deploy_escrow(world.world.banker, key=secrets.token_hex(8))
+    heads = world.follower.open.views.heads
+    await check_created(heads, world.site.escrow, world.site.start)
+    for start in (other, BlockHeight(0)):
+        with pytest.raises(NotOurEscrow):
+            await check_created(heads, world.site.escrow, start)
 
 
 async def test_asset_is_what_the_list_says(world: SwapWorld) -> None:
