@@ -45,7 +45,8 @@ async def check_created(endpoints: Endpoints, escrow: bytes, start: BlockHeight)
         return any(_creates(one, escrow, code) for one in read_field(block, _METHOD, "transactions"))
 
     if not await endpoints.read(ask):
-        raise NotOurEscrow(escrow, f"no transaction in block {start:,} created it from the code of this release")
+        problem = f"no transaction in block {start:,} created it from this release's code; name the block that did"
+        raise NotOurEscrow(escrow, problem)
 
 
 def _creates(transaction: Json, escrow: bytes, code: bytes) -> bool:
