@@ -89,25 +89,24 @@ def _picture(settings: TraderSettings, row: SwapRow, lines: Sequence[Line], now:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(max_width=width - 16)
-    for name, value in _facts(settings, row, found, now):
+    for name, value in _facts(settings, row, found):
         grid.add_row(name, value)
     told = [Text(f"  {clock(line.at)[11:]}  {line.note}", "dim", overflow="ellipsis", no_wrap=True) for line in lines]
     return [Rule(f"swap {short(row.swap_id)}", align="left"), grid, *told]
 
 
-def _facts(settings: TraderSettings, row: SwapRow, found: Outlook, now: UnixMs) -> list[tuple[str, str]]:
+def _facts(settings: TraderSettings, row: SwapRow, found: Outlook) -> list[tuple[str, str]]:
     gives, gets = trade(settings, row)
-    deadlines = "; ".join(
-        f"{one.what} {clock(one.at * 1000)[11:]} (in {span(one.at - now // 1000)})" for one in found.deadlines
-    )
+    deadlines = [f"{clock(one.at * 1000)[11:]} (in {span(one.left_s)}): {one.what}" for one in found.deadlines]
     pairs = [
         ("you", f"give {gives}, get {gets}"),
-        ("stage", found.stage),
-        ("EVM leg", found.evm),
-        ("bitcoin leg", found.bitcoin),
-        ("next", found.next),
-        ("until", deadlines),
-        ("if this dies", found.if_it_dies),
+        (found.phase.value, found.now),
+        ("EVM lock", found.lock),
+        ("bitcoin", found.funding),
+        ("next", found.then),
+        *zip(("until", *[""] * len(deadlines)), deadlines, strict=False),
+        *(("note", note) for note in found.notes),
+        ("if it dies", found.if_it_dies),
     ]
     return [(name, value) for name, value in pairs if value]
 
@@ -145,8 +144,10 @@ def list_text(settings: TraderSettings, rows: Sequence[SwapRow], offers: Sequenc
     lines = []
     for row in rows:
         gives, gets = trade(settings, row)
-        lines.append((short(row.swap_id), gives, gets, clock(row.created_at)[5:16], outlook(row.state, now).stage))
-    parts = [table(("swap", "give", "get", "since", "stage"), lines) if lines else "no swaps yet"]
+        lines.append(
+            (short(row.swap_id), gives, gets, clock(row.created_at)[5:16], outlook(row.state, now).phase.value)
+        )
+    parts = [table(("swap", "give", "get", "since", "phase"), lines) if lines else "no swaps yet"]
     waiting = [one for one in offers if one.signed.offer.valid_until > now // 1000]
     if waiting:
         shown = []
@@ -174,7 +175,7 @@ def show_document(
             "amount": str(terms.bitcoin.amount),
             "confirmations": terms.bitcoin.confirmations,
             "expires_at": terms.bitcoin.expires_at,
-            "leg": found.bitcoin,
+            "funding": found.funding,
         },
         "evm": {
             "chain": str(terms.evm.chain),
@@ -186,9 +187,11 @@ def show_document(
             "beneficiary": address_text(terms.evm.beneficiary),
             "confirmations": terms.evm.confirmations,
             "expires_at": terms.evm.expires_at,
-            "leg": found.evm,
+            "lock": found.lock,
         },
-        "next": found.next,
+        "now": found.now,
+        "then": found.then,
+        "notes": list(found.notes),
         "deadlines": [{"what": one.what, "at": one.at} for one in found.deadlines],
         "if_it_dies": found.if_it_dies,
         "transactions": [
@@ -215,11 +218,12 @@ def show_text(
         ("swap", row.swap_id.hex()),
         ("you", f"give {gives}, get {gets}; you are the {row.role.value}"),
         ("locked by", "a point (private)" if terms.mode.value == "point" else "a hash"),
-        ("stage", found.stage),
-        ("EVM leg", f"{found.evm}; {terms.evm.chain}, Escrow {address_text(terms.evm.escrow)}"),
-        ("bitcoin leg", found.bitcoin),
-        ("next", found.next),
-        *((one.what, f"{clock(one.at * 1000)} (in {span(one.at - now // 1000)})") for one in found.deadlines),
+        (found.phase.value, found.now),
+        ("EVM lock", f"{found.lock}; {terms.evm.chain}, Escrow {address_text(terms.evm.escrow)}"),
+        ("bitcoin", found.funding),
+        ("next", found.then),
+        *((f"in {span(one.left_s)}", f"{clock(one.at * 1000)}: {one.what}") for one in found.deadlines),
+        *(("note", note) for note in found.notes),
         ("if this machine dies", found.if_it_dies),
     ]
     parts = [facts(pairs)]
@@ -239,7 +243,7 @@ def _brief(row: SwapRow) -> dict[str, Any]:
         "swap": row.swap_id.hex(),
         "role": row.role.value,
         "is_maker": row.is_maker,
-        "stage": outlook(row.state, UnixMs(int(time.time() * 1000))).stage,
+        "phase": outlook(row.state, UnixMs(int(time.time() * 1000))).phase.value,
         "outcome": None if outcome is None else outcome.name.lower(),
         "created_at_ms": row.created_at,
         "updated_at_ms": row.updated_at,

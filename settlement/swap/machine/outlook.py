@@ -151,15 +151,12 @@ def _if_it_dies(state: Swap, phase: Phase) -> str:
         return "Nothing: the swap is over."
     if not _has_money_in(state):
         return "Nothing is lost: no money of yours is in the swap, and without you none moves."
-    how = "Run `causeway swap import` with the rescue file, or with the mnemonic alone, on another machine"
-    gates = state.gates
+    how = "Go on (`causeway swap resume`; elsewhere after `swap import FILE`, or `swap recover` with the words)"
     if isinstance(state, Initiator):
         if state.revealed_at:
-            return f"{how} before {gates.refund_bitcoin} (T2): the secret is out, so the bitcoin must be claimed."
-        return (
-            f"{how}. There is no hurry: no secret is shown without you, and after T1 anybody can send your lock back."
-        )
-    return f"{how} before {gates.claim_evm_by}, or leave a bundle with a watchtower (`causeway swap watch`)."
+            return f"{how} well before T2: the secret is out, so the bitcoin must be claimed."
+        return f"{how} when you like: no secret is shown without you, and after T1 anybody can send your lock back."
+    return f"{how} well before T1, or leave a bundle with a watchtower (`causeway swap watch`)."
 
 
 def _has_money_in(state: Swap) -> bool:
