@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, ExceptionContext, event, make_url, text
+from sqlalchemy import URL, Connection, ExceptionContext, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -126,6 +126,7 @@ def _postgresql(url: URL, busy_ms: int) -> AsyncEngine:
         url,
         pool_size=_CONNECTIONS,
         pool_pre_ping=True,
+        pool_use_lifo=True,  # units come one after the other: the same connection has their statements prepared
         connect_args={"server_settings": settings},
         hide_parameters=True,  # errors are logged, and values may be secret or personal
     )
@@ -134,7 +135,7 @@ def _postgresql(url: URL, busy_ms: int) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Connection) -> None:
         if not connection.get_execution_options().get(_VIEW):
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})")
 
     return engine
 
