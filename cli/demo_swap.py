@@ -53,7 +53,7 @@ async def _run(screen: Screen, private: bool) -> bool:
     assert task is not None, "asyncio.run made it"
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     folder = Path(tempfile.mkdtemp(prefix="causeway-swap-"))
-    how = "by a point, which nobody can link" if private else "by a hash"
+    how = "by a point" if private else "by a hash"
     screen.say(f"Causeway: two people swap bitcoin for Ether, {how}; nobody stands between them\n", "bold")
     stage = Stage(folder, screen.detail)
     try:
