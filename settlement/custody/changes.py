@@ -27,6 +27,7 @@ from settlement.custody.effects import Look as Look
 from settlement.custody.effects import MakeHold as MakeHold
 from settlement.custody.effects import Post as Post
 from settlement.custody.effects import RefuseQuote as RefuseQuote
+from settlement.custody.effects import Salvage as Salvage
 from settlement.custody.effects import Send as Send
 from settlement.custody.effects import ShareSignature as ShareSignature
 from settlement.custody.effects import SignReceipt as SignReceipt

@@ -133,6 +133,14 @@ class Look(Effect, frozen=True, tag="look"):
     transfer_id: bytes
 
 
+class Salvage(Effect, frozen=True, tag="salvage"):
+    """To a ledger: claim what is held for us under this id, if something is, and the preimage (32 bytes) opens it."""
+
+    ledger: str
+    transfer_id: bytes
+    preimage: bytes
+
+
 class GiveBack(Effect, frozen=True, tag="give_back"):
     """To a ledger: cancel a hold, as its payee now or as its payer after the time-out."""
 
@@ -201,6 +209,7 @@ AnyEffect: TypeAlias = (
     | MakeHold
     | Fulfil
     | Look
+    | Salvage
     | GiveBack
     | Tell
     | SignReceipt

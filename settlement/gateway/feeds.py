@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -15,13 +15,20 @@ from settlement.custody.packet import decode_memo
 from settlement.custody.terms import PaymentId, source_transfer_id, target_transfer_id
 from settlement.gateway.ledger_asking import ended
 from settlement.gateway.ledger_courier import Submit
+from settlement.gateway.salvage import salvage
 from settlement.ledgers.protocol import Cursor, HoldState, Ledger, LedgerAccount, LedgerEvent, LedgerId
 
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.2, 5.0
 _log = structlog.get_logger(__name__)
 
 
-async def follow(ledger_id: LedgerId, ledger: Ledger, cursor: Callable[[], Awaitable[str]], submit: Submit) -> None:
+async def follow(
+    ledger_id: LedgerId,
+    ledger: Ledger,
+    cursor: Callable[[], Awaitable[str]],
+    submit: Submit,
+    ledgers: Sequence[LedgerId],
+) -> None:
     """Follow one ledger; until cancelled. A batch that was not committed is read again.
 
     Args:
@@ -29,6 +36,7 @@ async def follow(ledger_id: LedgerId, ledger: Ledger, cursor: Callable[[], Await
         ledger: where to read.
         cursor: how far it was read, by the last commit.
         submit: takes the news.
+        ledgers: all on which this party has an account.
     """
     pause = _PAUSE_SECONDS
     while True:
@@ -37,7 +45,10 @@ async def follow(ledger_id: LedgerId, ledger: Ledger, cursor: Callable[[], Await
                 changes = tuple(
                     found for event in events if (found := told_by(ledger_id, ledger.own, event)) is not None
                 )
-                await submit(News(changes=changes, cursors=((ledger_id, events[-1].cursor),)))
+                acts = tuple(
+                    act for event in events if (act := salvage(ledger_id, ledger.own, event, ledgers)) is not None
+                )
+                await submit(News(acts=acts, changes=changes, cursors=((ledger_id, events[-1].cursor),)))
                 pause = _PAUSE_SECONDS
         except Retryable as problem:
             _log.warning("ledger's events unavailable", ledger=ledger_id, problem=str(problem))

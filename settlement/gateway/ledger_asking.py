@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from foundation.quantities import UnixMs
 from settlement.custody import changes as c
-from settlement.ledgers.protocol import HoldState, HoldView, Ledger, LedgerId, TransferId
+from settlement.ledgers.protocol import Fulfilment, HoldState, HoldView, Ledger, LedgerId, TransferId
+from settlement.quantities import fulfils
 
 
 def ended(ledger_id: LedgerId, view: HoldView) -> c.AnyChange:
@@ -58,3 +59,27 @@ async def wait_for_end(
         await ledger.cancel(over)
         views = await ledger.transfers(transfer_ids)
     return [None if view is None or view.state is HoldState.HELD else ended(ledger_id, view) for view in views]
+
+
+async def claim_what_is_held(ledger: Ledger, claims: Sequence[Fulfilment]) -> list[bool]:
+    """Claim what is held for us; whether each is over: paid, ended otherwise, or not there.
+
+    Raises:
+        LedgerUnavailable: it did not answer; ask again.
+    """
+    views = await ledger.transfers([claim.transfer_id for claim in claims])
+    due = [
+        claim
+        for claim, view in zip(claims, views, strict=True)
+        if view is not None
+        and (view.state, view.hold.payee) == (HoldState.HELD, ledger.own)
+        and fulfils(claim.preimage, view.hold.condition)
+    ]
+    if due:
+        await ledger.fulfil(due)
+        views = await ledger.transfers([claim.transfer_id for claim in claims])
+    going = {claim.transfer_id for claim in due}
+    return [
+        claim.transfer_id not in going or (view is not None and view.state is not HoldState.HELD)
+        for claim, view in zip(claims, views, strict=True)
+    ]

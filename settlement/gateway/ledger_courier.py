@@ -19,7 +19,7 @@ from settlement.custody import changes as c
 from settlement.custody.news import News
 from settlement.custody.store import Due
 from settlement.custody.terms import PaymentId
-from settlement.gateway.ledger_asking import ended, look, wait_for_end
+from settlement.gateway.ledger_asking import claim_what_is_held, ended, look, wait_for_end
 from settlement.ledgers.protocol import (
     Done,
     Fulfilment,
@@ -149,6 +149,7 @@ class LedgerCourier:
         backs: list[tuple[Due, c.GiveBack]] = []
         looks: list[tuple[Due, c.Look]] = []
         doubts: list[tuple[Due, c.Fulfil]] = []
+        salvages: list[tuple[Due, c.Salvage]] = []
         late: list[tuple[Due, c.AnyChange | None]] = []
         for due in batch:
             match due.effect:
@@ -165,17 +166,19 @@ class LedgerCourier:
                     backs.append((due, due.effect))
                 case c.Look():
                     looks.append((due, due.effect))
+                case c.Salvage():
+                    salvages.append((due, due.effect))
                 case _:
                     raise AssertionError(f"no effect for a ledger: {due.effect}")
         results = late
         later: list[Due] = []
         asking = (
             *(self._hold(holds), self._fulfil(fulfils), self._give_back(backs)),
-            *(self._look(looks), self._doubted(doubts, now)),
+            *(self._look(looks), self._doubted(doubts, now), self._salvage(salvages)),
         )
         groups: list[list[_Answer] | BaseException] = list(await asyncio.gather(*asking, return_exceptions=True))
         problems = [group for group in groups if isinstance(group, BaseException)]
-        dues = [[due for due, _ in group] for group in (holds, fulfils, backs, looks, doubts)]
+        dues = [[due for due, _ in group] for group in (holds, fulfils, backs, looks, doubts, salvages)]
         for group, asked in zip(groups, dues, strict=True):
             if isinstance(group, BaseException):
                 later.extend(asked)
@@ -250,6 +253,14 @@ class LedgerCourier:
         numbers = [TransferId(effect.transfer_id) for _, effect in doubts]
         told = await wait_for_end(self._ledger_id, self._ledger, numbers, now)
         return [(due, _Later() if change is None else change) for (due, _), change in zip(doubts, told, strict=True)]
+
+    async def _salvage(self, salvages: Sequence[tuple[Due, c.Salvage]]) -> list[_Answer]:
+        if not salvages:
+            return []
+        found = [effect for _, effect in salvages]
+        asked = [Fulfilment(TransferId(one.transfer_id), Preimage(one.preimage), is_known=True) for one in found]
+        are_over = await claim_what_is_held(self._ledger, asked)
+        return [(due, None if is_over else _Later()) for (due, _), is_over in zip(salvages, are_over, strict=True)]
 
     async def _give_back(self, backs: Sequence[tuple[Due, c.GiveBack]]) -> list[_Answer]:
         if not backs:

@@ -262,7 +262,7 @@ class DeskOffice:
     def destination(self, payment: PaymentId, effect: c.AnyEffect, state: State | None) -> str:
         """See `Office`."""
         match effect:
-            case c.MakeHold() | c.Fulfil() | c.GiveBack() | c.Look():
+            case c.MakeHold() | c.Fulfil() | c.GiveBack() | c.Look() | c.Salvage():
                 return f"ledger:{effect.ledger}"
             case c.Tell() | c.Send() | c.ShareSignature() | c.RefuseQuote():
                 return f"party:{effect.party}"

@@ -145,7 +145,7 @@ class Gateway:
         runs = [self._engine.run(), *(courier.run() for courier in self._ledger_couriers.values())]
         runs += [courier.run() for courier in self._peer_couriers.values()]
         runs += [
-            follow(name, ledger, partial(self._cursor, name), self._engine.submit)
+            follow(name, ledger, partial(self._cursor, name), self._engine.submit, tuple(self._parts.ledgers))
             for name, ledger in self._parts.ledgers.items()
         ]
         self._tasks = [asyncio.create_task(run) for run in runs]

@@ -116,6 +116,30 @@ async def test_an_old_database_gives_back_no_source_whose_target_is_held(town: T
     assert await town.balance(YUAN_LEDGER, C) == FUNDS - 2_000_00
 
 
+async def test_an_old_database_that_knows_nothing_of_a_payment_claims_its_source(town: Town) -> None:
+    """A clearing bank on a copy from before a payment's beginning finds on the ledgers what it paid, and claims it."""
+    town.ledgers[B, YUAN_LEDGER].silent |= {"events"}
+    await _restarted(town, B)
+    await town.stop(C)
+    shutil.copy(town.folder / "clearing.db", town.folder / "old.db")
+    await town.start(C)
+    payment = await town.pay()
+    await town.stage(C, payment, "waiting")
+    await town.stop(C)
+    shutil.copy(town.folder / "old.db", town.folder / "clearing.db")
+    await town.start(C)
+    assert await town.state(C, payment) is None
+    town.ledgers[B, YUAN_LEDGER].silent.clear()
+    await town.stage(B, payment, "received")
+    await town.stage(A, payment, "paid")
+    assert await town.balance(EURO_LEDGER, C) == FUNDS + 1_001_00
+    assert await town.balance(YUAN_LEDGER, C) == FUNDS - 2_000_00
+    assert "does not know" in (await _alarms(town, C))[0]
+    async with asyncio.timeout(10):
+        while await town.outbox(C):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_margin_that_did_not_hold_is_resolved_by_a_person(town: Town) -> None:
     """A clearing bank that is away until the source has gone back bears it; limits stay taken until a person says."""
     town.ledgers[C, EURO_LEDGER].silent |= {"fulfil"}

@@ -53,6 +53,10 @@ class Attack:
     def target(self) -> HoldState | None:
         return self.world.state_at("yuan", C, target_transfer_id(self.payment))  # type: ignore[arg-type]
 
+    def ended(self, source: HoldState) -> bool:
+        """Whether the source has come to this end."""
+        return self.source is source
+
     def to_the_end(self) -> None:
         self.world.silent.clear()
         self.world.heal()
@@ -95,8 +99,8 @@ def test_a_clearing_bank_hides_no_payment_by_a_copy_of_the_source() -> None:
             attack.world.advance(30)
             assert attack.stage(A) == "held"
             attack.to_the_end()
-            is_paid = attack.source is HoldState.FULFILLED
-            assert isinstance(attack.world.parties[A].states[attack.payment], payer.Paid | payer.Closed) is is_paid
+            state = attack.world.parties[A].states[attack.payment]
+            assert attack.ended(HoldState.FULFILLED) is isinstance(state, payer.Paid | payer.Closed)
     assert tried > len(SEEDS) // 2
 
 

@@ -17,7 +17,7 @@ from settlement.custody.news import News
 from settlement.custody.store import Due
 from settlement.custody.terms import PaymentId
 from settlement.gateway import ledger_courier
-from settlement.gateway.ledger_courier import LedgerCourier
+from settlement.gateway.ledger_courier import LedgerCourier, Submit
 from settlement.ledgers.protocol import (
     Done,
     Fulfilment,
@@ -94,7 +94,8 @@ class At:
     def __init__(self, ledger: KnownLedger) -> None:
         self.now = NOT_AFTER + 1
         self.news: asyncio.Queue[News] = asyncio.Queue()
-        self.courier = LedgerCourier(LEDGER, cast("Ledger", ledger), self.news.put, lambda: UnixMs(self.now))
+        submit = cast("Submit", self.news.put)
+        self.courier = LedgerCourier(LEDGER, cast("Ledger", ledger), submit, lambda: UnixMs(self.now))
 
     async def told(self) -> list[Any]:
         """The changes that come next."""
@@ -177,6 +178,21 @@ async def test_a_fulfilment_that_was_not_begun_is_not_begun_late(monkeypatch: py
         at.courier.add([_due(1, c.Fulfil(LEDGER, _id(1), PREIMAGE, NOT_AFTER))])
         assert await at.told() == [c.NotSent(LEDGER, _id(1))]
         assert ledger.calls == []
+
+
+async def test_what_is_salvaged_is_claimed_where_it_is_held_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preimage is brought to what it opens and is held for us; what is another's, over, or missing needs nothing."""
+    ledger = KnownLedger(view_of(1, OTHER), view_of(2, OWN), view_of(3, OTHER, HoldState.EXPIRED), view_of(5, OTHER))
+    async with working(ledger, monkeypatch) as at:
+        salvages = [c.Salvage(LEDGER, _id(number), PREIMAGE) for number in range(1, 5)]
+        at.courier.add([_due(number, effect) for number, effect in enumerate(salvages, 1)])
+        at.courier.add([_due(5, c.Salvage(LEDGER, _id(5), bytes(32)))])
+        async with asyncio.timeout(10):
+            done: set[int] = set()
+            while done != {1, 2, 3, 4, 5}:
+                done |= set((await at.news.get()).done)
+        states = {number: ledger.views[TransferId(_id(number))].state for number in (1, 2, 3, 5)}
+        assert states == {1: HoldState.FULFILLED, 2: HoldState.HELD, 3: HoldState.EXPIRED, 5: HoldState.HELD}
 
 
 async def test_a_claim_is_never_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
