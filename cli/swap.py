@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import JsonOption, PasswordFileOption, command_group, keystore_password, read_text, run
+from cli.context import (
+    AccountKeyOption,
+    JsonOption,
+    PasswordFileOption,
+    account_secret,
+    command_group,
+    keystore_password,
+    read_text,
+    run,
+)
 from cli.output import Output, facts, short, table
 from cli.swap_folder import WALLET_NAME, FolderOption, reading, swap_folder, trader, trader_keys
 from foundation.errors import BadInput
@@ -117,6 +126,25 @@ def init(
     elif given:
         shown += "\n\nIf these words have swapped before: causeway swap recover"
     Output(as_json).result(document, shown)
+
+
+@app.command("deploy-escrow")
+def deploy_escrow(
+    evm_url: Annotated[str, typer.Option("--evm-url", metavar="URL", help="A node of the chain.")],
+    account_key: AccountKeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Deploy an Escrow on an EVM chain, for everybody: nobody owns it, and nobody can change or stop it.
+
+    Where there is one already that both sides know, use that.
+    """
+    from adapters.evm.hexes import address_text
+    from cli.swap_setup import new_escrow
+
+    output = Output(as_json)
+    address, block = run(new_escrow(evm_url, account_secret(account_key)))
+    document = {"escrow": address_text(address), "start": block}
+    output.result(document, facts([("escrow", address_text(address)), ("deployed in block", f"{block:,}")]))
 
 
 @app.command()

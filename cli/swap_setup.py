@@ -12,7 +12,10 @@ from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.evm.endpoint import Endpoint
 from adapters.evm.errors import BadAnswer, RpcRefused
 from adapters.evm.escrow.contract import EscrowContract
+from adapters.evm.escrow.deploy import deploy_escrow
+from adapters.evm.journal import VolatileJournal
 from adapters.evm.rpc import EvmRpc
+from adapters.evm.sender import TxSender
 from foundation.errors import BadInput
 from foundation.files import write_durably
 from foundation.quantities import BlockHeight
@@ -115,6 +118,17 @@ def write_settings(folder: Path, text: str) -> None:
     except BadInput:
         path.unlink()
         raise
+
+
+async def new_escrow(url: str, secret: bytes) -> tuple[bytes, int]:
+    """Deploy an Escrow from an account; its address (20 bytes) and block.
+
+    Raises:
+        InsufficientBalance: the account cannot pay for it.
+        What the node raises.
+    """
+    async with EvmRpc(url) as rpc, TxSender(rpc, VolatileJournal(), secret, await rpc.chain_id()) as sender:
+        return await deploy_escrow(sender)
 
 
 async def _check_escrow(urls: Sequence[str], site: EscrowSite) -> None:
