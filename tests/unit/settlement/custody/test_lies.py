@@ -13,7 +13,7 @@ from settlement.custody.terms import source_transfer_id, target_transfer_id
 from settlement.ledgers.protocol import HoldState
 from tests.support.custody_liars import A, B, C, LyingWorld
 from tests.support.custody_lies import Lies
-from tests.support.custody_world import MARGINS
+from tests.support.custody_world import FUNDS, MARGINS, cost
 
 SEEDS = range(12)
 AMOUNT = 7_000
@@ -56,6 +56,10 @@ class Attack:
     def ended(self, source: HoldState) -> bool:
         """Whether the source has come to this end."""
         return self.source is source
+
+    def ended_target(self, target: HoldState) -> bool:
+        """Whether the target has come to this end."""
+        return self.target is target
 
     def to_the_end(self) -> None:
         self.world.silent.clear()
@@ -203,3 +207,58 @@ def test_what_is_told_of_a_restored_payment_is_an_alarm() -> None:
                 assert c.Alarm(attack.world.parties[C].alarms[0]).detail.endswith("old copy?")
                 return
     raise AssertionError("no attack came so far")
+
+
+ALTERED = ["amount", "packet", "expires_at", "condition", "memo"]
+
+
+@pytest.mark.parametrize("field", ALTERED)
+def test_a_payer_that_holds_otherwise_than_quoted_gets_no_target_for_it(field: str) -> None:
+    """A clearing bank that pays has what it quoted, whatever of the source's hold its payer alters, with the payee."""
+    for seed in range(5):
+        attack = Attack(seed, A, B)
+        attack.until(A, "holding")
+        attack.lies.tweak(A, 0, field, seed)
+        attack.until(C, "waiting", "returning", "failed")
+        attack.world.pass_time(1_000)
+        attack.to_the_end()
+        assert attack.source is attack.target or attack.target is None
+        assert attack.world.books["euro"].balances[C] - FUNDS in (0, cost(AMOUNT))
+        assert not isinstance(attack.world.parties[C].states[attack.payment], clearer.Lost)
+
+
+def test_a_payer_cannot_leave_the_payee_out() -> None:
+    """A hold that the payer makes before the payee has accepted is not forwarded: the payee has not signed for it."""
+    for attack in attacks(A):
+        attack.until(A, "agreeing")
+        state = attack.world.parties[A].states[attack.payment]
+        assert isinstance(state, payer.Agreeing)
+        agreed = c.Agreed(state.terms, bytes(32), bytes(32), b"both")
+        held, effects = payer.step(state, agreed, attack.world.now)  # type: ignore[arg-type]
+        assert isinstance(held, payer.Holding)
+        attack.world.silent = {A}
+        for effect in effects:
+            assert isinstance(effect, c.MakeHold)
+            attack.world.books["euro"].hold(effect)
+        assert attack.until(C, "returning", "failed")
+        assert attack.target is None
+
+
+@pytest.mark.parametrize("field", ALTERED)
+def test_a_clearing_bank_that_holds_otherwise_than_agreed_learns_no_preimage(field: str) -> None:
+    """A payee shows its preimage for exactly what was agreed, whatever of the target's hold is altered."""
+    for seed in range(5):
+        attack = Attack(seed, C)
+        attack.until(C, "forwarding")
+        attack.until(B, "expecting")
+        if attack.target is not None:
+            continue
+        (right,) = (one for _, one in attack.world.parties[C].outbox.values() if isinstance(one, c.MakeHold))
+        attack.lies.tweak(C, 0, field, seed)
+        (made,) = (one for _, one in attack.world.parties[C].outbox.values() if isinstance(one, c.MakeHold))
+        attack.until(B, "received", "refusing", "failed")
+        if made != right:
+            assert attack.stage(B) in ("refusing", "failed", "expecting")
+            assert not attack.ended_target(HoldState.FULFILLED)
+        attack.to_the_end()
+        assert attack.world.shown_in_vain == []
