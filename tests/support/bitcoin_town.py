@@ -31,7 +31,7 @@ from settlement.ledgers.book.service import BookService
 from settlement.ledgers.book.types import AccountKind, Payment
 from settlement.ledgers.protocol import AccountView, LedgerAccount, LedgerId
 from settlement.quantities import PartyId, Units
-from tests.support.bitcoin_holds import BitcoinWorld, own_of
+from tests.support.bitcoin_holds import BitcoinWorld
 from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import BOOK_SCHEMA, ISSUER, OPERATOR_KEY, book_config, transfer_id
 from tests.support.settlement_gateway import BUYER, EURO, EURO_LEDGER, FUNDS, GOODS, POLICY, SELLER, A, B, C
@@ -43,11 +43,13 @@ _RULES: Final = 'format = 1\nname = "test"\nzone = "UTC"\n\n[assets]\nEUR = 2\nB
 
 
 class BitcoinTown:
-    """A pays euros from a book, B is paid on bitcoin, C clears. Use as `async with`."""
+    """A pays euros from a book, B is paid on bitcoin, C clears; or the other way round. Use as `async with`."""
 
-    def __init__(self, folder: Path, world: BitcoinWorld) -> None:
+    def __init__(self, folder: Path, world: BitcoinWorld, *, from_bitcoin: bool = False) -> None:
         self.folder = folder
         self.world = world
+        self.source, self.target = (BITCOIN, EURO_LEDGER) if from_bitcoin else (EURO_LEDGER, BITCOIN)
+        self._banker, self._holder = (B, A) if from_bitcoin else (A, B)
         self.running: dict[PartyId, Running] = {}
         self.stacks: dict[PartyId, AsyncExitStack] = {}
         self._seeds = {party: secrets.token_bytes(32) for party in (A, B, C)}
@@ -62,11 +64,12 @@ class BitcoinTown:
         service = await self._stack.enter_async_context(BookService(config, self.world.clock, BOOK_SCHEMA))
         self.operator = await self._stack.enter_async_context(BookOperator(EURO_LEDGER, service.url, OPERATOR_KEY))
         await self.operator.open_account(ISSUER, EURO, "operator", AccountKind.ISSUER)
-        for holder in (A, C):
+        for holder in (self._banker, C):
             await self.operator.open_account(holder, EURO, holder)
             self._keys[holder] = await self.operator.make_key(f"{holder}-key", holder)
             await self.operator.pay([Payment(transfer_id(), ISSUER, LedgerAccount(holder), Units(FUNDS))])
-        self._coins = {B: await self.world.person(), C: await self.world.person(COINS)}
+        for party in (self._holder, C):
+            self._coins[party] = await self.world.person(0 if party == B else COINS)
         for party in (A, B, C):
             self._write(party, service.url)
         for party in (C, B, A):
@@ -89,18 +92,18 @@ class BitcoinTown:
         await self.stacks.pop(party).aclose()
         del self.running[party]
 
-    async def pay(self, satoshi: int) -> PaymentId:
-        """Bank A pays bank B so much."""
+    async def pay(self, amount: int) -> PaymentId:
+        """Bank A pays bank B so many base units of what B is paid in."""
         payment = PaymentId(os.urandom(32))
         order = payer.Order(
             payment_id=payment,
             payer=A,
             clearer=C,
             payee=B,
-            target_ledger=BITCOIN,
-            target_amount=satoshi,
-            source_ledger=EURO_LEDGER,
-            source_account=A,
+            target_ledger=self.target,
+            target_amount=amount,
+            source_ledger=self.source,
+            source_account=self.running[A].parts.ledgers[self.source].own,
             source_max=FUNDS,
             particulars=GOODS,
             answer_by=self.world.clock() + 600_000,
@@ -192,9 +195,9 @@ class BitcoinTown:
                 text += f'[[ledgers.{BITCOIN}.nodes]]\nurl = "{node.url}"\nuser = "{node.user}"\n'
                 text += f'password = "{node.password}"\n'
         if party == B:
-            text += f'[receiving]\nledger = "{BITCOIN}"\naccount = "{own_of(self._coins[B])}"\n'
+            text += f'[receiving]\nledger = "{self.target}"\n'
         if party == C:
-            text += f'[[clearing.corridors]]\nsource = "{EURO_LEDGER}"\ntarget = "{BITCOIN}"\nfee = "1.00"\n'
+            text += f'[[clearing.corridors]]\nsource = "{self.source}"\ntarget = "{self.target}"\n'
             text += '[clearing.rates]\nbackend = "static"\nprices = { EUR = "1.00", BTC = "50000.00" }\n'
         return text
 

@@ -26,18 +26,33 @@ async def town(fresh_bitcoind: Bitcoind, tmp_path: Path) -> AsyncIterator[Bitcoi
 
 
 async def test_a_payment_ends_on_bitcoin(town: BitcoinTown) -> None:
-    """All thirteen steps: A pays 101 euro, B has the bitcoin less the fee of its claim, and the books know all fees."""
+    """All thirteen steps: A pays 100 euro, B has the bitcoin less the fee of its claim, and the books know all fees."""
     payment = await town.pay(PAID)
     stages = await town.world.run(town.stages(payment))
     assert stages == {A: "closed", B: "closed", C: "closed"}
-    assert (await town.operator.account(A)).balance == FUNDS - 101_00
-    assert (await town.operator.account(C)).balance == FUNDS + 101_00
+    assert (await town.operator.account(A)).balance == FUNDS - 100_00
+    assert (await town.operator.account(C)).balance == FUNDS + 100_00
     received, left = await town.account(B), await town.account(C)
     assert 0 < received.balance < PAID
     assert COINS - PAID - 10_000 < left.balance < COINS - PAID
     assert (received.held, received.incoming, left.held, left.incoming) == (0, 0, 0, 0)
     assert await town.booked(B) == received.balance
     assert await town.booked(C) == left.balance
+
+
+async def test_a_payment_begins_on_bitcoin(fresh_bitcoind: Bitcoind, tmp_path: Path) -> None:
+    """A holds bitcoin for C, which is told of it by A; B is paid euros, and C claims with the preimage."""
+    async with BitcoinTown(tmp_path, await bitcoin_world(fresh_bitcoind), from_bitcoin=True) as town:
+        payment = await town.pay(100_00)
+        stages = await town.world.run(town.stages(payment))
+        assert stages == {A: "closed", B: "closed", C: "closed"}
+        assert (await town.operator.account(B)).balance == FUNDS + 100_00
+        assert (await town.operator.account(C)).balance == FUNDS - 100_00
+        spent, earned = await town.account(A), await town.account(C)
+        assert COINS - PAID - 10_000 < spent.balance < COINS - PAID
+        assert COINS < earned.balance < COINS + PAID
+        assert await town.booked(A) == spent.balance
+        assert await town.booked(C) == earned.balance
 
 
 async def test_what_the_payee_does_not_fulfil_comes_back_at_its_time_out(town: BitcoinTown) -> None:
@@ -52,7 +67,7 @@ async def test_what_the_payee_does_not_fulfil_comes_back_at_its_time_out(town: B
     await town.late(time_out_s - 300)
     await town.world.node.mine(town.world.config.confirmations)
     await town.stage(B, payment, "refusing")
-    assert (await town.operator.account(A)).held == 101_00
+    assert (await town.operator.account(A)).held == 100_00
     await town.world.pass_time(time_out_s + 1)
     await town.late(time_out_s + 1)
     stages = await town.world.run(town.stages(payment))
