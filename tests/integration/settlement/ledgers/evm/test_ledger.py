@@ -175,6 +175,26 @@ async def test_paid_hold_is_not_given_back(pair: Pair) -> None:
     assert [refusal(one) for one in outcomes] == [Refusal.ALREADY_FULFILLED] * 2
 
 
+async def test_preimage_that_others_know_is_claimed_however_late(fresh_anvil: Anvil, tmp_path: Path) -> None:
+    """Who claims what the payee has shown already tries it until the hold has ended: stopping would gain nothing."""
+    async with escrow_world(fresh_anvil) as world, AsyncExitStack() as stack:
+        keys = await world.person(1_000), await world.person()
+        payer, payee = [
+            await stack.enter_async_context(world.ledger(key, url))
+            for key, url in zip(keys, urls_in(tmp_path), strict=True)
+        ]
+        hold = await world.hold(payer.own, payee.own, "one")
+        (made,) = await payer.hold([hold])
+        assert isinstance(made, Done)
+        await seen(payee, "one", HoldState.HELD)
+        world.now_ms = hold.expires_at - 1_000
+        asked = Fulfilment(id_of("one"), preimage_of("one"))
+        (refused,) = await payee.fulfil([asked])
+        assert refusal(refused) is Refusal.NOT_SHOWN
+        (done,) = await payee.fulfil([replace(asked, is_known=True)])
+        assert isinstance(done, Done)
+
+
 async def test_preimage_is_not_shown_when_too_little_time_is_left(fresh_anvil: Anvil, tmp_path: Path) -> None:
     """Near the time-out a fulfilment is refused unseen; after it the money goes back by itself, and both are told."""
     async with escrow_world(fresh_anvil) as world, AsyncExitStack() as stack:
