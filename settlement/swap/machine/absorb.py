@@ -20,7 +20,7 @@ from settlement.swap.machine.changes import (
     SpendSeen,
     WrittenOff,
 )
-from settlement.swap.machine.facts import MAX_LOCKS, MAX_OUTPUTS, Lock, Output, Spend
+from settlement.swap.machine.facts import LARGEST_WRITE_OFF, MAX_LOCKS, MAX_OUTPUTS, Lock, Output, Spend
 from settlement.swap.machine.states import Swap
 
 AnySwap = TypeVar("AnySwap", bound=Swap)
@@ -38,7 +38,7 @@ def absorb(state: AnySwap, change: Change) -> AnySwap:
         case SpendGone(outpoint=outpoint):
             return _output_changed(state, outpoint, spend=None)
         case WrittenOff(outpoint=outpoint):
-            return _output_changed(state, outpoint, written_off=True)
+            return _written_off(state, outpoint)
         case OutputGone(outpoint=outpoint):
             return replace(state, outputs=tuple(out for out in state.outputs if out.outpoint != outpoint))
         case LockSeen():
@@ -75,6 +75,11 @@ def _output_seen(state: AnySwap, seen: OutputSeen) -> AnySwap:
     new = Output(seen.outpoint, seen.value, seen.confirmations)
     # In an order of their own, so that the way in which they were found decides nothing.
     return replace(state, outputs=tuple(sorted((*state.outputs, new), key=lambda out: out.outpoint)))
+
+
+def _written_off(state: AnySwap, outpoint: bytes) -> AnySwap:
+    small = any(out.outpoint == outpoint and out.value <= LARGEST_WRITE_OFF for out in state.outputs)
+    return _output_changed(state, outpoint, written_off=True) if small else state
 
 
 def _output_changed(state: AnySwap, outpoint: bytes, **news: object) -> AnySwap:

@@ -148,6 +148,11 @@ class CosignFailed(_Change, frozen=True):
     outpoint: bytes
 
 
+class Showing(_Change, frozen=True):
+    """Initiator: the engine is about to carry out the first order that shows the secret (`effects.SHOWING`). Where it
+    is too late by now, the decision to show it is taken back, and nothing may be shown."""
+
+
 class Sent(_Change, frozen=True):
     """An order's transaction was broadcast. Fields: key (`Effect.key`); txid (32 bytes)."""
 
@@ -163,7 +168,7 @@ class Failed(_Change, frozen=True):
 
 
 class WrittenOff(_Change, frozen=True):
-    """An output is worth less than it costs to move it."""
+    """An output is worth less than it costs to move it. One of more than `facts.LARGEST_WRITE_OFF` is tried again."""
 
     outpoint: bytes
 
@@ -200,6 +205,7 @@ Change: TypeAlias = (
     | RungsComplete
     | RoundFailed
     | CosignFailed
+    | Showing
     | Sent
     | Failed
     | WrittenOff

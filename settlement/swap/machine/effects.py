@@ -3,16 +3,23 @@
 An effect has a key. The engine keeps one order for each key of a swap: an effect with a key that it holds replaces
 the order and makes it due again. Orders are delivered at least once, and each is harmless when it is repeated. An order
 with `not_after` (seconds) is not begun later than that; the engine then says `Failed` with its key.
+
+Orders that show the secret (`SHOWING`) are carried out only once `Initiator.shown` is stored: before the first of them
+the engine says `Showing`, and leaves the order undone where the machine does not agree. So a machine that decided to
+show the secret, and slept until it was too late, has shown nothing.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from settlement.swap.machine.facts import LockView
 from settlement.swap.machine.messages import Message
+
+FUNDING: Final = "Funding"
+"""The key that both orders about the funding transaction have."""
 
 
 class _Effect(Struct, frozen=True, tag=True):
@@ -194,10 +201,18 @@ class BroadcastFunding(_Effect, frozen=True):
     not_after: int
     confirm_by: int
 
+    @property
+    def key(self) -> str:
+        return FUNDING
+
 
 class AbandonFunding(_Effect, frozen=True):
     """Free the coins: forget the funding transaction if it never left, else spend its inputs otherwise. Say
-    `FundingAbandoned` when that is final."""
+    `FundingAbandoned` when that is final. Takes the place of `BroadcastFunding`: one of them is under way at a time."""
+
+    @property
+    def key(self) -> str:
+        return FUNDING
 
 
 class ClaimEvm(_Effect, frozen=True):
@@ -290,3 +305,6 @@ Effect: TypeAlias = (
     | RefundBitcoin
     | SignGiveBack
 )
+
+SHOWING: Final = (RevealByLetter, ClaimBitcoinByKey, ClaimBitcoinByScript, ClaimBitcoinByRung)
+"""Kinds of orders that show the secret to somebody."""

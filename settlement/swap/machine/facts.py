@@ -16,6 +16,9 @@ MAX_LOCKS: Final = 16
 MAX_OUTPUTS: Final = 64
 """Kept in a state: whoever pays strangers' scripts must not fill a database. Exact ones may be twice as many."""
 
+LARGEST_WRITE_OFF: Final = 10_000
+"""Satoshi. An output that is worth more is tried again, for fees fall: a wild estimate must not cost anybody money."""
+
 
 class LockStatus(StrEnum):
     """What has become of a lock."""

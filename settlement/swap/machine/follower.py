@@ -13,6 +13,7 @@ from settlement.swap.machine.absorb import absorb
 from settlement.swap.machine.changes import (
     Change,
     CosignFailed,
+    Failed,
     FundingAbandoned,
     FundingPrepared,
     LetterCame,
@@ -22,6 +23,7 @@ from settlement.swap.machine.changes import (
     Wish,
 )
 from settlement.swap.machine.effects import (
+    FUNDING,
     AbandonFunding,
     BroadcastFunding,
     ClaimEvm,
@@ -53,6 +55,8 @@ def take_in(state: Follower, change: Change, work: Work) -> Follower:
             return round_failed(state, number)
         case FundingAbandoned():
             return replace(state, abandoned=True)
+        case Failed(key=key) if key == FUNDING:
+            return absorb(replace(state, abandoned=True), change)  # nothing of it has left, or will
         case CosignFailed(outpoint=outpoint):
             return replace(state, refund_answers={**state.refund_answers, outpoint: b""})
     return absorb(state, change)
@@ -74,7 +78,8 @@ def decide(state: Follower, work: Work) -> Follower:
             work.letter(Quit())
         if state.prepared and not state.abandoned:
             work.order(AbandonFunding(), state.gates.bump_bitcoin_ms)
-    return replace(state, outcome=_outcome(state))
+    outcome = _outcome(state)
+    return state if outcome is state.outcome else replace(state, outcome=outcome)
 
 
 # --- Letters and the secret -------------------------------------------------------------------------------------------
@@ -153,12 +158,10 @@ def _keep_funding(state: Follower, work: Work) -> None:
     """Until it has a confirmation: pay more; or have it back, where the initiator would not claim it any more."""
     if not state.funding or state.recovered or state.abandoned or state.given_back or _is_funded(state):
         return
-    if "BroadcastFunding" in state.failures:
-        return
     gates = state.gates
     if gates.may_reveal(work.sec) or state.secret:
         not_after = 0 if state.secret else gates.last_reveal
-        funding = BroadcastFunding(work.times("BroadcastFunding"), not_after, gates.last_reveal)
+        funding = BroadcastFunding(work.times(FUNDING), not_after, gates.last_reveal)
         work.order(funding, gates.bump_bitcoin_ms)
         work.wake_at_gate(gates.last_reveal)
     else:
@@ -237,6 +240,6 @@ def _is_bitcoin_settled(state: Follower) -> bool:
         return False
     if not state.funding:
         return state.abandoned or not state.prepared
-    if state.outputs or state.abandoned or "BroadcastFunding" in state.failures:
+    if state.outputs or state.abandoned:
         return True
     return state.recovered and state.times is not None and state.times.evm_time >= state.gates.refund_evm

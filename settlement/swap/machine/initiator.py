@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from foundation.quantities import UnixMs
 from settlement.swap.machine import guards
 from settlement.swap.machine.absorb import absorb
 from settlement.swap.machine.changes import (
@@ -17,6 +18,7 @@ from settlement.swap.machine.changes import (
     RoundFailed,
     RungsComplete,
     RungsOffered,
+    Showing,
     Wish,
 )
 from settlement.swap.machine.effects import (
@@ -59,6 +61,8 @@ def take_in(state: Initiator, change: Change, work: Work) -> Initiator:
             return replace(state, presignatures=presignatures) if is_new else state
         case RoundFailed(round=number):
             return round_failed(state, number)
+        case Showing():
+            return _show(state, work)
         case CosignFailed(outpoint=outpoint) if outpoint == state.target:
             return replace(state, answer_bad=True)
     return absorb(state, change)
@@ -78,7 +82,8 @@ def decide(state: Initiator, work: Work) -> Initiator:
     _take_back(state, work)
     if state.quit is not None and not state.revealed_at and state.peer_agreed:
         work.letter(Quit())
-    return replace(state, outcome=_outcome(state))
+    outcome = _outcome(state)
+    return state if outcome is state.outcome else replace(state, outcome=outcome)
 
 
 # --- Letters ----------------------------------------------------------------------------------------------------------
@@ -117,7 +122,16 @@ def _notice_exposure(state: Initiator, work: Work) -> Initiator:
     lock = state.own_lock
     if state.exposed or lock is None or lock.status is not LockStatus.CLAIMED:
         return state
-    return replace(state, exposed=True, revealed_at=state.revealed_at or work.now)
+    return replace(state, exposed=True, shown=True, revealed_at=state.revealed_at or work.now)
+
+
+def _show(state: Initiator, work: Work) -> Initiator:
+    """The last moment at which the decision can be taken back: the order may have waited for a machine that slept."""
+    if state.shown or not state.revealed_at:
+        return state
+    if guards.in_time_to_reveal(state, work.sec):
+        return replace(state, shown=True)
+    return replace(state, revealed_at=UnixMs(0), target=b"", quit=Why.LATE)
 
 
 def _give_up(state: Initiator, work: Work) -> Initiator:

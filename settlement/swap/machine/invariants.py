@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from settlement.swap.machine.effects import (
+    SHOWING,
     BroadcastFunding,
-    ClaimBitcoinByKey,
-    ClaimBitcoinByRung,
-    ClaimBitcoinByScript,
     ClaimEvm,
     CosignClaim,
     Effect,
     PlaceLock,
     RefundBitcoin,
     RefundEvm,
-    RevealByLetter,
     SendLetter,
     SignGiveBack,
     SignRefundWith,
@@ -28,8 +25,6 @@ from settlement.swap.machine.facts import LockStatus, SpendKind, expected_lock
 from settlement.swap.machine.messages import Quit, RungAnswers
 from settlement.swap.machine.states import Follower, Initiator, Swap
 from settlement.swap.terms import Mode
-
-_REVEALING = (RevealByLetter, ClaimBitcoinByKey, ClaimBitcoinByScript, ClaimBitcoinByRung)
 
 
 def check_step(before: Swap, after: Swap, effects: Iterable[Effect]) -> None:
@@ -51,7 +46,9 @@ def check_step(before: Swap, after: Swap, effects: Iterable[Effect]) -> None:
 
 
 def _check_initiator(before: Initiator, after: Initiator) -> None:
-    assert after.revealed_at >= before.revealed_at, "what was shown stays shown"
+    assert after.shown >= before.shown, "what was shown stays shown"
+    assert after.revealed_at >= before.revealed_at or not before.shown, "a secret that may be out stays decided"
+    assert after.revealed_at or not after.shown, "nothing is shown without the decision"
     assert before.quit is None or after.quit is before.quit, "who has given up stays so"
     assert after.cosigned >= before.cosigned, "a signature cannot be taken back"
     assert after.locking >= before.locking, "a lock that was ordered may be made at any time"
@@ -81,7 +78,7 @@ def _check_reveal(after: Initiator) -> None:
 
 
 def _check_initiators_order(after: Initiator, effect: Effect) -> None:
-    if isinstance(effect, _REVEALING):
+    if isinstance(effect, SHOWING):
         assert after.revealed_at, "the decision to show the secret is stored first"
     elif isinstance(effect, PlaceLock):
         assert after.locking, "only a lock that was decided"

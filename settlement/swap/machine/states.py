@@ -103,9 +103,10 @@ class _Side(Struct, frozen=True, kw_only=True):
 class Initiator(_Side, frozen=True, kw_only=True, tag="initiator"):
     """Gives the EVM asset, gets bitcoin, and holds the secret.
 
-    Decisions: locking (the lock was ordered); revealed_at (ms; the secret may be out from then on; 0: it is not);
-    target (the output that it claims, 36 bytes); exposed (the lock was claimed, so that the secret is public, whatever
-    was decided); quit (it shows no secret any more); cosigned (it signed a refund of the follower's).
+    Decisions: locking (the lock was ordered); revealed_at (ms; it decided to show the secret; 0: it did not); shown
+    (the secret may be out: from then on nothing takes that back); target (the output that it claims, 36 bytes); exposed
+    (the lock was claimed, so that the secret is public, whatever was decided); quit (it shows no secret any more);
+    cosigned (it signed a refund of the follower's).
 
     From letters: planned (the follower's funding outpoint) and peer_nonces (of `round`), offered_nonces and
     offered_partials (the own part), peer_partials (the follower's), presignatures (complete: it may lock); answer (the
@@ -115,6 +116,7 @@ class Initiator(_Side, frozen=True, kw_only=True, tag="initiator"):
 
     locking: bool = False
     revealed_at: UnixMs = UnixMs(0)
+    shown: bool = False
     target: bytes = b""
     exposed: bool = False
     quit: Why | None = None

@@ -42,8 +42,7 @@ def advance(state: Swap, change: Change, now: UnixMs) -> tuple[Swap, tuple[Effec
         work.sec = new.seconds(now)
         new = follower.decide(new, work)
     if new.outcome is None:
-        work.order(Watch())
-        if state.outcome is not None:
+        if state.outcome is not None or "Watch" not in state.orders:
             work.again(Watch())
     elif state.outcome is None:
         work.again(StopWatching())

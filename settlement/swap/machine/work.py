@@ -11,7 +11,7 @@ from settlement.swap.machine.states import Order, Swap
 
 _DOUBLINGS: Final = 8
 """Of the time until a letter is sent again: from ten seconds it grows to three quarters of an hour."""
-_DOUBLINGS_EARLY: Final = 3
+_DOUBLINGS_EARLY: Final = 4
 """The same before money moves, when there is little time and the other side is there."""
 
 

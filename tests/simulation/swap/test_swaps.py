@@ -8,8 +8,8 @@ import pytest
 
 from settlement.swap.machine.states import Outcome
 from settlement.swap.terms import Mode, Role
+from tests.simulation.swap.engine import Way
 from tests.simulation.swap.liars import FOLLOWERS_LIES, INITIATORS_LIES
-from tests.simulation.swap.party import Way
 from tests.simulation.swap.world import Scenario, World, run
 
 RUNS = 10_000
@@ -67,6 +67,22 @@ def test_a_crash_at_any_commit_loses_nothing(way, mode):
     for role, commit in itertools.product(Role, range(1, COMMITS)):
         world = verdict(commit, Scenario(mode=mode, calm=True, crash=(role, commit, way)))
         assert {party.state.outcome for party in world.parties.values()} == {Outcome.SWAPPED}
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_an_initiator_that_sleeps_for_hours_shows_no_secret_late(mode):
+    """Killed at any commit before the secret was out, and started again after T2: it has its lock back, even if it had
+    decided to show the secret."""
+    decided = 0
+    for commit, lie in itertools.product(range(1, COMMITS), ("", "funds late", "races with a refund")):
+        crash = (Role.INITIATOR, commit, Way.LAST)
+        liar = Role.FOLLOWER if lie else None
+        world = run(commit, Scenario(mode=mode, lie=lie, liar=liar, crash=crash, sleep=36_000))
+        party = world.parties[Role.INITIATOR]
+        if not party.had_shown:
+            assert not world.faults()
+            decided += party.had_decided
+    assert decided
 
 
 @pytest.mark.parametrize("mode", Mode)

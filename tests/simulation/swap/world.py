@@ -24,9 +24,10 @@ from settlement.swap.planning.conditions import BitcoinConditions, Conditions, C
 from settlement.swap.planning.plan import check, plan
 from settlement.swap.terms import BitcoinLeg, EvmLeg, Mode, Role, SwapTerms, point_condition
 from tests.simulation.swap.bitcoin import Bitcoin
+from tests.simulation.swap.engine import FOREVER, Way
 from tests.simulation.swap.evm import Evm
 from tests.simulation.swap.liars import FOLLOWERS_LIES, INITIATORS_LIES, Liar
-from tests.simulation.swap.party import FOREVER, Party, Way
+from tests.simulation.swap.party import Party
 
 NOW = 1_800_000_000
 AMOUNT = Satoshi(100_000_000)
@@ -86,9 +87,13 @@ def agreed(mode: Mode, confirmations: int, secret: bytes) -> tuple[SwapTerms, di
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What goes wrong. Fields: mode; confirmations (of bitcoin); calm (no spikes, no lies of times, no reorganisations:
-    both honest sides have to trade); loss (percent of letters); crashes, reorgs (how many); stops (who stops for ever);
-    lie (of the liar); owner (a side's owner asks for something); crash (of whom, at which commit, in which way)."""
+    """What goes wrong.
+
+    Fields: mode; confirmations (of bitcoin); calm (no spikes, no lies of times, no reorganisations: both honest sides
+    have to trade); loss (percent of letters); crashes, reorgs (how many); stops (who stops for ever); lie (of the
+    liar); owner (a side's owner asks for something); crash (of whom, at which commit, in which way); sleep (for how
+    many seconds then).
+    """
 
     mode: Mode = Mode.HASH
     confirmations: int = 2
@@ -101,6 +106,7 @@ class Scenario:
     liar: Role | None = None
     owner: bool = False
     crash: tuple[Role, int, Way] | None = None
+    sleep: int = 30
 
 
 def scenario(random: Random) -> Scenario:
@@ -111,7 +117,7 @@ def scenario(random: Random) -> Scenario:
         mode=random.choice(tuple(Mode)),
         confirmations=random.randrange(1, 4),
         calm=kind == "calm",
-        loss=random.choice((0, 10, 30)),
+        loss=random.choice((0, 10, 20) if kind == "calm" else (0, 10, 30)),
         crashes=random.choice((0, 1, 3)),
         reorgs=0 if kind == "calm" else random.choice((0, 1, 2)),
         owner=kind == "storm" and random.random() < 0.2,
@@ -167,7 +173,7 @@ class World:
             for _ in range(s.crashes)
         }
         if s.crash is not None and s.crash[0] is role:
-            crashes[s.crash[1]] = (s.crash[2], 30)
+            crashes[s.crash[1]] = (s.crash[2], s.sleep)
         if s.stops is role:
             crashes[random.randrange(1, 60)] = (random.choice(tuple(Way)[:3]), FOREVER)
         more = {"skew": random.randrange(-SKEW // 2, SKEW // 2), "crashes": crashes}
@@ -265,7 +271,7 @@ class World:
             return
         if message is not None:
             party.letter(message)
-        elif party.is_up:
+        elif party.is_up and not party.state.peer_agreed:
             party.hear(ch.PeerAgreed())
 
     def include_lock(self, view) -> None:

@@ -20,6 +20,7 @@ from settlement.swap.machine.changes import (
     WrittenOff,
 )
 from settlement.swap.machine.effects import (
+    FUNDING,
     AbandonFunding,
     AskRefund,
     BroadcastFunding,
@@ -256,9 +257,10 @@ def test_its_funding_pays_more_until_it_confirms():
 
 
 def test_a_funding_that_never_left_ends_the_swap():
-    """The engine says so; the lock goes back at T1."""
+    """The engine says so; the lock goes back at once."""
     side = follower().locked()
-    side.tell(Failed("BroadcastFunding", "no coins"))
+    side.tell(Failed(FUNDING, "no coins"))
+    assert SignGiveBack in side.kinds()
     side.lock(LockStatus.RETURNED)
     assert side.state.outcome is Outcome.NOTHING_MOVED
 
@@ -298,6 +300,21 @@ def test_strangers_outputs_fill_no_database():
     assert len(side.state.outputs) == MAX_OUTPUTS
     side.output(1)
     assert any(out.outpoint == OUTPOINT for out in side.state.outputs)
+
+
+def test_one_order_about_the_funding_is_under_way_at_a_time():
+    """Else one hand could send what the other has just called abandoned."""
+    assert BroadcastFunding(0, 0, 0).key == AbandonFunding().key == FUNDING
+
+
+def test_money_is_not_written_off_for_a_wild_fee_estimate():
+    """Only what is hardly worth a fee at any time; the rest is tried again."""
+    side = follower().funded()
+    side.times(side.gates.refund_bitcoin + 1, 0)
+    side.tell(WrittenOff(OUTPOINT))
+    assert not side.state.outputs[0].written_off
+    side.wait(side.gates.bump_bitcoin_ms / 1000)
+    assert RefundBitcoin in side.kinds()
 
 
 def test_an_owner_may_cancel_until_the_money_is_in():

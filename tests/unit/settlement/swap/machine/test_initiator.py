@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from settlement.swap.machine.changes import CosignFailed, Failed, LockGone, OutputGone, OwnerAsked, SpendGone, Wish
+from settlement.swap.machine.changes import (
+    CosignFailed,
+    Failed,
+    LockGone,
+    OutputGone,
+    OwnerAsked,
+    Showing,
+    SpendGone,
+    Wish,
+)
 from settlement.swap.machine.effects import (
     ClaimBitcoinByKey,
     ClaimBitcoinByRung,
@@ -87,6 +96,25 @@ def test_in_point_mode_no_other_output_counts():
     side = initiator(Mode.POINT).locked()
     side.output(side.terms.bitcoin.confirmations, outpoint=OTHER)
     assert not side.state.revealed_at
+
+
+def test_a_decision_that_slept_until_it_was_too_late_is_taken_back():
+    """The machine stopped between its decision and the first order: nothing is shown then, and nothing is lost."""
+    side = initiator().funded()
+    side.now = side.gates.last_reveal * 1000
+    side.tell(Showing())
+    assert not side.state.revealed_at
+    assert side.state.quit is Why.LATE
+
+
+def test_what_may_be_out_is_claimed_however_late():
+    """Once the first order was begun, nothing takes it back."""
+    side = initiator().funded()
+    side.tell(Showing())
+    assert side.state.shown
+    side.now = side.gates.last_reveal * 1000
+    side.tell(Showing())
+    assert ClaimBitcoinByScript in side.kinds()
 
 
 def test_the_secret_is_not_shown_when_it_is_late():
