@@ -17,7 +17,7 @@ from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.rpc import EvmRpc
 from foundation.database import Database
-from foundation.errors import Fatal, Retryable
+from foundation.errors import Fatal
 from foundation.quantities import UnixMs
 from settlement.ledgers.evm.journal import DatabaseJournal
 from settlement.swap.bitcoin.desk import BitcoinDesk
@@ -36,6 +36,7 @@ from settlement.swap.offers import Offer
 from settlement.swap.store.store import SwapStore
 from settlement.swap.store.tables import SCHEMA
 from settlement.swap.wallet.secrets import TraderKeys
+from settlement.swap.watchtower.keeping import BundleKeeper, BundleMaker
 
 DATABASE_NAME: Final = "swap.db"
 LOCK_NAME: Final = "swap.lock"
@@ -110,6 +111,12 @@ class Engine:
             group.create_task(self.watchers.run())
             group.create_task(self._keep_time())
             group.create_task(self._keep_letters())
+            if self.settings.bundles is not None:
+                group.create_task(BundleKeeper(self.office, self._bundles(), self.settings.bundles).run())
+
+    def _bundles(self) -> BundleMaker:
+        desk = self.desk
+        return BundleMaker(self.office.database, self.keys, desk.wallet, desk.policy, lambda: desk.seconds)
 
     async def _keep_time(self) -> None:
         listener = self.office.listen()
@@ -130,29 +137,18 @@ class Engine:
     async def _keep_letters(self) -> None:
         """Read where letters may come to, and ask makers again."""
         listener = self.office.listen()
-        asked_at = 0.0
         try:
             while True:
                 listener.clear()
                 self.letters.watch(await self._mailboxes())
-                if time.monotonic() - asked_at >= _ASK_SECONDS or await self._has_new_taking(asked_at):
-                    asked_at = time.monotonic()
-                    await self.trading.ask()
+                await self.trading.ask(_ASK_SECONDS)
                 try:
                     async with asyncio.timeout(_ASK_SECONDS):
                         await listener.wait()
                 except TimeoutError:
                     continue
-                except Retryable:
-                    continue
         finally:
             self.office.unlisten(listener)
-
-    async def _has_new_taking(self, asked_at: float) -> bool:
-        since_ms = self.office.clock() - int((time.monotonic() - asked_at) * 1000)
-        async with self.office.database.view() as view:
-            waiting = await SwapStore(view.connection).open_takings()
-        return any(one.made_at >= since_ms - 1_000 for one in waiting) and not asked_at
 
     async def _mailboxes(self) -> list[Mailbox]:
         async with self.office.database.view() as view:

@@ -24,6 +24,9 @@ decimals = 6
 listen = "127.0.0.1:8123"              # takers write to this machine
 name = "http://maker.example:8123"     # how they reach it, where that differs
 board = "https://gateway.example/board"
+
+[watchtower]
+folder = "~/watchtower"                # where the bundles of open swaps are kept up to date for a watchtower
 """
 
 from __future__ import annotations
@@ -113,10 +116,15 @@ class _Letters(Struct, forbid_unknown_fields=True):
     board: str = ""
 
 
+class _Watchtower(Struct, forbid_unknown_fields=True):
+    folder: str = ""
+
+
 class _File(Struct, forbid_unknown_fields=True):
     bitcoin: _Bitcoin
     evm: _Evm
     letters: _Letters = msgspec.field(default_factory=_Letters)
+    watchtower: _Watchtower = msgspec.field(default_factory=_Watchtower)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,7 @@ class TraderSettings:
 
     Fields: folder; bitcoin; site (the Escrow); urls (of EVM nodes); quorum (None: all); poll_seconds; assets (bitcoin
     first, then the coin, then tokens); conditions; listen (host and port); name (how takers reach it; empty: as it
-    listens); board (URL; empty: none).
+    listens); board (URL; empty: none); bundles (folder for a watchtower; None: none are kept).
     """
 
     folder: Path
@@ -164,6 +172,7 @@ class TraderSettings:
     listen: tuple[str, int]
     name: str
     board: str
+    bundles: Path | None = None
 
     @property
     def bitcoin_chain(self) -> ChainId:
@@ -241,6 +250,7 @@ def _settings(folder: Path, found: _File) -> TraderSettings:
         listen=_listen(letters.listen),
         name=letters.name,
         board=letters.board,
+        bundles=folder / Path(found.watchtower.folder).expanduser() if found.watchtower.folder else None,
     )
 
 

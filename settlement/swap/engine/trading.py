@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -13,7 +14,7 @@ from foundation.errors import BadInput, CausewayError, Fatal, Retryable
 from foundation.quantities import Satoshi, TokenUnits, UnixMs
 from settlement.swap.engine.correspondence import Correspondence, Mailbox
 from settlement.swap.engine.office import Office
-from settlement.swap.handshake import Part, check_accepted, make_terms, terms_are_signed
+from settlement.swap.handshake import Part, TermsDiffer, check_accepted, make_terms, sign_terms, terms_are_signed
 from settlement.swap.letters.bodies import PROBLEM_MAX, Accept, Body, Refuse, Say, Take, TermsSigned
 from settlement.swap.letters.letter import Letter, LetterRefused, Reader
 from settlement.swap.machine.changes import LetterCame, PeerAgreed
@@ -102,6 +103,7 @@ class Trading:
         self._market = market
         self._seconds = seconds
         self._accepts = accepts
+        self._asked: dict[bytes, float] = {}
 
     # --- Own offers ---------------------------------------------------------------------------------------------------
 
@@ -184,12 +186,16 @@ class Trading:
         self._office.wake()
         return made
 
-    async def ask(self) -> None:
-        """Say to each maker that its offer is taken, until it answers or the offer ends."""
+    async def ask(self, every_seconds: float) -> None:
+        """Say to each maker that its offer is taken, at once and then again, until it answers or the offer ends."""
         async with self._office.database.view() as view:
             waiting = await SwapStore(view.connection).open_takings()
+        now = time.monotonic()
         for taking in waiting:
             offer = taking.signed.offer
+            if now < self._asked.get(taking.offer_id, float("-inf")) + every_seconds:
+                continue
+            self._asked[taking.offer_id] = now
             if self._seconds() >= offer.valid_until:
                 await self._end(taking, TakingState.REFUSED, "its maker did not answer in time; no money has moved")
                 continue
@@ -259,7 +265,10 @@ class Trading:
                 _log.info("an offer is not taken", offer=offer.offer_id.hex()[:12], problem=str(error))
                 await self.letters.send(box.index, taker, offer.offer_id, Refuse(str(error)[:PROBLEM_MAX]))
                 return
-        answer = Accept(row.state.terms_bytes) if row.peer.identity == taker.identity else Refuse("somebody took it")
+        answer: Body = Refuse("somebody took it")
+        if row.peer.identity == taker.identity:
+            signature = sign_terms(row.swap_id, self._keys.swap(row.index).identity)
+            answer = Accept(row.state.terms_bytes, signature)
         await self.letters.send(box.index, taker, offer.offer_id, answer)
 
     async def _accept(self, own: OwnOffer, taker: Peer, take: Take) -> SwapRow:
@@ -295,12 +304,15 @@ class Trading:
         try:
             terms = SwapTerms.decode(body.terms)
             check_accepted(offer, part, terms, now)
+            if not terms_are_signed(terms.swap_id, offer.maker, body.signature):
+                raise TermsDiffer("the maker did not sign them")
             row = self._row(taking.index, taking.signed, _maker(offer), terms, role, conditions, is_maker=False)
         except Fatal as error:
             await self._end(taking, TakingState.REFUSED, str(error))
             return
         agreed = replace(taking, state=TakingState.AGREED, swap_id=terms.swap_id)
-        await self._office.begin(row, (), lambda store: store.put_taking(agreed))
+        signed = replace(row, peer_signature=body.signature)
+        await self._office.begin(signed, [PeerAgreed()], lambda store: store.put_taking(agreed))
 
     def _row(
         self,

@@ -202,12 +202,15 @@ class Watchers:
     async def _tell_locks(self, rows: Sequence[SwapRow], reading: Reading) -> None:
         self._clocks.evm = (reading.time, reading.head.number)
         site = self._desk.evm.site
+        # Two who trade again have other swaps' locks between them, which are none of this one's.
+        named = {(row.state.terms.evm.payer, row.state.terms.evm.lock_id) for row in await self._office.swaps()}
         for row in rows:
             evm = row.state.terms.evm
             changes: list[Change] = []
             for fact in reading.facts:
-                is_ours = fact.terms.id == evm.lock_id or fact.terms.beneficiary == evm.beneficiary
-                if fact.terms.payer == evm.payer and is_ours:
+                is_own = fact.key == (evm.payer, evm.lock_id)
+                is_stray = fact.key not in named and fact.terms.beneficiary == evm.beneficiary
+                if fact.terms.payer == evm.payer and (is_own or is_stray):
                     changes += fact.changes(site, evm.confirmations)
             changes += [LockGone(lock_id) for payer, lock_id in reading.gone if payer == evm.payer]
             await self._apply(row, changes)

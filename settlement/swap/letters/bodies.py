@@ -33,9 +33,10 @@ class Take(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 class Accept(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """The maker's answer: whole terms in their canonical encoding."""
+    """The maker's answer: whole terms in their canonical encoding, and its signature over their hash (64 bytes)."""
 
     terms: Annotated[bytes, Meta(min_length=TERMS_BYTES, max_length=TERMS_BYTES)]
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
 class Refuse(Struct, frozen=True, tag=True, forbid_unknown_fields=True):

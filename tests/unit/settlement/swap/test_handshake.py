@@ -128,7 +128,7 @@ def test_agreement_is_signed_for_one_swap_by_one_side() -> None:
 def test_every_body_reads_back() -> None:
     """And what is none is refused, whatever it is."""
     take = Take(bytes(32), bytes(32), bytes(20), b"c" * 32, b"p" * 33, b"l" * 32)
-    for body in (take, Accept(bytes(399)), Refuse("no"), TermsSigned(bytes(64)), Say(Quit())):
+    for body in (take, Accept(bytes(399), bytes(64)), Refuse("no"), TermsSigned(bytes(64)), Say(Quit())):
         assert decode_body(encode_body(body)) == body
     for noise in (b"", b"\xc0", b"\x81\xa4type\xa4Take", encode_body(take)[:-1], b"\x91" * 5_000):
         with pytest.raises(LetterRefused):
