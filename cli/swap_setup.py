@@ -13,6 +13,7 @@ from adapters.evm.endpoint import Endpoint
 from adapters.evm.errors import BadAnswer, RpcRefused
 from adapters.evm.escrow.contract import EscrowContract
 from adapters.evm.escrow.deploy import deploy_escrow
+from adapters.evm.escrow.provenance import check_created
 from adapters.evm.journal import VolatileJournal
 from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
@@ -138,10 +139,11 @@ async def _check_escrow(urls: Sequence[str], site: EscrowSite) -> None:
         head = await views.heads.final()
         assert head is not None, "it has a first block"
         await EscrowContract(views.heads, site.escrow).check(head.number)
+        await check_created(views.heads, site.escrow, site.start)
 
 
 async def _deployed_at(rpc: EvmRpc, escrow: bytes) -> int:
-    """The block in which the contract appeared, by halving; 0 where the node does not remember old states."""
+    """The block in which the contract appeared, by halving. Raises `BadInput`: the node forgets old states."""
     newest = await rpc.block("latest")
     low, high = 0, 0 if newest is None else newest.number
     try:
@@ -152,7 +154,8 @@ async def _deployed_at(rpc: EvmRpc, escrow: bytes) -> int:
             else:
                 low = middle + 1
     except (RpcRefused, BadAnswer):
-        return 0  # it does not remember old states: the search for locks takes longer, and finds the same
+        cure = "name the block in which it was deployed; a block explorer shows it"
+        raise BadInput("--escrow-start", "is missing, and the node does not remember old states", cure) from None
     return low
 
 
