@@ -480,7 +480,10 @@ def export_rescue(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a rescue file, encrypted under your wallet's password, for another machine to carry on with."""
+    """Write a rescue file, encrypted under your wallet's password, for another machine to carry on with.
+
+    For somebody who is to act for you and to hold no key of yours: causeway swap bundle.
+    """
     from cli.swap_rescue import check_file, export_swaps
 
     settings = trader(folder)
@@ -505,6 +508,67 @@ def import_rescue(
     settings = trader(folder)
     password = keystore_password(password_file, what="rescue file")
     run(import_swaps(settings, password, Output(as_json), file))
+
+
+@app.command()
+def bundle(
+    swap: SwapArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The bundle to make.", show_default=False)],
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a bundle for a watchtower: what it needs to act for you in a swap, and no key.
+
+    Whoever has it can take nothing, and sees the swap's terms and where your bitcoin goes to. With [watchtower] folder
+    in swap.toml bundles are made, and made anew, by whichever command runs your swaps.
+
+    \b
+    Example:
+      causeway swap bundle 3f9a tower.bundle
+    """
+    from cli.swap_watch import make_bundle_file
+
+    if file.is_dir():
+        raise BadInput("FILE", f"{file} is a folder", "a file's name")
+    settings = trader(folder)
+    run(make_bundle_file(settings, trader_keys(settings, password_file), Output(as_json), swap, file))
+
+
+@app.command()
+def watch(
+    bundle: Annotated[
+        list[Path],
+        typer.Option("--bundle", metavar="FILE", help="A bundle, or a folder of *.bundle.", show_default=False),
+    ],
+    account_key: AccountKeyOption = None,
+    grace: Annotated[
+        str, typer.Option("--grace", metavar="TIME", help="How long the trader is left to act itself.")
+    ] = "10m",
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", metavar="FOLDER", help="What the tower remembers; in the folder.", show_default=False),
+    ] = None,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch over others' swaps, without any key of theirs, and act where they do not.
+
+    Of the folder only swap.toml is used: its nodes and fees. The account pays gas and needs nothing else. A bundle that
+    is replaced is read again. Ends when nothing is left to do; where a folder is watched, it stays. --json: a document
+    for each piece of news, on a line of its own.
+
+    \b
+    Example:
+      causeway swap watch --bundle alice.bundle --account-key gas.key
+    """
+    from cli.context import account_secret
+    from cli.swap_amounts import parse_span
+    from cli.swap_watch import watch_bundles
+
+    settings = trader(folder)
+    grace_s = parse_span(grace, "--grace")
+    run(watch_bundles(settings, bundle, account_secret(account_key), grace_s, state, as_json=as_json))
 
 
 def _wish(swap: str, wish: Wish, folder: Path | None, password_file: Path | None, as_json: bool) -> None:

@@ -6,13 +6,15 @@
 - The initiator's: its claims of the bitcoin, at a ladder of fees, once it has shown the secret; never before, for they
   hold it. After T1 anybody may have the lock returned to the initiator.
 
-It tells the terms of the swap, and where the trader's bitcoin goes to. It holds no key, and no secret that is not out.
-A bundle that was made earlier is never harmful: what it holds is invalid by then, or what the trader would do as well.
+What it discloses: the terms (both chains' amounts, accounts and keys, so that the legs of a private swap are linked for
+whoever has it), and where the trader's bitcoin goes to. It holds no key, and no secret that is not out. A bundle that
+was made earlier is never harmful: what it holds is invalid by then, or what the trader would do as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Final
 
 import msgspec
@@ -23,9 +25,11 @@ from adapters.bitcoin.primitives import OutPoint
 from adapters.bitcoin.transactions import parse_transaction
 from foundation.errors import BadInput, Fatal
 from foundation.unreadable import UNREADABLE
+from mpc.errors import MalformedInput
 from settlement.quantities import tagged_hash
-from settlement.swap.bitcoin.output import SwapOutput, output_of
-from settlement.swap.terms import Role, SwapTerms
+from settlement.swap.bitcoin.output import Path, SwapOutput, output_of
+from settlement.swap.bitcoin.rungs import Rung
+from settlement.swap.terms import Mode, Role, SwapTerms
 
 BUNDLE_BYTES_MAX: Final = 4 << 20
 _MAGIC: Final = b"CWTOWER\x01"
@@ -50,28 +54,40 @@ class Ladder(Struct, frozen=True, array_like=True):
     rungs: Annotated[tuple[_Raw, ...], Meta(max_length=64)]
 
 
+_Whole = Annotated[int, Meta(ge=0, lt=1 << 48)]
+
+
 class _Content(Struct, frozen=True, forbid_unknown_fields=True):
     terms: bytes
     role: Role
     owner: Annotated[bytes, Meta(min_length=32, max_length=32)]
-    made_at: int
+    made_at: _Whole
+    act_by: _Whole
+    since: _Whole
+    birth: _Whole
     refunds: Annotated[tuple[Ladder, ...], Meta(max_length=64)]
     claims: Annotated[tuple[Ladder, ...], Meta(max_length=8)]
     presignatures: Annotated[tuple[bytes, ...], Meta(max_length=64)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the cached property lives in the instance's dictionary
 class Bundle:
     """See the module.
 
-    Fields: terms; role (the trader's); owner (x-only key that signed it); made_at (seconds since 1970); refunds (of the
-    follower's outputs); claims (of the initiator's target); presignatures (of a private swap's follower, encoded).
+    Fields: terms; role (the trader's); owner (x-only key that signed it: the trader's identity in this swap alone);
+    made_at (seconds since 1970); act_by (by then a follower's claim of the lock has to be under way and its refund in a
+    block, an initiator's claim of the bitcoin in a block); since (nothing of the swap is older; 0: unknown); birth (the
+    bitcoin block before which there is no output of the swap; 0: unknown); refunds (of the follower's outputs); claims
+    (of the initiator's target); presignatures (of a private swap's follower, encoded).
     """
 
     terms: SwapTerms
     role: Role
     owner: bytes
     made_at: int
+    act_by: int
+    since: int
+    birth: int
     refunds: tuple[Ladder, ...]
     claims: tuple[Ladder, ...]
     presignatures: tuple[bytes, ...]
@@ -96,6 +112,9 @@ class Bundle:
                 self.role,
                 self.owner,
                 self.made_at,
+                self.act_by,
+                self.since,
+                self.birth,
                 self.refunds,
                 self.claims,
                 self.presignatures,
@@ -127,6 +146,9 @@ class Bundle:
             content.role,
             content.owner,
             content.made_at,
+            content.act_by,
+            content.since,
+            content.birth,
             content.refunds,
             content.claims,
             content.presignatures,
@@ -134,20 +156,43 @@ class Bundle:
         made.check()
         return made
 
+    @cached_property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The pre-signatures, decoded. Raises `BadInput`."""
+        return tuple(Rung.decode(one) for one in self.presignatures)
+
     def check(self) -> None:
-        """Make sure that every transaction spends the output that it is for, and nothing else. Raises
-        `BundleDamaged`."""
+        """Make sure that every transaction spends the output that it is for, the way that its role spends it, and
+        nothing else. Raises `BundleDamaged`."""
         if (self.refunds and self.role is not Role.FOLLOWER) or (self.claims and self.role is not Role.INITIATOR):
             raise BundleDamaged("holds what its role never signs")
+        if self.presignatures and (self.role, self.terms.mode) != (Role.FOLLOWER, Mode.POINT):
+            raise BundleDamaged("holds pre-signatures that its role has no use for")
+        try:
+            tuple(Rung.decode(one) for one in self.presignatures)
+        except (MalformedInput, BadInput) as error:
+            raise BundleDamaged("holds what is no pre-signature") from error
+        wanted = {ladder.outpoint for ladder in self.ladders}
+        if len(wanted) != len(self.ladders):
+            raise BundleDamaged("has two ladders for one output")
         for ladder in self.ladders:
-            wanted = OutPoint.parse(ladder.outpoint)
             for raw in ladder.rungs:
-                try:
-                    parsed = parse_transaction(raw)
-                except Fatal as error:
-                    raise BundleDamaged("holds what is no transaction") from error
-                if parsed.inputs != (wanted,) or len(parsed.outputs) != 1:
-                    raise BundleDamaged("holds a transaction that does something else")
+                self._check_spend(OutPoint.parse(ladder.outpoint), raw)
+
+    def _check_spend(self, wanted: OutPoint, raw: bytes) -> None:
+        try:
+            parsed = parse_transaction(raw)
+        except Fatal as error:
+            raise BundleDamaged("holds what is no transaction") from error
+        if parsed.inputs != (wanted,) or len(parsed.outputs) != 1:
+            raise BundleDamaged("holds a transaction that does something else")
+        path = self.output.read(parsed.witnesses[0]).path
+        if self.role is Role.FOLLOWER:
+            holds = path is Path.REFUND and parsed.locktime >= self.terms.bitcoin.expires_at
+        else:
+            holds = path is (Path.CLAIM if self.terms.mode is Mode.HASH else Path.KEY)
+        if not holds:
+            raise BundleDamaged("holds a transaction that does something else")
 
 
 def _digest(content: bytes) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from adapters.bitcoin.builders import fee_at
-from adapters.bitcoin.errors import OutputBelowDust
 from adapters.bitcoin.fees import FeePolicy
 from adapters.bitcoin.primitives import Coin, OutPoint
 from foundation.errors import BadInput
 from foundation.quantities import Satoshi, SatPerKvB
-from settlement.swap.bitcoin.fees import ladder, refund_ladder
+from settlement.swap.bitcoin.fees import ladder, most_fee, refund_ladder
 from settlement.swap.bitcoin.output import SwapOutput, output_of
 from settlement.swap.bitcoin.rungs import Rung
 from settlement.swap.machine.facts import Output
@@ -21,7 +22,16 @@ LEAST_RISE = SatPerKvB(1_000)
 """What a replacement pays for its own relay at nodes' usual settings."""
 
 
-def make_bundle(state: Swap, secrets: SwapSecrets, destination: bytes, policy: FeePolicy, now: int) -> Bundle:
+def make_bundle(
+    state: Swap,
+    secrets: SwapSecrets,
+    destination: bytes,
+    policy: FeePolicy,
+    now: int,
+    *,
+    planned: Sequence[OutPoint] = (),
+    birth: int = 0,
+) -> Bundle:
     """The bundle of a swap as it stands now. It is good for what is known now: after a funding, a refund or a reveal a
     new one can do more.
 
@@ -31,6 +41,8 @@ def make_bundle(state: Swap, secrets: SwapSecrets, destination: bytes, policy: F
         destination: the trader's own scriptPubKey, the one that the engine uses too.
         policy: from which fee to which.
         now: seconds since 1970.
+        planned: outputs of signed funding transactions that may be on their way.
+        birth: the bitcoin block from which on the output may be there; 0: unknown.
 
     Raises:
         BadInput: the swap has ended, or a key is another's.
@@ -42,17 +54,44 @@ def make_bundle(state: Swap, secrets: SwapSecrets, destination: bytes, policy: F
     refunds: list[Ladder] = []
     claims: list[Ladder] = []
     presignatures: tuple[bytes, ...] = ()
+    act_by = state.gates.refund_bitcoin
     if isinstance(state, Follower):
-        for seen in state.outputs:
-            signed = refund_ladder(output, _coin(output, seen), destination, secrets.bitcoin, rates)
-            refunds.append(Ladder(seen.outpoint, seen.value, tuple(rung.raw for rung in signed)))
+        for coin in _refundable(state, output, planned):
+            signed = refund_ladder(output, coin, destination, secrets.bitcoin, rates)
+            refunds.append(Ladder(coin.outpoint.serialized(), coin.value, tuple(rung.raw for rung in signed)))
         presignatures = tuple(one for signed in state.presignatures for one in signed)
+        act_by = state.gates.claim_evm_by
     elif isinstance(state, Initiator) and state.revealed_at:
         # Never before: a claim holds the secret, or is completed by it.
         target = next((seen for seen in state.outputs if seen.outpoint == state.target), None)
         if target is not None:
             claims.append(_claims(state, output, target, secrets, destination, rates))
-    return Bundle(state.terms, state.role, secrets.identity_key, now, tuple(refunds), tuple(claims), presignatures)
+    return Bundle(
+        terms=state.terms,
+        role=state.role,
+        owner=secrets.identity_key,
+        made_at=now,
+        act_by=act_by,
+        since=0 if state.recovered else state.terms.agreed_at,  # a recovery does not know when it was agreed
+        birth=birth,
+        refunds=tuple(refunds),
+        claims=tuple(claims),
+        presignatures=presignatures,
+    )
+
+
+def _refundable(state: Follower, output: SwapOutput, planned: Sequence[OutPoint]) -> list[Coin]:
+    """What was paid and is not spent for good, and what may be paid yet: a refund is valid for nothing else."""
+    depth = state.terms.bitcoin.confirmations
+    seen = {one.outpoint for one in state.outputs}
+    coins = [
+        _coin(output, one)
+        for one in state.outputs
+        if not one.written_off and (one.spend is None or one.spend.confirmations < depth)
+    ]
+    coming = [*planned, *([OutPoint.parse(state.prepared)] if state.prepared and not state.abandoned else [])]
+    amount = state.terms.bitcoin.amount
+    return coins + [Coin(one, amount, output.script) for one in dict.fromkeys(coming) if one.serialized() not in seen]
 
 
 def _claims(
@@ -67,16 +106,9 @@ def _claims(
     if state.terms.mode is Mode.POINT:
         rungs = tuple(Rung.decode(one).claim(output, coin, secrets.scalar) for one in state.presignatures)
         return Ladder(target.outpoint, target.value, rungs)
-    signed = []
-    for rate in rates:
-        if fee_at(rate, output.claim_vsize(destination)) >= coin.value:
-            break
-        try:
-            made = output.claim(coin, destination, rate, secrets.preimage)
-        except OutputBelowDust:
-            break
-        signed.append(made.signed_by(secrets.bitcoin))
-    return Ladder(target.outpoint, target.value, tuple(signed))
+    most, size = most_fee(coin, destination), output.claim_vsize(destination)
+    made = [output.claim(coin, destination, rate, secrets.preimage) for rate in rates if fee_at(rate, size) <= most]
+    return Ladder(target.outpoint, target.value, tuple(one.signed_by(secrets.bitcoin) for one in made))
 
 
 def _coin(output: SwapOutput, seen: Output) -> Coin:

@@ -1,62 +1,79 @@
-"""The watchtower at work: reads both chains, acts, and remembers how far it has climbed."""
+"""The watchtower at work: reads both chains, acts, and remembers how far it has climbed.
+
+Each chain is read, and each swap is acted for, on its own: a node that is away, or a transaction that lingers, keeps
+nothing else from being done.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
+from adapters.bitcoin.errors import DeepReorg
 from adapters.bitcoin.rpc import BitcoinRpc
+from adapters.bitcoin.transactions import parse_transaction
+from adapters.evm.errors import CursorReorged
 from adapters.evm.flight import SenderPolicy
 from foundation.database import Database
 from foundation.errors import CausewayError, Retryable
 from foundation.files import write_durably
-from foundation.quantities import BlockHeight
+from foundation.unreadable import UNREADABLE
 from settlement.ledgers.evm.journal import DatabaseJournal
 from settlement.swap.bitcoin.desk import BitcoinDesk, Submission
 from settlement.swap.bitcoin.watch import BitcoinWatch, ChainView
-from settlement.swap.engine.runtime import bitcoin_rpc
+from settlement.swap.engine.runtime import bitcoin_rpc, only_process
 from settlement.swap.engine.settings import TraderSettings
 from settlement.swap.evm.errors import LockEnded, LockNotThere
 from settlement.swap.evm.leg import EscrowLeg
 from settlement.swap.evm.opening import Views, open_leg
 from settlement.swap.evm.terms import lock_terms
 from settlement.swap.evm.watch import EscrowWatch, LockFact
-from settlement.swap.recovery.recover import height_at
 from settlement.swap.store.tables import SCHEMA
+from settlement.swap.watchtower.beginning import bitcoin_birth, evm_birth
 from settlement.swap.watchtower.bundle import Bundle
-from settlement.swap.watchtower.watch import Act, Broadcast, ClaimLock, Climbed, ReturnLock, Sight, acts, is_over
+from settlement.swap.watchtower.shelf import Shelf
+from settlement.swap.watchtower.watch import (
+    Act,
+    Broadcast,
+    ClaimLock,
+    Progress,
+    ReturnLock,
+    Sight,
+    is_over,
+    step,
+    unknown_outputs,
+)
 
-_LEEWAY: Final = 4 * 3_600
+GRACE_SECONDS: Final = 600
+_MEMORY_NAME: Final = "tower.memory"
+_memory = msgspec.msgpack.Decoder(dict[bytes, Progress])
 _log = structlog.get_logger(__name__)
-
-
-class _Memory(msgspec.Struct):
-    """By outpoint (hexadecimal): rung, height."""
-
-    climbed: dict[str, tuple[int, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Something that the tower did, or saw. Fields: swap_id; text."""
+    """Something that the tower did, or saw. Fields: bundle; text."""
 
-    swap_id: bytes
+    bundle: Bundle
     text: str
 
 
+Tell = Callable[[News], None]
+
+
 class Watchtower:
-    """Watches over bundles until nothing is left to do in any."""
+    """Watches over bundles."""
 
     def __init__(
         self,
-        bundles: Sequence[Bundle],
+        shelf: Shelf,
         rpc: BitcoinRpc,
         leg: EscrowLeg,
         views: Views,
@@ -64,21 +81,21 @@ class Watchtower:
         memory: Path,
         *,
         grace_s: int,
-        tell: Callable[[News], None],
+        tell: Tell,
     ) -> None:
         """Describe it.
 
         Args:
-            bundles: of swaps, of one trader or of many, all at the Escrow of the settings.
+            shelf: bundles of swaps, of one trader or of many, at the Escrow of the settings.
             rpc: a bitcoin node; no wallet is needed.
             leg: of the tower's own account, which pays gas.
             views: of the EVM chain.
             settings: chains and fees.
             memory: a file for how far it has climbed; losing it costs fees at most.
-            grace_s: how long the trader is left to act itself.
+            grace_s: how long the trader is left to act itself, where there is time for it.
             tell: hears what is done.
         """
-        self._bundles = {bundle.terms.swap_id: bundle for bundle in bundles}
+        self._shelf = shelf
         self._rpc = rpc
         self._leg = leg
         self._views = views
@@ -87,163 +104,284 @@ class Watchtower:
         self._memory_file = memory
         self._grace = grace_s
         self._tell = tell
-        self._climbed = _load(memory)
+        self._memory = dict(_load(memory))
+        self._bitcoin: BitcoinWatch | None = None
+        self._evm: EscrowWatch | None = None
+        self._evm_since = 0
+        self._is_checked = False
+        self._view: ChainView | None = None
+        self._read: dict[str, set[bytes]] = {"bitcoin": set(), "evm": set()}  # owners whose swap a chain was read for
         self._locks: dict[bytes, LockFact] = {}
         self._evm_time = 0
+        self._errands: dict[tuple[bytes, type[Act]], asyncio.Task[None]] = {}
         self._said: set[tuple[bytes, str]] = set()
+        self.bundles: Mapping[bytes, Bundle] = {}
+        """By owner, as they were read last."""
         self.over: set[bytes] = set()
+        """Owners for whom nothing is left to do."""
+        self.problems: dict[str, str] = {}
+        """What keeps a chain from being read now, by its name."""
 
-    async def run(self, poll_seconds: float = 1.0) -> None:
-        """Watch until every swap is over. Nodes that are away are waited for."""
-        outputs: BitcoinWatch | None = None
-        locks: EscrowWatch | None = None
-        while len(self.over) < len(self._bundles):
-            try:
-                outputs = outputs or await self._watch_outputs()
-                locks = locks or self._watch_locks()
-                await self._read_locks(locks)
-                await self._look(await outputs.look())
-            except Retryable as error:
-                _log.warning("the watchtower waits", problem=str(error))
-            await asyncio.sleep(poll_seconds)
+    async def run(self, poll_seconds: float = 1.0, show: Callable[[Watchtower], None] = lambda _: None) -> None:
+        """Watch until every swap is over; for ever where more bundles may come. Nodes that are away are waited for.
 
-    async def _watch_outputs(self) -> BitcoinWatch:
-        watch = await BitcoinWatch.start(self._rpc)
-        for bundle in self._bundles.values():
-            birth = await height_at(self._rpc, bundle.terms.agreed_at - _LEEWAY)
-            watch.watch(bundle.output.script, BlockHeight(birth))
-            for ladder in bundle.ladders:
-                watch.expect(bundle.output.script, ladder.outpoint[:32])
-        return watch
+        `show` is called after each look.
+        """
+        try:
+            while True:
+                self._read_bundles()
+                await self._steadily("evm", self._read_locks)
+                await self._steadily("bitcoin", self._read_outputs)
+                for owner, bundle in self.bundles.items():
+                    if owner not in self.over:
+                        await self._act_for(owner, bundle)
+                show(self)
+                if not self._shelf.is_open_ended and len(self.over) == len(self.bundles):
+                    return
+                await asyncio.sleep(poll_seconds)
+        finally:
+            for task in self._errands.values():
+                task.cancel()
+            await asyncio.gather(*self._errands.values(), return_exceptions=True)
 
-    def _watch_locks(self) -> EscrowWatch:
-        watch = EscrowWatch(self._settings.site, self._views, self._leg.account)
-        for bundle in self._bundles.values():
-            watch.want(lock_terms(bundle.terms), bundle.terms.evm.confirmations)
-        return watch
-
-    async def _read_locks(self, watch: EscrowWatch) -> None:
-        while (reading := await watch.read()) is not None:
-            self._evm_time = reading.time
-            for fact in reading.facts:
-                self._locks[fact.terms.hash] = fact
-            for bundle in self._bundles.values():
-                terms = lock_terms(bundle.terms)
-                if (terms.payer, terms.id) in reading.gone:
-                    self._locks.pop(terms.hash, None)
-            if reading.caught_up:
-                break
-
-    async def _look(self, view: ChainView) -> None:
-        for swap_id, bundle in self._bundles.items():
-            if swap_id in self.over:
-                continue
-            sight = self._sight(bundle, view)
-            for act in acts(bundle, sight, self._climbed, self._grace):
-                await self._do(bundle, act, sight)
-            if is_over(bundle, sight):
-                self.over.add(swap_id)
-                self._say(swap_id, "nothing is left to do")
-
-    def _sight(self, bundle: Bundle, view: ChainView) -> Sight:
+    def sight(self, bundle: Bundle) -> Sight:
+        """What both chains have shown of a swap; zeros where one was not read yet."""
         fact = self._locks.get(lock_terms(bundle.terms).hash)
-        asked = bundle.terms.evm.confirmations
+        view = self._view
         return Sight(
-            view.median_time,
-            view.tip.height,
-            view.of(bundle.output.script),
+            0 if view is None else view.median_time,
+            0 if view is None else view.tip.height,
+            () if view is None else view.of(bundle.output.script),
             self._evm_time,
             None if fact is None else fact.status,
-            fact is not None and fact.is_final(asked),
+            fact is not None and fact.is_final(bundle.terms.evm.confirmations),
             b"" if fact is None else fact.secret,
         )
 
-    async def _do(self, bundle: Bundle, act: Act, sight: Sight) -> None:
-        swap_id, terms = bundle.terms.swap_id, lock_terms(bundle.terms)
+    def progress(self, bundle: Bundle) -> Progress:
+        """What is remembered of a swap."""
+        return self._memory.get(bundle.owner, Progress())
+
+    # --- Reading ------------------------------------------------------------------------------------------------------
+
+    def _read_bundles(self) -> None:
+        found = self._shelf.read()
+        fitting = {owner: one for owner, one in found.items() if self._fits(one)}
+        for owner, bundle in fitting.items():
+            if self.bundles.get(owner) != bundle:
+                self.over.discard(owner)  # it may be able to do more
+                self._forget(owner)
+        self.bundles = fitting
+
+    def _fits(self, bundle: Bundle) -> bool:
+        problem = misplaced(bundle, self._settings)
+        if problem:
+            self._say(bundle, f"it is not watched: {problem}")
+        return not problem
+
+    async def _steadily(self, name: str, read: Callable[[], Awaitable[None]]) -> None:
         try:
-            match act:
-                case Broadcast():
-                    await self._broadcast(swap_id, act, sight.height)
-                case ClaimLock(secret=secret):
-                    await self._leg.claim(terms, secret)
-                    self._say(swap_id, "the lock is claimed for its beneficiary, by the secret that bitcoin showed")
-                case ReturnLock():
-                    await self._leg.refund(terms)
-                    self._say(swap_id, "the lock is returned to its payer: its time-out has passed")
+            await read()
+            self.problems.pop(name, None)
+        except Retryable as error:
+            if self.problems.get(name) != str(error):
+                _log.warning("a chain cannot be read now", chain=name, problem=str(error))
+            self.problems[name] = str(error)
+        except (DeepReorg, CursorReorged) as error:
+            _log.warning("the chain was replaced from below what was read", chain=name, problem=str(error))
+            self._begin_anew()
+
+    def _forget(self, *owners: bytes) -> None:
+        for known in self._read.values():
+            known.difference_update(owners)
+
+    def _begin_anew(self) -> None:
+        self._bitcoin, self._evm = None, None
+        self._locks.clear()
+        self._forget(*self._read["bitcoin"], *self._read["evm"])
+
+    def _waiting(self) -> list[Bundle]:
+        return [one for owner, one in self.bundles.items() if owner not in self.over]
+
+    async def _read_outputs(self) -> None:
+        known = self._read["bitcoin"]
+        if self._bitcoin is None:
+            await self._rpc.check_network(self._settings.bitcoin.network)
+            self._bitcoin = await BitcoinWatch.start(self._rpc)
+            known.clear()
+        waiting = self._waiting()
+        for bundle in waiting:
+            if bundle.owner not in known:
+                self._bitcoin.watch(bundle.output.script, await bitcoin_birth(self._rpc, bundle))
+                for ladder in bundle.ladders:
+                    self._bitcoin.expect(bundle.output.script, ladder.outpoint[:32])
+        self._view = await self._bitcoin.look()
+        known.update(bundle.owner for bundle in waiting)
+
+    async def _read_locks(self) -> None:
+        if not self._is_checked:
+            await self._leg.check()
+            self._is_checked = True
+        waiting = self._waiting()
+        if self._evm is None or any(one.since < self._evm_since for one in waiting):
+            # At first, or a bundle has come whose lock may be older than what was read.
+            self._evm_since = min((one.since for one in waiting), default=0)
+            cursor = await evm_birth(self._views, self._settings.site.start, self._evm_since)
+            self._locks.clear()
+            self._read["evm"].clear()
+            self._evm = EscrowWatch(self._settings.site, self._views, self._leg.account, cursor)
+        for bundle in waiting:
+            self._evm.want(lock_terms(bundle.terms), bundle.terms.evm.confirmations)
+        while (reading := await self._evm.read()) is not None:
+            for fact in reading.facts:
+                self._locks[fact.terms.hash] = fact
+            for hashed, known in list(self._locks.items()):
+                if known.key in reading.gone:
+                    del self._locks[hashed]
+            if reading.caught_up:
+                self._evm_time = reading.time
+                self._read["evm"].update(bundle.owner for bundle in waiting)
+                break
+
+    # --- Acting -------------------------------------------------------------------------------------------------------
+
+    async def _act_for(self, owner: bytes, bundle: Bundle) -> None:
+        sight = self.sight(bundle)
+        before = self.progress(bundle)
+        progress, acts = step(bundle, before, sight, self._grace)
+        if progress.secret and not before.secret:
+            self._say(bundle, "the secret is out")
+        self._remember(owner, progress)
+        for act in acts:
+            if isinstance(act, Broadcast):
+                await self._broadcast(owner, bundle, act, sight.height)
+            else:
+                self._send(owner, bundle, act)
+        if missing := unknown_outputs(bundle, sight):
+            self._say(
+                bundle, f"{missing} outputs came after the bundle was made, which cannot refund them: make it anew"
+            )
+        if self._view is not None and self._evm_time and is_over(bundle, self.progress(bundle), sight):
+            self.over.add(owner)
+            self._say(bundle, "nothing is left that this bundle can do")
+
+    async def _broadcast(self, owner: bytes, bundle: Bundle, act: Broadcast, height: int) -> None:
+        """The rung, or the next one that the node takes."""
+        outpoint, rungs = act.ladder.outpoint, act.ladder.rungs
+        try:
+            for number in range(act.rung, len(rungs)):
+                submitted = await self._desk.submit(rungs[number])
+                if submitted is Submission.TAKEN:
+                    self._remember(owner, self.progress(bundle).taken(outpoint, number, height))
+                    txid = parse_transaction(rungs[number]).txid[::-1].hex()
+                    what = "refund" if bundle.refunds else "claim"
+                    self._say(bundle, f"the {what} is broadcast, at fee {number + 1} of {len(rungs)}: {txid}")
+                    return
+                if submitted is not Submission.OUTBID:
+                    break  # spent, or too early: the watch will show it
+            else:
+                self._say(bundle, "no fee that was signed for is high enough for the mempool now")
+        except Retryable as error:
+            self.problems["bitcoin"] = str(error)
+            return
+        self._remember(owner, self.progress(bundle).refused(outpoint, height))
+
+    def _send(self, owner: bytes, bundle: Bundle, act: ClaimLock | ReturnLock) -> None:
+        """Let the account act beside all else: a transaction may linger."""
+        place = (owner, type(act))
+        if place not in self._errands:
+            task = asyncio.create_task(self._on_the_evm(bundle, act), name=f"{type(act).__name__} of a watchtower")
+            self._errands[place] = task
+            task.add_done_callback(lambda _: self._errands.pop(place, None))
+
+    async def _on_the_evm(self, bundle: Bundle, act: ClaimLock | ReturnLock) -> None:
+        terms = lock_terms(bundle.terms)
+        try:
+            if isinstance(act, ClaimLock):
+                await self._leg.claim(terms, act.secret)
+                self._say(bundle, "the lock is claimed for its beneficiary")
+            else:
+                await self._leg.refund(terms)
+                self._say(bundle, "the lock is returned to its payer")
         except (LockEnded, LockNotThere):
             return  # somebody was faster: the watch will show it
-        except Retryable:
-            raise
         except CausewayError as error:
-            self._say(swap_id, f"cannot be done now: {error}")
+            self._say(bundle, f"the EVM chain does not take it now: {error}")
 
-    async def _broadcast(self, swap_id: bytes, act: Broadcast, height: int) -> None:
-        """The rung, or the next one that the node takes."""
-        for number in range(act.rung, len(act.ladder.rungs)):
-            submitted = await self._desk.submit(act.ladder.rungs[number])
-            if submitted is Submission.TAKEN:
-                before = self._climbed.get(act.ladder.outpoint)
-                if before is None or before.rung != number:
-                    self._remember(act.ladder.outpoint, Climbed(number, height))
-                    self._say(swap_id, f"rung {number + 1} of {len(act.ladder.rungs)} is broadcast")
-                return
-            if submitted is not Submission.OUTBID:
-                return  # spent, or too early: the watch will show it
-        self._say(swap_id, "no rung pays enough for the mempool now")
+    def _remember(self, owner: bytes, progress: Progress) -> None:
+        if self._memory.get(owner, Progress()) != progress:
+            self._memory[owner] = progress
+            write_durably(self._memory_file, msgspec.msgpack.encode(self._memory))
 
-    def _remember(self, outpoint: bytes, climbed: Climbed) -> None:
-        self._climbed = {**self._climbed, outpoint: climbed}
-        shown = {key.hex(): (one.rung, one.height) for key, one in self._climbed.items()}
-        write_durably(self._memory_file, msgspec.json.encode(_Memory(shown)))
-
-    def _say(self, swap_id: bytes, text: str) -> None:
+    def _say(self, bundle: Bundle, text: str) -> None:
         """Tell each thing once."""
-        if (swap_id, text) not in self._said:
-            self._said.add((swap_id, text))
-            self._tell(News(swap_id, text))
+        if (bundle.owner, text) not in self._said:
+            self._said.add((bundle.owner, text))
+            _log.info("watchtower", swap=bundle.terms.swap_id.hex()[:12], news=text)
+            self._tell(News(bundle, text))
+
+
+def misplaced(bundle: Bundle, settings: TraderSettings) -> str:
+    """Why a configuration is not the one for a bundle; empty: it is."""
+    terms = bundle.terms
+    if terms.bitcoin.chain != settings.bitcoin_chain:
+        return f"it is of {terms.bitcoin.chain}, and the bitcoin node of {settings.bitcoin_chain}"
+    if terms.evm.chain != settings.evm_chain:
+        return f"it is of {terms.evm.chain}, and the EVM nodes of {settings.evm_chain}"
+    if terms.evm.escrow != settings.site.escrow:
+        return f"its Escrow is 0x{terms.evm.escrow.hex()}, and that of swap.toml 0x{settings.site.escrow.hex()}"
+    return ""
 
 
 @asynccontextmanager
 async def open_tower(
     settings: TraderSettings,
-    bundles: Sequence[Bundle],
+    shelf: Shelf,
     account: bytes,
     folder: Path,
     *,
-    grace_s: int,
-    tell: Callable[[News], None],
+    grace_s: int = GRACE_SECONDS,
+    tell: Tell,
     sender: SenderPolicy | None = None,
 ) -> AsyncIterator[Watchtower]:
-    """A watchtower with the nodes of a configuration, ready to `run`.
+    """A watchtower with the nodes of a configuration, ready to `run`. Nodes may be down meanwhile.
 
     Args:
-        settings: chains, nodes and fees; no wallet.
-        bundles: see `Watchtower`.
-        account: secret of the tower's own EVM account, 32 bytes, which pays gas and nothing else.
+        settings: chains, nodes and fees; a wallet is not needed.
+        shelf: the bundles.
+        account: secret of the tower's own EVM account, 32 bytes, which pays gas and nothing else; no one else sends
+            from it.
         folder: where the tower keeps what it has sent.
         grace_s, tell: see `Watchtower`.
         sender: bids and waits on the EVM chain.
+
+    Raises:
+        WalletBusy: another tower works in the folder.
+        BadInput: the account's key is none.
     """
-    async with (
-        await Database.open(f"sqlite:///{folder / 'tower.db'}", SCHEMA) as database,
-        bitcoin_rpc(settings.bitcoin) as rpc,
-        open_leg(
-            settings.site,
-            settings.urls,
-            account,
-            DatabaseJournal(database, settings.site.chain.caip2),
-            sender,
-            quorum=settings.quorum,
-        ) as opened,
-    ):
-        await rpc.check_network(settings.bitcoin.network)
-        memory = folder / "tower.json"
-        yield Watchtower(bundles, rpc, opened.leg, opened.views, settings, memory, grace_s=grace_s, tell=tell)
+    # The node's own address: a tower has no wallet there, and the trader's may not be loaded.
+    node = replace(settings.bitcoin, url=settings.bitcoin.url.partition("/wallet/")[0])
+    await asyncio.to_thread(folder.mkdir, 0o700, True, True)
+    with only_process(folder):
+        async with (
+            await Database.open(f"sqlite:///{folder / 'tower.db'}", SCHEMA) as database,
+            bitcoin_rpc(node) as rpc,
+            open_leg(
+                settings.site,
+                settings.urls,
+                account,
+                DatabaseJournal(database, settings.site.chain.caip2),
+                sender,
+                quorum=settings.quorum,
+            ) as opened,
+        ):
+            yield Watchtower(
+                shelf, rpc, opened.leg, opened.views, settings, folder / _MEMORY_NAME, grace_s=grace_s, tell=tell
+            )
 
 
-def _load(memory: Path) -> Mapping[bytes, Climbed]:
+def _load(memory: Path) -> Mapping[bytes, Progress]:
     try:
-        found = msgspec.json.decode(memory.read_bytes(), type=_Memory)
-        return {bytes.fromhex(key): Climbed(*one) for key, one in found.climbed.items()}
-    except (OSError, msgspec.MsgspecError, ValueError):
+        return _memory.decode(memory.read_bytes())
+    except (OSError, *UNREADABLE):
         return {}
