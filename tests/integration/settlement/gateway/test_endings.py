@@ -254,6 +254,46 @@ async def test_a_clearing_bank_without_funds(town: Town) -> None:
     await town.nothing_moved()
 
 
+LISTED = b"""
+[sanctions]
+near_from = 990
+
+[[sanction]]
+id = "own-1"
+names = ["Seltsame Waren GmbH", "Maria Musterfrau"]
+"""
+
+
+@pytest.mark.parametrize(("party", "customer_of"), [(A, B), (B, A)])
+async def test_a_person_on_a_list_is_refused_by_the_other_bank(
+    town: Town, party: PartyId, customer_of: PartyId
+) -> None:
+    """A bank that finds the other's customer on its list ends the payment before anything is held, and tells nobody."""
+    name = b"Seltsame Waren GmbH" if customer_of is B else b"Maria Musterfrau"
+    own = b"Maria Musterfrau" if customer_of is B else b"Seltsame Waren GmbH"
+    await _restarted(town, party, rules=RULES + LISTED.replace(b'"' + own + b'"', b'"Nobody Else"'))
+    payment = await town.pay()
+    state = await town.stage(A, payment, "failed")
+    await town.stage(B, payment, "failed")
+    assert note_of(state).startswith(c.Why.SCREENING)
+    assert name.decode() not in note_of(state)
+    assert (await _reasons(town.databases[party], party, payment))[-1] is Reason.SCREENING
+    await town.nothing_moved()
+
+
+async def test_a_payer_that_is_away_when_its_hold_is_paid(town: Town) -> None:
+    """A payer that was away hears from its ledger that it has paid, and the receipt is signed by all three."""
+    town.ledgers[C, YUAN_LEDGER].silent |= {"hold"}
+    payment = await town.pay()
+    await town.stage(A, payment, "held")
+    await town.stop(A)
+    town.ledgers[C, YUAN_LEDGER].silent.clear()
+    await town.stage(C, payment, "earned")
+    await town.pass_time(MARGINS.hold_ms_max)
+    await town.start(A)
+    assert stages(await town.ended(payment)) == CLOSED
+
+
 async def test_a_target_ledger_that_is_down_until_it_is_too_late(town: Town) -> None:
     """A second hold that its ledger does not answer for is asked for until it says no, and then the first goes back."""
     town.ledgers[C, YUAN_LEDGER].silent |= {"hold"}
