@@ -70,12 +70,13 @@ async def test_a_conflict_keeps_the_row_or_takes_the_named_columns(database: Dat
     assert await stored(database) == [{**ROWS[0], "count": 7}, {**ROWS[1], "count": 7}, newer[2]]
 
 
-async def test_too_long_a_text_is_refused_and_not_cut(database: Database) -> None:
-    """PostgreSQL checks a column's length as it does for a single row."""
-    if database._engine.dialect.name != "postgresql":
-        pytest.skip("SQLite has no lengths")
-    with pytest.raises(DBAPIError):
-        await do(database, BulkInsert(THINGS), [{**ROWS[0], "order": "too long"}])
+@pytest.mark.integration
+async def test_too_long_a_text_is_refused_and_not_cut(postgres_url: str) -> None:
+    """PostgreSQL checks a column's length as it does for a single row; SQLite has no lengths."""
+    async with await Database.open(postgres_url, Schema((METADATA,))) as database:
+        with pytest.raises(DBAPIError):
+            await do(database, BulkInsert(THINGS), [{**ROWS[0], "order": "too long"}])
+        assert await stored(database) == []
 
 
 async def test_rows_are_updated_by_their_keys_where_a_condition_holds(database: Database) -> None:
