@@ -1,7 +1,8 @@
-"""A model ledger for parties that lie: a book, where an id is used once, or a chain, where each payer has its own.
+"""Model ledgers: one for parties that keep to the protocol, and one for parties that lie.
 
-Of a chain it has what can be turned against others: whoever has a preimage may bring it, nothing goes back by itself,
-and who gives back or fulfils under an id does so with all that is held for it there.
+The second is a book, where an id is used once, or a chain, where each payer has its own. Of a chain it has what can be
+turned against others: whoever has a preimage may bring it, nothing goes back by itself, and who gives back or fulfils
+under an id does so with all that is held for it there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,77 @@ from settlement.custody import changes as c
 from settlement.ledgers.protocol import Hold, HoldState, HoldView, LedgerAccount, LedgerFacts, LedgerId, TransferId
 from settlement.quantities import Asset, Condition, Preimage, Scale, Units, fulfils
 
+PARTIES = ("bank-a", "clearing", "bank-b")
+FUNDS = 1_000_000
+HOLD_MS_MIN = 1_000
 Key = tuple[str, bytes]
+
+
+@dataclass
+class ModelLedger:
+    """A ledger: balances, holds, and the order of what happened. `refused`: ids whose refusal is for ever."""
+
+    name: str
+    clock: Callable[[], int]
+    balances: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTIES, FUNDS))
+    holds: dict[bytes, HoldView] = field(default_factory=dict)
+    refused: dict[bytes, str] = field(default_factory=dict)
+    events: list[HoldView] = field(default_factory=list)
+    up: bool = True
+
+    @property
+    def facts(self) -> LedgerFacts:
+        return LedgerFacts(LedgerId(self.name), Asset(self.name[:3].upper(), Scale(2)), 0, HOLD_MS_MIN)
+
+    def held(self) -> int:
+        return sum(view.hold.amount for view in self.holds.values() if view.state is HoldState.HELD)
+
+    def expire(self) -> None:
+        for view in tuple(self.holds.values()):
+            if view.state is HoldState.HELD and self.clock() >= view.hold.expires_at:
+                self._end(view, HoldState.EXPIRED)
+
+    def hold(self, effect: c.MakeHold) -> HoldView | str:
+        self.expire()
+        known = self.holds.get(effect.transfer_id)
+        if known is not None:
+            return known
+        if effect.transfer_id in self.refused:
+            return self.refused[effect.transfer_id]
+        if self.clock() >= effect.expires_at or self.balances[effect.payer] < effect.amount:
+            self.refused[effect.transfer_id] = "expired" if self.clock() >= effect.expires_at else "insufficient_funds"
+            return self.refused[effect.transfer_id]
+        self.balances[effect.payer] -= effect.amount
+        view = HoldView(_hold(effect), HoldState.HELD, None, UnixMs(self.clock()), None)
+        self._note(view)
+        return view
+
+    def fulfil(self, transfer_id: bytes, preimage: bytes) -> HoldView:
+        self.expire()
+        view = self.holds[transfer_id]
+        assert fulfils(preimage, view.hold.condition), "nobody who follows the protocol sends a wrong preimage"
+        if view.state is HoldState.HELD:
+            self.balances[view.hold.payee] += view.hold.amount
+            view = self._end(view, HoldState.FULFILLED, Preimage(preimage))
+        return view
+
+    def cancel(self, transfer_id: bytes, by: str) -> HoldView | None:
+        self.expire()
+        view = self.holds.get(transfer_id)
+        if view is not None and view.state is HoldState.HELD and by == view.hold.payee:
+            view = self._end(view, HoldState.CANCELLED)
+        return view
+
+    def _end(self, view: HoldView, state: HoldState, preimage: Preimage | None = None) -> HoldView:
+        if state is not HoldState.FULFILLED:
+            self.balances[view.hold.payer] += view.hold.amount
+        ended = HoldView(view.hold, state, preimage, view.held_at, UnixMs(self.clock()))
+        self._note(ended)
+        return ended
+
+    def _note(self, view: HoldView) -> None:
+        self.holds[view.hold.transfer_id] = view
+        self.events.append(view)
 
 
 @dataclass

@@ -8,7 +8,6 @@ within the margin. The world's own random source decides everything, so a seed r
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,92 +18,13 @@ from settlement.custody import changes as c
 from settlement.custody import clearer, payee, payer, states
 from settlement.custody.margins import Margins, Times, plan, reveal_ms
 from settlement.custody.terms import Leg, Particulars, Quote, Terms, quote_hash, source_transfer_id, target_transfer_id
-from settlement.ledgers.protocol import Hold, HoldState, HoldView, LedgerAccount, LedgerFacts, LedgerId, TransferId
-from settlement.quantities import Asset, Condition, Preimage, Scale, Units, fulfils
+from settlement.ledgers.protocol import HoldState, HoldView
+from tests.support.custody_ledgers import FUNDS, HOLD_MS_MIN, PARTIES, ModelLedger
 
-PARTIES = ("bank-a", "clearing", "bank-b")
 LEDGERS = ("euro", "yuan", "gold")
-FUNDS = 1_000_000
 GOODS = Particulars("GDDS", "DE", "CN", "legal", "legal")
 MARGINS = Margins(skew_ms=2_000, quote_ms=60_000, answer_ms=30_000, target_ms=30_000, downtime_ms=120_000)
-HOLD_MS_MIN = 1_000
 PRICE_NUM, PRICE_DEN, FEE = 7, 3, 2
-
-
-@dataclass
-class ModelLedger:
-    """A ledger: balances, holds, and the order of what happened. `refused`: ids whose refusal is for ever."""
-
-    name: str
-    clock: Callable[[], int]
-    balances: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTIES, FUNDS))
-    holds: dict[bytes, HoldView] = field(default_factory=dict)
-    refused: dict[bytes, str] = field(default_factory=dict)
-    events: list[HoldView] = field(default_factory=list)
-    up: bool = True
-
-    @property
-    def facts(self) -> LedgerFacts:
-        return LedgerFacts(LedgerId(self.name), Asset(self.name[:3].upper(), Scale(2)), 0, HOLD_MS_MIN)
-
-    def held(self) -> int:
-        return sum(view.hold.amount for view in self.holds.values() if view.state is HoldState.HELD)
-
-    def expire(self) -> None:
-        for view in tuple(self.holds.values()):
-            if view.state is HoldState.HELD and self.clock() >= view.hold.expires_at:
-                self._end(view, HoldState.EXPIRED)
-
-    def hold(self, effect: c.MakeHold) -> HoldView | str:
-        self.expire()
-        known = self.holds.get(effect.transfer_id)
-        if known is not None:
-            return known
-        if effect.transfer_id in self.refused:
-            return self.refused[effect.transfer_id]
-        if self.clock() >= effect.expires_at or self.balances[effect.payer] < effect.amount:
-            self.refused[effect.transfer_id] = "expired" if self.clock() >= effect.expires_at else "insufficient_funds"
-            return self.refused[effect.transfer_id]
-        self.balances[effect.payer] -= effect.amount
-        hold = Hold(
-            TransferId(effect.transfer_id),
-            LedgerAccount(effect.payer),
-            LedgerAccount(effect.payee),
-            Units(effect.amount),
-            Condition(effect.condition),
-            UnixMs(effect.expires_at),
-            effect.memo,
-        )
-        view = HoldView(hold, HoldState.HELD, None, UnixMs(self.clock()), None)
-        self._note(view)
-        return view
-
-    def fulfil(self, transfer_id: bytes, preimage: bytes) -> HoldView:
-        self.expire()
-        view = self.holds[transfer_id]
-        assert fulfils(preimage, view.hold.condition), "nobody who follows the protocol sends a wrong preimage"
-        if view.state is HoldState.HELD:
-            self.balances[view.hold.payee] += view.hold.amount
-            view = self._end(view, HoldState.FULFILLED, Preimage(preimage))
-        return view
-
-    def cancel(self, transfer_id: bytes, by: str) -> HoldView | None:
-        self.expire()
-        view = self.holds.get(transfer_id)
-        if view is not None and view.state is HoldState.HELD and by == view.hold.payee:
-            view = self._end(view, HoldState.CANCELLED)
-        return view
-
-    def _end(self, view: HoldView, state: HoldState, preimage: Preimage | None = None) -> HoldView:
-        if state is not HoldState.FULFILLED:
-            self.balances[view.hold.payer] += view.hold.amount
-        ended = HoldView(view.hold, state, preimage, view.held_at, UnixMs(self.clock()))
-        self._note(ended)
-        return ended
-
-    def _note(self, view: HoldView) -> None:
-        self.holds[view.hold.transfer_id] = view
-        self.events.append(view)
 
 
 @dataclass

@@ -108,6 +108,22 @@ def test_a_clearing_bank_hides_no_payment_by_a_copy_of_the_source() -> None:
     assert tried > len(SEEDS) // 2
 
 
+def test_words_free_nobody_of_a_hold() -> None:
+    """A payee that says that it has ended a payment, and fulfils it then, has the clearing bank paid all the same."""
+    tried = 0
+    for attack in attacks(A, B):
+        if attack.until(C, "waiting") and attack.target is HoldState.HELD:
+            tried += 1
+            attack.world.silent = {A, B}
+            for liar in (A, B):
+                attack.lies.end(liar, C, 0)
+            attack.world.advance(30)
+            assert (attack.source, attack.stage(C)) == (HoldState.HELD, "waiting")
+            attack.to_the_end()
+            assert attack.source is attack.target
+    assert tried > len(SEEDS) // 2
+
+
 @pytest.mark.parametrize("stage", ["considering", "consenting", "expecting"])
 def test_a_payee_cancels_no_hold_that_it_is_about_to_fulfil(stage: str) -> None:
     """A decoy under the target's id makes a payee give back nothing while the real hold may come, and be fulfilled."""
