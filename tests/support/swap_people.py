@@ -20,10 +20,10 @@ from adapters.native.eip712 import account_of_secret
 from api.board.service import serve_board
 from api.board.tables import SCHEMA as BOARD_SCHEMA
 from foundation.database import Database
-from foundation.quantities import BlockHeight, Satoshi, TokenUnits, Wei
+from foundation.quantities import BlockHeight, Satoshi, TokenUnits, UnixMs, Wei
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind, Wallet
-from settlement.swap.engine.runtime import Engine, open_engine
+from settlement.swap.engine.runtime import Engine, open_engine, wall_clock
 from settlement.swap.engine.settings import TraderSettings, load_settings
 from settlement.swap.engine.trading import Draft
 from settlement.swap.machine.states import Outcome
@@ -40,7 +40,8 @@ T = TypeVar("T")
 
 @dataclass
 class Person:
-    """A trader. Fields: name; folder; keys; wallet (of the bitcoin node); place (URL of the mailboxes)."""
+    """A trader. Fields: name; folder; keys; wallet (of the bitcoin node); place (URL of the mailboxes); engine (while
+    it works); clock; tune (what it has otherwise than its swap.toml says)."""
 
     name: str
     folder: Path
@@ -48,16 +49,18 @@ class Person:
     wallet: Wallet
     place: str
     engine: Engine | None = None
+    clock: Callable[[], UnixMs] = wall_clock
+    tune: Callable[[TraderSettings], TraderSettings] = lambda settings: settings
 
     @property
     def settings(self) -> TraderSettings:
         """Of the folder."""
-        return load_settings(self.folder)
+        return self.tune(load_settings(self.folder))
 
     @asynccontextmanager
     async def at_work(self, *, runs: bool = True) -> AsyncIterator[Engine]:
         """The engine, running until the block ends; or opened alone."""
-        async with open_engine(self.settings, self.keys, sender=QUICK) as engine:
+        async with open_engine(self.settings, self.keys, clock=self.clock, sender=QUICK) as engine:
             self.engine = engine
             try:
                 if not runs:
