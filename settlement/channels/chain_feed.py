@@ -11,10 +11,12 @@ from typing import Final
 import structlog
 
 from adapters.evm.channels.contract import ChannelsContract
+from adapters.evm.channels.errors import NotOurChannels
 from adapters.evm.channels.events import Closed, Closing, Joined, Revealed
 from adapters.evm.channels.follower import ChannelsBatch, ChannelsFollower
 from adapters.evm.endpoints import Endpoints
 from adapters.evm.lockbox.types import check_address
+from adapters.evm.provenance import not_created, was_created
 from adapters.evm.types import BlockRef
 from foundation.database import Database
 from foundation.errors import BadInput, CausewayError, Retryable
@@ -147,6 +149,8 @@ class ChainFeed:
         if final is None or final.number < self._config.start_block:
             return False
         await self.contract.check(final.number)
+        if not await was_created(self._endpoints, self._config.contract, self._config.start_block, "Channels"):
+            raise NotOurChannels(self._config.contract, not_created(self._config.start_block))
         return True
 
     async def _keep(self, batch: ChannelsBatch) -> None:

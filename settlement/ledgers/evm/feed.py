@@ -13,6 +13,7 @@ from adapters.evm.endpoints import Endpoints
 from adapters.evm.escrow.contract import EscrowContract
 from adapters.evm.escrow.events import EscrowBatch, Owed
 from adapters.evm.escrow.follower import EscrowFollower
+from adapters.evm.escrow.provenance import check_created
 from adapters.evm.escrow.types import Terms
 from adapters.evm.lockbox.types import NATIVE_COIN, Position
 from adapters.evm.types import BlockRef
@@ -153,6 +154,7 @@ class EvmFeed:
         if final is None or final.number < self._config.start_block:
             return False
         await self.contract.check(final.number)
+        await check_created(self._endpoints, self._config.escrow, self._config.start_block)
         if self._config.token != NATIVE_COIN:
             decimals = await self.contract.decimals(self._config.token, final.number)
             if decimals != self._config.decimals:
