@@ -71,7 +71,7 @@ async def _failed(town: Town, payment: PaymentId, why: c.Why, *parties: PartyId)
 
 async def test_no_route(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the clearing bank has no corridor, the payer learns that there is no route, and the payee that it ended."""
-    monkeypatch.setattr(CorridorPricing, "offer", lambda self, ask, payer, now: _no(ask))
+    monkeypatch.setattr(CorridorPricing, "offers", lambda self, asks, payer, now: [_no(ask) for ask in asks])
     payment = await town.pay()
     await _failed(town, payment, c.Why.NO_ROUTE, B)
 
