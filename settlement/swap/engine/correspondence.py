@@ -142,3 +142,7 @@ class Correspondence:
         except Fatal as error:
             # It would be the same again; what has to be said again, its sender says again.
             _log.warning("a letter cannot be taken", problem=str(error))
+        except Retryable:
+            raise
+        except Exception:  # noqa: BLE001 - a letter that we stumble over must not lie before all others for ever
+            _log.exception("a letter came to a bad end")

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
-from foundation.errors import CausewayError, Fatal, Retryable
+from foundation.errors import Fatal, Retryable
 from foundation.quantities import UnixMs
 from settlement.swap.engine.hands import claims, evm, funding
 from settlement.swap.engine.hands.desk import Changes, Desk, NobodyToTell, NotNow
@@ -130,10 +130,13 @@ class Performer:
             # Perhaps a person can do something about it; nothing is given up meanwhile.
             _log.warning("an order cannot be carried out", order=order.key, problem=str(error))
             await self._later(order, _HOPELESS_MS, error)
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw must not be tried without a pause, nor stop others
+            _log.exception("an order came to a bad end", order=order.key)
+            await self._later(order, _HOPELESS_MS, error)
         else:
             await self._office.apply(order.swap_id, changes, lambda store: store.done(order))
 
-    async def _later(self, order: DueOrder, pause_ms: int, error: CausewayError) -> None:
+    async def _later(self, order: DueOrder, pause_ms: int, error: Exception) -> None:
         async with self._office.database.unit() as unit:
             at = UnixMs(self._office.clock() + pause_ms)
             await SwapStore(unit.connection).later(order, at, str(error))

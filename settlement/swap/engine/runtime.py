@@ -217,7 +217,8 @@ async def open_engine(
                     trading.letters = letters
                     holder.append(trading)
                     notices = BlockNotices(settings.bitcoin.zmq, settings.poll_seconds)
-                    watchers = Watchers(desk, opened.views, notices, settings.poll_seconds)
+                    known = (one.token for one in settings.assets if one.token is not None)
+                    watchers = Watchers(desk, opened.views, notices, settings.poll_seconds, known)
                     try:
                         yield Engine(settings, keys, office, desk, trading, watchers, letters, opened.views)
                     finally:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 import structlog
 
+from adapters.bitcoin.errors import DeepReorg
 from adapters.bitcoin.notices import BlockNotices
 from adapters.bitcoin.primitives import OutPoint
 from adapters.evm.errors import CursorReorged
 from adapters.evm.types import BlockRef
-from foundation.errors import Retryable
+from foundation.errors import CausewayError, Fatal
 from foundation.quantities import BlockHeight
 from settlement.swap.bitcoin.funding import Funding
 from settlement.swap.bitcoin.output import output_of
@@ -54,38 +55,47 @@ class Clocks:
 class Watchers:
     """See the module."""
 
-    def __init__(self, desk: Desk, views: Views, notices: BlockNotices, poll_seconds: float) -> None:
-        """`notices`: of bitcoin's blocks; `poll_seconds`: how often the EVM chain is asked."""
+    def __init__(
+        self, desk: Desk, views: Views, notices: BlockNotices, poll_seconds: float, assets: Iterable[bytes] = ()
+    ) -> None:
+        """`notices`: of bitcoin's blocks; `poll_seconds`: how often the EVM chain is asked; `assets`: that the trader
+        knows (20 bytes each; zero: the coin)."""
         self._desk = desk
         self._office = desk.office
         self._views = views
         self._notices = notices
         self._poll = poll_seconds
+        self._assets = frozenset(assets)
+        self._collecting: dict[bytes, asyncio.Task[None]] = {}
         self._clocks = Clocks()
         self.problems: dict[str, str] = {}
         """What keeps a chain from being watched now, by its name; for the live view."""
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._steadily("bitcoin", self._watch_bitcoin))
-            group.create_task(self._steadily("evm", self._watch_evm))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._steadily("bitcoin", self._watch_bitcoin))
+                group.create_task(self._steadily("evm", self._watch_evm))
+        finally:
+            for task in (*self._collecting.values(),):
+                task.cancel()
 
     async def _steadily(self, name: str, watch: Callable[[], Awaitable[None]]) -> None:
-        """Watch again where a node was away."""
+        """Watch again where a node was away, or said what cannot be: an engine that ends claims nothing any more."""
         pause = _PAUSE_FIRST
         while True:
             try:
                 await watch()
-            except Retryable as error:
+            except (CursorReorged, DeepReorg) as error:
+                _log.warning("the chain was replaced from below what was read", chain=name, problem=str(error))
+                await self._desk.set_cursor(_BITCOIN_CURSOR if isinstance(error, DeepReorg) else _EVM_CURSOR, b"")
+            except CausewayError as error:
                 if self.problems.get(name) != str(error):
                     _log.warning("a chain cannot be watched now", chain=name, problem=str(error))
                 self.problems[name] = str(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _PAUSE_MOST)
-            except CursorReorged as error:
-                _log.warning("the chain was replaced from below what was read", chain=name, problem=str(error))
-                await self._desk.set_cursor(_EVM_CURSOR, b"")
 
     # --- Bitcoin ------------------------------------------------------------------------------------------------------
 
@@ -214,12 +224,25 @@ class Watchers:
                     changes += fact.changes(site, evm.confirmations)
             changes += [LockGone(lock_id) for payer, lock_id in reading.gone if payer == evm.payer]
             await self._apply(row, changes)
-        for asset in reading.owed:
-            await self._desk.evm.withdraw(asset)
+        self._collect(asset for asset in reading.owed if asset in self._assets)
         async with self._office.database.unit() as unit:
             cursor = reading.cursor.number.to_bytes(8, "big") + reading.cursor.hash
             await SwapStore(unit.connection).set_cursor(_EVM_CURSOR, cursor)
             await unit.commit()
+
+    def _collect(self, assets: Iterable[bytes]) -> None:
+        """Have paid what could not be paid. Beside the watching, which must wait for no transaction; and only assets
+        that the trader knows: anybody can owe it tokens of his own, which fail, or use up its gas."""
+        for asset in assets:
+            if asset not in self._collecting:
+                task = self._collecting[asset] = asyncio.create_task(self._withdraw(asset), name="what is owed")
+                task.add_done_callback(lambda _, asset=asset: self._collecting.pop(asset, None))  # type: ignore[misc]
+
+    async def _withdraw(self, asset: bytes) -> None:
+        try:
+            await self._desk.evm.withdraw(asset)
+        except CausewayError as error:
+            _log.warning("what is owed cannot be withdrawn", asset=asset.hex(), problem=str(error))
 
     async def _apply(self, row: SwapRow, changes: Sequence[Change]) -> None:
         """Tell a machine, with the newest times, where anything is new."""
@@ -227,8 +250,13 @@ class Watchers:
         told = [*changes]
         if times is not None and times != row.state.times:
             told = [times, *told]
-        if told:
+        if not told:
+            return
+        try:
             await self._office.apply(row.swap_id, told)
+        except (Fatal, AssertionError):
+            # One swap that cannot go on must not keep the others from what they have to be told.
+            _log.exception("a swap cannot take in what a chain shows", swap=row.swap_id.hex())
 
 
 def _want_locks(watch: EscrowWatch, wanted: dict[bytes, SwapRow], rows: Sequence[SwapRow]) -> None:

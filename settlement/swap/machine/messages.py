@@ -7,9 +7,14 @@ hash of the terms) is a fact of its own: `changes.PeerAgreed`.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+_Outpoint = Annotated[bytes, Meta(min_length=36, max_length=36)]
+_Nonce = Annotated[bytes, Meta(min_length=66, max_length=66)]
+_Round = Annotated[int, Meta(ge=0, le=255)]
+"""What is checked where a letter is opened: who made up something else is not listened to."""
 
 
 class _Message(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -20,15 +25,15 @@ class RungNonces(_Message, frozen=True):
     """Follower, point mode: its funding transaction is signed. Fields: round (0, 1, …: grows where nonces were lost);
     outpoint (36 bytes: what the funding transaction will make); nonces (66 bytes, one for each fee rung)."""
 
-    round: int
-    outpoint: bytes
-    nonces: tuple[bytes, ...]
+    round: _Round
+    outpoint: _Outpoint
+    nonces: tuple[_Nonce, ...]
 
 
 class RungPartials(_Message, frozen=True):
     """Initiator, point mode: its nonces (66 bytes) and partial signatures (32 bytes) of a round, one for each rung."""
 
-    round: int
+    round: _Round
     nonces: tuple[bytes, ...]
     partials: tuple[bytes, ...]
 
@@ -36,7 +41,7 @@ class RungPartials(_Message, frozen=True):
 class RungAnswers(_Message, frozen=True):
     """Follower, point mode: its partial signatures (32 bytes) of a round, one for each rung."""
 
-    round: int
+    round: _Round
     partials: tuple[bytes, ...]
 
 
@@ -58,14 +63,14 @@ class RefundAsked(_Message, frozen=True):
     """Follower: a call for a signature that refunds it before T2. Fields: outpoint (36 bytes); request (its nonce and
     the refund, in the engine's form)."""
 
-    outpoint: bytes
+    outpoint: _Outpoint
     request: bytes
 
 
 class RefundCosigned(_Message, frozen=True):
     """Initiator: its nonce and partial signature for the follower's refund, in the engine's form."""
 
-    outpoint: bytes
+    outpoint: _Outpoint
     answer: bytes
 
 
