@@ -15,6 +15,7 @@ from typing import Final, Self
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.evm.agreed_node import AgreedNode
 from adapters.evm.channels.calls import ChannelsCalls
 from adapters.evm.channels.errors import (
     Answered,
@@ -28,10 +29,9 @@ from adapters.evm.channels.errors import (
 from adapters.evm.channels.types import Sheet
 from adapters.evm.endpoints import Endpoints
 from adapters.evm.errors import Reverted, TransactionAbandoned
-from adapters.evm.flight import SenderPolicy
+from adapters.evm.flight import SenderNode, SenderPolicy
 from adapters.evm.lockbox.bindings import Token
 from adapters.evm.lockbox.types import NATIVE_COIN
-from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
 from adapters.evm.types import Call
 from foundation.database import Database
@@ -68,7 +68,7 @@ class EvmAdjudicator:
     """One bank at a Channels contract; an asynchronous context manager. Implements `port.Adjudicator`."""
 
     def __init__(
-        self, config: ChainConfig, endpoints: Endpoints, rpc: EvmRpc, sender: TxSender, database: Database
+        self, config: ChainConfig, endpoints: Endpoints, rpc: SenderNode, sender: TxSender, database: Database
     ) -> None:
         """Describe it; nothing is read or sent yet.
 
@@ -281,7 +281,7 @@ async def open_evm_adjudicator(
 
     Args:
         config: which contract on which chain.
-        urls: the chain's nodes; all that answer have to agree, the first one is sent to.
+        urls: the chain's nodes; all that answer have to agree, and all are sent to.
         secret: the account's key, 32 bytes, which signs sheets too.
         database: has the tables of `settlement.channels` and of `settlement.ledgers.evm`.
         policy: bids and waits of the sender.
@@ -290,10 +290,11 @@ async def open_evm_adjudicator(
         BadInput: a URL or the key is none.
     """
     number = int(config.chain.chain_id.reference)
-    async with (
-        Endpoints.at(urls, config.chain, reverted=typed_revert) as endpoints,
-        EvmRpc(urls[0], reverted=typed_revert) as rpc,
-        TxSender(rpc, DatabaseJournal(database, config.chain.caip2), secret, number, policy) as sender,
-        EvmAdjudicator(config, endpoints, rpc, sender, database) as adjudicator,
-    ):
-        yield adjudicator
+    journal = DatabaseJournal(database, config.chain.caip2)
+    async with Endpoints.at(urls, config.chain, reverted=typed_revert) as endpoints:
+        node = AgreedNode(endpoints)
+        async with (
+            TxSender(node, journal, secret, number, policy) as sender,
+            EvmAdjudicator(config, endpoints, node, sender, database) as adjudicator,
+        ):
+            yield adjudicator

@@ -19,10 +19,10 @@ from adapters.evm.escrow.errors import EscrowRefused, IdUsed, NotOpen
 from adapters.evm.escrow.messages import give_back_digest
 from adapters.evm.escrow.provenance import check_created
 from adapters.evm.escrow.types import CLAIMED, RETURNED, AnyTerms, Terms
+from adapters.evm.flight import SenderNode
 from adapters.evm.journal import TxJournal
 from adapters.evm.lockbox.bindings import Token
 from adapters.evm.lockbox.types import NATIVE_COIN
-from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
 from adapters.evm.types import Call
 from adapters.native.eip712 import BadSignature, recover, sign_digest
@@ -54,7 +54,7 @@ class EscrowLeg:
         self,
         site: EscrowSite,
         heads: Endpoints,
-        rpc: EvmRpc,
+        rpc: SenderNode,
         sender: TxSender,
         journal: TxJournal,
         secret: bytes,

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from adapters.evm.agreed_node import AgreedNode
 from adapters.evm.endpoint import Endpoint
 from adapters.evm.endpoints import Endpoints
 from adapters.evm.escrow.errors import typed_revert
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.journal import TxJournal
-from adapters.evm.rpc import EvmRpc
 from adapters.evm.sender import TxSender
 from settlement.swap.evm.leg import EscrowLeg
 from settlement.swap.evm.site import EscrowSite
@@ -53,7 +53,7 @@ async def open_leg(
 
     Args:
         site: the Escrow.
-        urls: the chain's nodes; all that answer have to agree, the first one is sent to.
+        urls: the chain's nodes; all that answer have to agree, and all are sent to.
         secret: the account's key, 32 bytes; nothing else may send from it.
         journal: durable, on disk before anything is sent.
         policy: bids and waits of the sender.
@@ -63,9 +63,6 @@ async def open_leg(
         BadInput: a URL or the key is none.
     """
     views = views_of([Endpoint.at(url, reverted=typed_revert) for url in urls], site, quorum=quorum)
-    async with (
-        views.finals,
-        EvmRpc(urls[0], reverted=typed_revert) as rpc,
-        TxSender(rpc, journal, secret, site.number, policy) as sender,
-    ):
-        yield OpenLeg(EscrowLeg(site, views.heads, rpc, sender, journal, secret), views)
+    node = AgreedNode(views.finals)
+    async with views.finals, TxSender(node, journal, secret, site.number, policy) as sender:
+        yield OpenLeg(EscrowLeg(site, views.heads, node, sender, journal, secret), views)
