@@ -1,0 +1,118 @@
+"""Commands about swaps that are there: list, show, resume, redeem, refund."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.context import (
+    JsonOption,
+    PasswordFileOption,
+    run,
+)
+from cli.output import Output
+from cli.swap_app import SwapArgument, app
+from cli.swap_folder import FolderOption, reading, trader, trader_keys
+
+if TYPE_CHECKING:
+    from settlement.swap.machine.changes import Wish
+    from settlement.swap.wallet.secrets import TraderKeys
+
+
+@app.command("list")
+def list_swaps(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """All swaps, and offers that wait for somebody."""
+    from cli.swap_view import list_document, list_text
+
+    settings = trader(folder)
+
+    async def look() -> tuple[Any, str]:
+        from settlement.swap.store.store import SwapStore
+
+        async with reading(settings) as database, database.view() as view:
+            store = SwapStore(view.connection)
+            rows, offers = await store.swaps(), await store.open_offers()
+        return list_document(rows, offers), list_text(settings, rows, offers)
+
+    document, text = run(look())
+    Output(as_json).result(document, text)
+
+
+@app.command()
+def show(swap: SwapArgument, folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Where one swap stands.
+
+    What happens next and until when, its transactions, and what has happened.
+    """
+    from cli.swap_view import show_document, show_text
+
+    settings = trader(folder)
+
+    async def look() -> tuple[Any, str]:
+        from settlement.swap.store.store import SwapStore
+
+        async with reading(settings) as database, database.view() as view:
+            store = SwapStore(view.connection)
+            row = await store.named(swap)
+            lines, kept = await store.lines(row.swap_id), await store.all_kept(row.swap_id)
+            waiting = await store.orders(row.swap_id, due_only=True)
+        document = show_document(row, lines, kept, waiting)
+        return document, show_text(settings, row, lines, kept, waiting)
+
+    document, text = run(look())
+    Output(as_json).result(document, text)
+
+
+@app.command()
+def resume(folder: FolderOption = None, password_file: PasswordFileOption = None, as_json: JsonOption = False) -> None:
+    """Carry on with all open swaps.
+
+    Each is taken up where it stands, until it has ended.
+    """
+    from cli.swap_making import resume_all
+
+    settings = trader(folder)
+    run(resume_all(settings, trader_keys(settings, password_file), Output(as_json)))
+
+
+@app.command()
+def redeem(
+    swap: SwapArgument,
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Claim at once what you get.
+
+    Without waiting for the other side's signature.
+    """
+    from settlement.swap.machine.changes import Wish
+
+    _wish(swap, Wish.REDEEM, folder, password_file, as_json)
+
+
+@app.command()
+def refund(
+    swap: SwapArgument,
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do not trade: take back what you gave.
+
+    As soon as the chain allows; once the secret is out it is too late.
+    """
+    from settlement.swap.machine.changes import Wish
+
+    _wish(swap, Wish.REFUND, folder, password_file, as_json)
+
+
+def _wish(swap: str, wish: Wish, folder: Path | None, password_file: Path | None, as_json: bool) -> None:
+    from cli.swap_making import ask_and_carry_on
+
+    settings = trader(folder)
+
+    def keys() -> TraderKeys:
+        return trader_keys(settings, password_file)
+
+    run(ask_and_carry_on(settings, keys, Output(as_json), swap, wish))

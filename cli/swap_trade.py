@@ -1,0 +1,213 @@
+"""Commands that trade: offer, quote, serve, take, and looking at the board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.context import (
+    JsonOption,
+    PasswordFileOption,
+    run,
+)
+from cli.output import Output, short, table
+from cli.swap_app import BoardOption, app
+from cli.swap_folder import FolderOption, trader, trader_keys
+from foundation.errors import BadInput
+
+if TYPE_CHECKING:
+    from settlement.swap.engine.settings import TraderSettings
+    from settlement.swap.offers import SignedOffer
+
+
+@app.command()
+def offer(
+    give: Annotated[str, typer.Option("--give", metavar="AMOUNT", help="What you give, like 1BTC.")],
+    want: Annotated[str, typer.Option("--want", metavar="AMOUNT", help="What you want for it, like 20ETH.")],
+    valid: Annotated[
+        str, typer.Option("--valid", metavar="TIME", help="How long it can be taken: 90s, 30m, 2h.")
+    ] = "30m",
+    private: Annotated[
+        bool, typer.Option("--private", help="Lock by a point: nobody can link the two chains' transactions.")
+    ] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish it on the order board.")] = False,
+    board: BoardOption = None,
+    no_qr: Annotated[bool, typer.Option("--no-qr", help="Print no QR code.")] = False,
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an offer, wait until somebody takes it, and swap.
+
+    Without a board the taker's letters come to this machine (see listen and name in swap.toml). The offer binds no
+    money; one side of it has to be bitcoin.
+    """
+    from cli.swap_making import make_offer
+
+    settings = trader(folder)
+    keys = trader_keys(settings, password_file)
+    run(
+        make_offer(settings, keys, Output(as_json), give, want, valid, private, publish, board or "", show_qr=not no_qr)
+    )
+
+
+@app.command()
+def quote(
+    place: Annotated[str, typer.Argument(metavar="URL", help="Where a maker serves.", show_default=False)],
+    give: Annotated[str, typer.Option("--give", help="What you give: an amount like 20ETH, or a symbol.")],
+    want: Annotated[str, typer.Option("--want", help="What you want: a symbol, or an amount.")],
+    private: Annotated[bool, typer.Option("--private", help="Lock by a point.")] = False,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a maker that serves for an offer.
+
+    Nothing is agreed by that: take it with `causeway swap take`.
+
+    \b
+    Example:
+      causeway swap quote http://127.0.0.1:8123 --give 20ETH --want BTC
+    """
+    from cli.swap_serving import ask
+
+    run(ask(trader(folder), Output(as_json), place, give, want, private))
+
+
+@app.command()
+def serve(
+    asset: Annotated[str, typer.Option("--asset", metavar="SYMBOL", help="What is traded against bitcoin.")] = "ETH",
+    price: Annotated[
+        str, typer.Option("--price", metavar="NUMBER", help="So much of it for one bitcoin, like 20.")
+    ] = "",
+    price_file: Annotated[
+        Path | None,
+        typer.Option("--price-file", metavar="FILE", help="TOML with [prices]; read again when it changes."),
+    ] = None,
+    price_url: Annotated[str, typer.Option("--price-url", metavar="URL", help='Answers {"prices": {…}}.')] = "",
+    spread: Annotated[str, typer.Option("--spread", metavar="PERCENT", help="In your favour.")] = "0.5",
+    least: Annotated[str, typer.Option("--least", metavar="AMOUNT", help="Of bitcoin in one swap.")] = "0.001BTC",
+    most: Annotated[str, typer.Option("--most", metavar="AMOUNT", help="Of bitcoin in one swap.")] = "1BTC",
+    gives: Annotated[str, typer.Option("--gives", metavar="SYMBOL", help="BTC or the asset; by default both.")] = "",
+    at_once: Annotated[int, typer.Option("--at-once", help="Swaps that may be open together.", min=1)] = 4,
+    valid: Annotated[str, typer.Option("--valid", metavar="TIME", help="How long an answer holds.")] = "60s",
+    publish: Annotated[
+        list[str] | None,
+        typer.Option("--publish", metavar="AMOUNT", help="Keep offers of so much bitcoin on the board."),
+    ] = None,
+    board: BoardOption = None,
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+) -> None:
+    """Be a maker that answers by itself.
+
+    Within limits, at a price with a spread.
+
+    Prices are of whole units in one money of your choice: with --price-file, [prices] and BTC = "60000", ETH = "3000".
+
+    \b
+    Examples:
+      causeway swap serve --price 20 --spread 0.5 --most 0.5BTC
+      causeway swap serve --price-file prices.toml --publish 0.1BTC --publish 1BTC
+    """
+    from cli.swap_amounts import parse_asset_amount, parse_span
+    from cli.swap_serving import Maker, Side, rates_of
+    from cli.swap_serving import serve as serve_takers
+    from foundation.quantities import Satoshi
+    from registry.amounts import parse_amount
+    from settlement.swap.pricing import MakerLimits
+
+    settings = trader(folder)
+    traded = settings.asset(asset, "--asset")
+    if traded.token is None:
+        raise BadInput("--asset", "is bitcoin, which is always the other side", "the EVM chain's coin or a token")
+
+    def satoshi(text: str, field: str) -> Satoshi:
+        found, units = parse_asset_amount(text, settings, field)
+        if found.token is not None:
+            raise BadInput(field, f"is of {found.symbol}", "an amount of bitcoin, like 0.5BTC")
+        return Satoshi(units)
+
+    only = settings.asset(gives, "--gives") if gives else None
+    if only is not None and only not in (settings.assets[0], traded):
+        raise BadInput("--gives", f"is {only.symbol}", f"BTC or {traded.symbol}")
+    side = Side(traded, only is None or only.token is None, only is None or only.token is not None)
+    limits = MakerLimits(
+        least=satoshi(least, "--least"),
+        most=satoshi(most, "--most"),
+        spread_bp=parse_amount(spread.strip().removesuffix("%"), 2, "--spread"),
+        at_once=at_once,
+        valid_seconds=parse_span(valid, "--valid"),
+    )
+    rates = rates_of(price, price_file, price_url, (traded.symbol,))
+    where = board or settings.board
+    shelf = []
+    for text in publish or ():
+        size = satoshi(text, "--publish")
+        limits.check_amount(size)
+        shelf += [
+            (way, size) for way, is_traded in ((True, side.gives_bitcoin), (False, side.gives_asset)) if is_traded
+        ]
+    if shelf and not where:
+        raise BadInput("--board", "no order board is named", "name one, or write it into swap.toml")
+    keys = trader_keys(settings, password_file)
+    run(serve_takers(settings, keys, Output(), Maker(settings, rates, limits, side), rates, shelf, where))
+
+
+@app.command()
+def take(
+    offer: Annotated[str, typer.Argument(metavar="OFFER", help="The link, or - to read it from standard input.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before taking it.")] = False,
+    folder: FolderOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take somebody's offer, and swap. An offer that was changed, is over, or is of unknown assets is refused."""
+    import sys
+
+    from cli.swap_making import take_offer
+    from settlement.swap.offers import SignedOffer
+
+    settings = trader(folder)
+    signed = SignedOffer.read(sys.stdin.read(2_000) if offer == "-" else offer)
+    _confirm(settings, signed, yes or as_json)
+    run(take_offer(settings, trader_keys(settings, password_file), Output(as_json), signed))
+
+
+@app.command()
+def board(
+    give: Annotated[str, typer.Option("--give", metavar="SYMBOL", help="What makers are to give.")] = "",
+    want: Annotated[str, typer.Option("--want", metavar="SYMBOL", help="What makers are to want.")] = "",
+    board: BoardOption = None,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Offers on the order board."""
+    import time
+
+    from cli.swap_amounts import sides, span
+    from cli.swap_making import board_offers
+
+    settings = trader(folder)
+    found = run(board_offers(settings, board or "", give, want))
+    now = int(time.time())
+    document = [{"offer": one.text, "offer_id": one.offer.offer_id.hex()} for one in found]
+    rows = []
+    for one in found:
+        gives, wants = sides(settings, one.offer)
+        rows.append((short(one.offer.offer_id), gives, wants, one.offer.mode.value, span(one.offer.valid_until - now)))
+    links = "\n\n".join(f"{short(one.offer.offer_id)}\n{one.text}" for one in found)
+    text = table(("offer", "gives", "wants", "by", "valid for"), rows) + "\n\n" + links if found else "no offers"
+    Output(as_json).result(document, text)
+
+
+def _confirm(settings: TraderSettings, signed: SignedOffer, yes: bool) -> None:
+    """Show what is to be agreed, and ask."""
+    import sys
+
+    from cli.swap_making import offer_text
+
+    print(offer_text(settings, signed), file=sys.stderr)
+    if not yes and not typer.confirm("Take it?", err=True):
+        raise typer.Abort
