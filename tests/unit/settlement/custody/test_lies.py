@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from settlement.custody import changes as c
@@ -106,6 +107,20 @@ def test_a_clearing_bank_hides_no_payment_by_a_copy_of_the_source() -> None:
             state = attack.world.parties[A].states[attack.payment]
             assert attack.ended(HoldState.FULFILLED) is isinstance(state, payer.Paid | payer.Closed)
     assert tried > len(SEEDS) // 2
+
+
+def test_a_clearing_bank_that_asks_for_more_is_not_paid() -> None:
+    """A payer holds nothing for a quote that costs one unit more than its order allows."""
+    for attack in attacks(B, C):
+        attack.until(C, "quoted")
+        outbox = attack.world.parties[C].outbox
+        ((number, given),) = ((one, effect) for one, (_, effect) in outbox.items() if isinstance(effect, c.GiveQuote))
+        dear = msgspec.structs.replace(given.quote.source, amount=given.quote.source.amount + 1)
+        quote = msgspec.structs.replace(given.quote, source=dear)
+        outbox[number] = (attack.payment, c.GiveQuote(quote, given.signature))
+        assert attack.until(A, "failed", "held")
+        attack.to_the_end()
+        assert attack.source is None
 
 
 def test_words_free_nobody_of_a_hold() -> None:
@@ -278,3 +293,17 @@ def test_a_clearing_bank_that_holds_otherwise_than_agreed_learns_no_preimage(fie
             assert not attack.ended_target(HoldState.FULFILLED)
         attack.to_the_end()
         assert attack.world.shown_in_vain == []
+
+
+@pytest.mark.parametrize(("name", "stage", "end"), [(A, "held", "back"), (C, "waiting", "failed")])
+def test_who_is_deserted_takes_its_money_back(name: str, stage: str, end: str) -> None:
+    """On a chain nothing goes back by itself: whoever is left alone with its hold takes it back at the time-out."""
+    others = {A, B, C} - {name}
+    for attack in attacks(*others):
+        if attack.until(name, stage) and HoldState.FULFILLED not in (attack.source, attack.target):
+            attack.world.silent = others
+            for _ in range(4):
+                attack.world.pass_time(MARGINS.hold_ms_max // 4)
+                attack.world.heal()
+            assert attack.stage(name) == end
+            assert (attack.source if name == A else attack.target) is HoldState.EXPIRED
