@@ -333,10 +333,12 @@ async def open_case(
 
 async def _side(case: Case, folder: Path, role: Role, confirmations: int) -> Side:
     chains = case.chains
-    keys = TraderKeys(new_mnemonic(secrets.token_bytes(32)))
+    words = new_mnemonic(secrets.token_bytes(32))
+    keys = TraderKeys(words)
     home = folder / role.value
     home.mkdir()
-    owner = await chains.bitcoin.person(*((3 * SATOSHI,) if role is Role.FOLLOWER else ()))
+    (home / "words").write_text(words)
+    owner = await chains.bitcoin.person(*((2 * SATOSHI, 2 * SATOSHI) if role is Role.FOLLOWER else ()))
     node, world = chains.bitcoin.node, chains.evm
     await world.node.faucet("0x" + keys.account.hex(), Wei(10 * ETHER))
     if any(case.asset) and role is Role.INITIATOR:

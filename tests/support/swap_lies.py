@@ -66,8 +66,8 @@ def once(act: Callable[[Desk, SwapRow], Awaitable[object]]) -> Hand:
     async def carry_out(desk: Desk, row: SwapRow, order: Any) -> Changes:
         nonlocal done
         if not done:
-            done = True
             await act(desk, row)
+            done = True
         return ()
 
     return carry_out
