@@ -49,14 +49,15 @@ def trader(given: Path | None) -> TraderSettings:
 
 
 def trader_keys(settings: TraderSettings, password_file: Path | None) -> TraderKeys:
-    """The keys of the folder's mnemonic. Raises `WrongPassword`, `BadInput`, `NotFound`."""
+    """The keys of the folder's mnemonic, in its realm. Raises `WrongPassword`, `BadInput`, `NotFound`."""
     from settlement.swap.wallet.secrets import TraderKeys
     from settlement.swap.wallet.wallet_file import open_wallet
 
     path = settings.folder / WALLET_NAME
     if not path.exists():
         raise NotFound(f"there is no wallet at {path}", "`causeway swap init` makes one")
-    return TraderKeys(open_wallet(path, keystore_password(password_file, what="swap wallet")))
+    words = open_wallet(path, keystore_password(password_file, what="swap wallet"))
+    return TraderKeys(words).at(settings.realm)
 
 
 @asynccontextmanager

@@ -48,7 +48,7 @@ async def export_swaps(
 ) -> None:
     """Write a rescue file under the wallet's password."""
     words = open_wallet(settings.folder / WALLET_NAME, password)
-    keys = TraderKeys(words)
+    keys = TraderKeys(words).at(settings.realm)
     async with open_store(settings.folder, keys) as database:
         only = None
         if swap is not None:
@@ -69,7 +69,7 @@ async def import_swaps(settings: TraderSettings, password: str, output: Output, 
         if not rescue.mnemonic:
             raise NotFound("there is no wallet here, and no words in the file", "swap init with --mnemonic-file")
         create_wallet(wallet, rescue.mnemonic, password)
-    keys = TraderKeys(open_wallet(wallet, password))
+    keys = TraderKeys(open_wallet(wallet, password)).at(settings.realm)
     with only_process(settings.folder):
         async with open_store(settings.folder, keys) as database:
             brought = await bring_in(database, keys.wallet_id, rescue, wall_clock())

@@ -43,10 +43,13 @@ _CURSORS: Final = ("birth/", "destination/", "funding-sent/")
 
 
 class OtherMnemonic(Fatal):
-    """The rescue file is of another mnemonic than the wallet."""
+    """The rescue file is of another mnemonic than the wallet, or of swaps on other chains or another Escrow."""
 
     def __init__(self) -> None:
-        super().__init__("the rescue file belongs to another mnemonic than this wallet")
+        super().__init__(
+            "the rescue file belongs to another mnemonic than this wallet, or to other chains or another Escrow than "
+            "swap.toml names"
+        )
 
 
 class _Transaction(Struct, frozen=True, array_like=True):

@@ -52,6 +52,9 @@ class Person:
     clock: Callable[[], UnixMs] = wall_clock
     tune: Callable[[TraderSettings], TraderSettings] = lambda settings: settings
 
+    def __post_init__(self) -> None:
+        self.keys = self.keys.at(self.settings.realm)
+
     @property
     def settings(self) -> TraderSettings:
         """Of the folder."""

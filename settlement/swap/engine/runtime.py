@@ -175,7 +175,7 @@ async def open_engine(
 
     Args:
         settings: of the folder.
-        keys: of the mnemonic.
+        keys: of the mnemonic; those of the settings' realm are used.
         clock: milliseconds since 1970.
         accepts: a maker's own limits (see `Trading`).
         sender: bids and waits on the EVM chain.
@@ -189,6 +189,7 @@ async def open_engine(
     def seconds() -> int:
         return clock() // 1000
 
+    keys = keys.at(settings.realm)
     with only_process(settings.folder):
         async with open_store(settings.folder, keys) as database, bitcoin_rpc(settings.bitcoin) as rpc:
             office = Office(database, clock)

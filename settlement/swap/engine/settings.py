@@ -44,6 +44,7 @@ from foundation.errors import BadInput
 from foundation.quantities import BlockHeight, SatPerKvB
 from registry.caip import ChainId
 from registry.chains import Chain
+from settlement.quantities import tagged_hash
 from settlement.swap.evm.site import EscrowSite
 from settlement.swap.offers import check_place
 from settlement.swap.planning.conditions import (
@@ -183,6 +184,13 @@ class TraderSettings:
     def evm_chain(self) -> ChainId:
         """CAIP-2."""
         return self.site.chain.chain_id
+
+    @property
+    def realm(self) -> bytes:
+        """Where swaps of this configuration are, 32 bytes: secrets are derived for it alone (`TraderKeys.at`)."""
+        site = self.site
+        names = (self.bitcoin.network.caip2.encode(), site.chain.caip2.encode())
+        return tagged_hash("swap/realm/1", *names, site.chain.genesis, site.escrow)
 
     def asset(self, symbol: str, field: str = "asset") -> AssetName:
         """The asset of a symbol, whatever its case. Raises `BadInput`: it is not in the file, or is there twice."""

@@ -25,10 +25,13 @@ HISTORY_MAX: Final = 400
 
 
 class OtherWallet(Fatal):
-    """The database belongs to another mnemonic."""
+    """The database belongs to another mnemonic, or to the same one's swaps elsewhere."""
 
     def __init__(self) -> None:
-        super().__init__("the folder's database belongs to another mnemonic; use another folder for these words")
+        super().__init__(
+            "the folder's database belongs to another mnemonic, or to other chains or another Escrow than swap.toml "
+            "names; use another folder"
+        )
 
 
 class OfferState(StrEnum):

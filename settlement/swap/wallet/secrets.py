@@ -1,7 +1,11 @@
 """All secrets of a trader's swaps, from one mnemonic: whoever has the words has the swaps, whatever else is lost.
 
 Each swap has an index, and under it keys of its own, all by hardened derivation (BIP-32), so that one that leaks tells
-nothing of another: m/20260'/index'/purpose'. The EVM account, which pays for gas and receives, is m/44'/60'/0'/0/0.
+nothing of another: m/20260'/realm'/realm'/index'/purpose'. The EVM account, which pays for gas and receives, is
+m/44'/60'/0'/0/0.
+
+A realm is where the swaps are: two chains and an Escrow. Each has secrets of its own, because indices are counted in
+each alone: a preimage that a swap on a test network has shown must open no lock on another chain.
 
 An index is used once. Whoever begins anew with old words looks for used indices on the chains first (`recovery`),
 because a preimage that was shown once must never be promised again.
@@ -10,6 +14,7 @@ because a preimage that was shown once must never be promised again.
 from __future__ import annotations
 
 import hashlib
+from copy import copy
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -120,8 +125,19 @@ class TraderKeys:
     def __init__(self, mnemonic: str) -> None:
         """From the words. Raises `BadInput` as `adapters.bitcoin.hd_keys.parse_mnemonic`."""
         master = HdKey.from_mnemonic(mnemonic)
-        self._swaps = master.child(PURPOSE | HARDENED)
+        self._all = self._swaps = master.child(PURPOSE | HARDENED)
         self._account = master.child(*EVM_ACCOUNT_PATH).secret
+
+    def at(self, realm: bytes) -> TraderKeys:
+        """The keys of the same words in one realm (32 bytes, see `TraderSettings.realm`); 62 bits of it tell it from
+        others. Of keys that are in a realm already, those of the one that is named."""
+        if len(realm) != 32:
+            raise BadInput("realm", f"has {len(realm)} bytes", "32 bytes")
+        steps = (int.from_bytes(realm[at : at + 4], "big") | HARDENED for at in (0, 4))
+        there = copy(self)
+        there.__dict__.pop("wallet_id", None)
+        there._swaps = self._all.child(*steps)
+        return there
 
     @cached_property
     def account(self) -> bytes:
@@ -141,7 +157,7 @@ class TraderKeys:
 
     @cached_property
     def wallet_id(self) -> bytes:
-        """Names the mnemonic without telling of it, 32 bytes: a database remembers whose it is."""
+        """Names the mnemonic and the realm without telling of them, 32 bytes: a database remembers whose it is."""
         return tagged_hash("swap/wallet/1", self._swaps.child(INDEX_MAX | HARDENED).secret)
 
     def __repr__(self) -> str:

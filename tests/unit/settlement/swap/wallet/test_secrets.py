@@ -35,6 +35,27 @@ def test_secrets_of_this_version_never_change() -> None:
     assert digest == "cdadf4816468b14be983638e4e9c9cb5e74c00306b0cdd7ceaa3dd87c9b10b06"
 
 
+def test_each_realm_has_secrets_of_its_own() -> None:
+    """What a swap has shown on one chain or Escrow opens no lock elsewhere; the account is the same everywhere."""
+    words = TraderKeys(WORDS)
+    here, there = words.at(b"\x01" * 32), words.at(b"\x02" * 32)
+    for kind in KINDS:
+        assert len({getattr(keys.swap(0), kind) for keys in (words, here, there)}) == 3, kind
+    assert len({words.wallet_id, here.wallet_id, there.wallet_id}) == 3
+    assert words.account == here.account == there.account
+    again = there.at(b"\x01" * 32)
+    assert (again.wallet_id, again.swap(0).preimage) == (here.wallet_id, here.swap(0).preimage)
+    with pytest.raises(BadInput, match="realm"):
+        words.at(bytes(8))
+
+
+def test_secrets_of_a_realm_never_change() -> None:
+    """As above: money on chains depends on them."""
+    swap = TraderKeys(WORDS).at(bytes(range(32))).swap(0)
+    digest = hashlib.sha256(b"".join(getattr(swap, kind) for kind in KINDS)).hexdigest()
+    assert digest == "b7f153b73ad4cf25632a6f4eb9e6dedde786a0bb786ed4499c9c9f17bd5a4f19"
+
+
 def test_public_parts_are_those_of_the_secrets() -> None:
     """Condition, point and keys are what the other side can check."""
     swap = TraderKeys(WORDS).swap(1)
