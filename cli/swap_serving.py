@@ -119,7 +119,13 @@ class Maker:
         return await self.running.engine.trading.offer(draft, template(self._settings, self._side.asset.token, place))
 
     def accepts(self, offer: Offer) -> None:
-        """Whether an own offer may still be taken: see `Trading`. Raises `BadInput`, `NoPrice`."""
+        """Take part in a swap by an own offer: see `Trading`. It counts from now on, before it is among those that are
+        open: many may be taken within a moment. Raises `BadInput`, `NoPrice`."""
+        self.check(offer)
+        self._open += 1
+
+    def check(self, offer: Offer) -> None:
+        """Whether an own offer may still be taken. Raises `BadInput`, `NoPrice`."""
         if self._open >= self._limits.at_once:
             raise BadInput("offer", f"comes while {self._open} swaps are open", "take it again later")
         good = is_still_good(
@@ -233,7 +239,7 @@ class Shelf:
         if offer.valid_until - time.time() < 2 * _RENEW_SECONDS:
             return True
         try:
-            self._maker.accepts(offer)
+            self._maker.check(offer)
         except BadInput:
             return True
         return False
@@ -244,11 +250,11 @@ class Shelf:
             self._shown[place] = None
         gives_bitcoin, satoshi = place
         own = await self._maker.offer_at_price(satoshi, gives_bitcoin, self._board)
-        post = await self._running.engine.letters.post(self._board)
-        await post.publish(own.signed)
         own = replace(own, board=self._board)
         await self._running.engine.trading.set_offer(own)
-        self._shown[place] = own
+        self._shown[place] = own  # before it is on the board: whoever ends now takes it down
+        post = await self._running.engine.letters.post(self._board)
+        await post.publish(own.signed)
 
     async def _take_down(self, shown: OwnOffer) -> None:
         engine = self._running.engine

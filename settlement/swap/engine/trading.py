@@ -19,7 +19,7 @@ from settlement.swap.letters.bodies import PROBLEM_MAX, Accept, Body, Refuse, Sa
 from settlement.swap.letters.letter import Letter, LetterRefused, Reader
 from settlement.swap.machine.changes import LetterCame, PeerAgreed
 from settlement.swap.machine.states import new_swap
-from settlement.swap.offers import SALT_BYTES, Offer, SignedOffer
+from settlement.swap.offers import SALT_BYTES, Offer, OfferExpired, SignedOffer
 from settlement.swap.planning.conditions import Conditions
 from settlement.swap.planning.plan import check, plan
 from settlement.swap.store.store import OfferState, OwnOffer, Peer, SwapRow, SwapStore, Taking, TakingState
@@ -28,7 +28,18 @@ from settlement.swap.wallet.secrets import TraderKeys
 
 OFFER_MARGIN_SECONDS: Final = 30
 """An offer that is about to end is not taken: the answer would come too late."""
+SPARE_SECONDS: Final = 600
+"""So long after an offer has ended its keys serve another one: whoever takes one at its last moment was answered."""
+OFFERS_MAX: Final = 2_000
+"""Own offers that wait at a time. Each has keys of its own, and a recovery looks for so many unused ones in a row."""
 _log = structlog.get_logger(__name__)
+
+
+class TooManyOffers(Retryable):
+    """So many own offers wait that no other is made now."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{OFFERS_MAX:,} offers wait already; try again when some have ended")
 
 
 class OfferUnknown(Fatal):
@@ -110,19 +121,27 @@ class Trading:
     async def offer(self, draft: Draft, template: Offer) -> OwnOffer:
         """Sign and keep an offer. Nothing is published, and no money is bound.
 
+        Keys of offers that came to nothing are used again: a maker that strangers ask for prices, or that publishes
+        the day long, would otherwise use up more of them than a recovery from the words looks for.
+
         Args:
             draft: what to offer.
             template: with the configuration's chains, contract, asset and confirmations; the rest is filled in.
 
         Raises:
             BadInput, UnsafeTerms: no safe swap comes of it, or a field does not fit.
+            TooManyOffers: not now.
         """
         now = self._seconds()
         conditions = self._market.conditions(template)
         planned = plan(draft.satoshi, now, conditions)
         async with self._office.database.unit() as unit:
             store = SwapStore(unit.connection)
-            index = await store.new_index()
+            index = await store.spare_index(now - SPARE_SECONDS)
+            if index is None:
+                if await store.waiting_offers() >= OFFERS_MAX:
+                    raise TooManyOffers
+                index = await store.new_index()
             secrets = self._keys.swap(index)
             offer = replace(
                 template,
@@ -263,7 +282,7 @@ class Trading:
                 row = await self._accept(own, taker, take)
             except CausewayError as error:
                 _log.info("an offer is not taken", offer=offer.offer_id.hex()[:12], problem=str(error))
-                await self.letters.send(box.index, taker, offer.offer_id, Refuse(str(error)[:PROBLEM_MAX]))
+                await self.letters.send(box.index, taker, offer.offer_id, Refuse(_told(error)))
                 return
         answer: Body = Refuse("somebody took it")
         if row.peer.identity == taker.identity:
@@ -340,3 +359,10 @@ class Trading:
 
 def _maker(offer: Offer) -> Peer:
     return Peer(offer.maker, offer.letters, offer.place)
+
+
+def _told(error: CausewayError) -> str:
+    """What a stranger hears of a refusal: of the offer all, of one's money and nodes nothing."""
+    if isinstance(error, BadInput | OfferExpired):
+        return str(error)[:PROBLEM_MAX]
+    return "it cannot be swapped now; try again later, or another maker"

@@ -22,6 +22,8 @@ from settlement.swap.terms import Role
 
 HISTORY_MAX: Final = 400
 """Lines of one swap: a history never fills a disk."""
+_SPARE_LOOKS: Final = 64
+"""Offers that are looked at for one that has ended."""
 
 
 class OtherWallet(Fatal):
@@ -215,6 +217,23 @@ class SwapStore(Repository):
     async def next_index(self) -> int:
         """The index that will be given out next."""
         return int((await self._connection.execute(select(wallet.c.next_index))).scalar_one())
+
+    async def spare_index(self, ended_before: int) -> int | None:
+        """An index that an own offer used which came to nothing and ended before a time (seconds since 1970): the offer
+        is forgotten. None where there is none. Offers show a public key of it, and nothing that swaps keep secret."""
+        unused = (offers.c.state != OfferState.TAKEN.value, offers.c.index.not_in(select(swaps.c.index)))
+        query = select(offers.c.offer_id, offers.c.index, offers.c.text).where(*unused)
+        found = await self._connection.execute(query.order_by(offers.c.made_at, offers.c.index).limit(_SPARE_LOOKS))
+        for offer_id, index, text in found:
+            if SignedOffer.read(text).offer.valid_until < ended_before:
+                await self._connection.execute(delete(offers).where(offers.c.offer_id == offer_id))
+                return int(index)
+        return None
+
+    async def waiting_offers(self) -> int:
+        """How many own offers came to nothing yet."""
+        query = select(func.count()).select_from(offers).where(offers.c.state != OfferState.TAKEN.value)
+        return int((await self._connection.execute(query)).scalar_one())
 
     async def skip_to(self, index: int) -> None:
         """Never use an index below this one again."""

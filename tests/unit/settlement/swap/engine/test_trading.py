@@ -1,0 +1,144 @@
+"""From an offer to a swap: what a maker gives away before anything is agreed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.database import Database
+from foundation.errors import Retryable
+from foundation.quantities import Satoshi, TokenUnits, UnixMs
+from settlement.swap.engine import trading as engine_trading
+from settlement.swap.engine.correspondence import Mailbox
+from settlement.swap.engine.market import NotEnough
+from settlement.swap.engine.office import Office
+from settlement.swap.engine.trading import SPARE_SECONDS, Draft, TooManyOffers, Trading
+from settlement.swap.handshake import Part
+from settlement.swap.letters.bodies import Refuse
+from settlement.swap.letters.letter import Letter, Reader
+from settlement.swap.planning.conditions import conditions_for
+from settlement.swap.store.store import OfferState, OwnOffer, SwapStore
+from settlement.swap.store.tables import SCHEMA
+from settlement.swap.terms import Mode, Role
+from settlement.swap.wallet.secrets import TraderKeys
+from tests.support.swap_offers import an_offer
+from tests.support.swap_terms import ANVIL, NOW, REGTEST
+
+MAKER, TAKER = TraderKeys("test " * 11 + "junk"), TraderKeys("abandon " * 11 + "about")
+PLACE = "http://127.0.0.1:8123"
+
+
+class World:
+    """A maker, its clock and its market."""
+
+    def __init__(self, database: Database) -> None:
+        self.now = NOW
+        self.problem: Exception | None = None
+        self.said: list[Any] = []
+        office = Office(database, lambda: UnixMs(self.now * 1000))
+        self.database = database
+        self.trading = Trading(office, MAKER, self, lambda: self.now)  # type: ignore[arg-type]
+        self.trading.letters = self  # type: ignore[assignment]
+
+    def check_known(self, offer: Any) -> None: ...
+
+    def conditions(self, offer: Any) -> Any:
+        return conditions_for(REGTEST, ANVIL)
+
+    async def check_able(self, offer: Any, role: Role) -> None:
+        if self.problem is not None:
+            raise self.problem
+
+    async def send(self, index: int, peer: Any, subject: bytes, body: Any) -> None:
+        self.said.append(body)
+
+    async def offer(self, valid_seconds: int = 60) -> OwnOffer:
+        draft = Draft(True, Satoshi(10**8), TokenUnits(20 * 10**18), Mode.HASH, valid_seconds, PLACE)
+        return await self.trading.offer(draft, an_offer(self.now).offer)
+
+    async def take(self, own: OwnOffer) -> Any:
+        """What the maker answers to somebody who takes an offer."""
+        secrets = TAKER.swap(0)
+        part = Part.of(secrets, TAKER.account, Role.INITIATOR, Mode.HASH)
+        body = part.take(Reader(secrets.identity_key, secrets.letters).letters)
+        letter = Letter(
+            own.offer_id, secrets.identity_key, own.signed.offer.maker, "Take", b"", self.now, self.now + 60
+        )
+        await self.trading.receive(Mailbox(PLACE, own.index), letter, body)
+        return self.said[-1]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with await Database.open(f"sqlite:///{tmp_path / 'swap.db'}", SCHEMA) as database:
+        async with database.unit() as unit:
+            await SwapStore(unit.connection).claim(MAKER.wallet_id)
+            await unit.commit()
+        yield World(database)
+
+
+async def test_keys_of_offers_that_came_to_nothing_serve_again(world):
+    """A maker that is asked for prices all day uses up no more keys than offers wait at a time."""
+    indices = set()
+    for _ in range(40):
+        indices.add((await world.offer()).index)
+        world.now += 120
+    assert indices == set(range(len(indices)))
+    assert len(indices) <= (60 + SPARE_SECONDS) // 120 + 2
+
+
+async def test_keys_of_an_offer_serve_no_other_before_it_is_long_over(world):
+    """Two offers that can be taken at a time never have the same keys."""
+    first = await world.offer()
+    world.now += 60 + SPARE_SECONDS
+    assert (await world.offer()).index != first.index
+    world.now += 1
+    assert (await world.offer()).index == first.index
+
+
+@pytest.mark.parametrize("state", [OfferState.OPEN, OfferState.WITHDRAWN])
+async def test_keys_of_a_swap_never_serve_again(world, state):
+    """Whatever the offer's state says: the secret of a swap must not be promised twice."""
+    own = await world.offer()
+    assert not isinstance(await world.take(own), Refuse)
+    await world.trading.set_offer(replace(own, state=state))
+    world.now += 10 * SPARE_SECONDS
+    assert (await world.offer()).index != own.index
+
+
+async def test_offers_that_wait_are_bounded(world, monkeypatch):
+    """Where too many wait, no more keys are used up, and the maker says that it is for now."""
+    monkeypatch.setattr(engine_trading, "OFFERS_MAX", 2)
+    await world.offer()
+    await world.offer()
+    with pytest.raises(TooManyOffers):
+        await world.offer()
+    world.now += 61 + SPARE_SECONDS
+    await world.offer()
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [NotEnough("the EVM account", 10**18, 7_654_321, "ETH"), Retryable("http://user:secret@node does not serve")],
+)
+async def test_a_stranger_is_told_nothing_of_the_makers_money_and_nodes(world, problem):
+    """A refusal names neither what the maker has nor where its nodes are."""
+    own = await world.offer()
+    world.problem = problem
+    answer = await world.take(own)
+    assert isinstance(answer, Refuse)
+    assert "7,654,321" not in answer.problem
+    assert "secret" not in answer.problem
+
+
+async def test_a_stranger_is_told_what_is_wrong_with_the_offer(world):
+    """That an offer has ended is no secret of the maker's."""
+    own = await world.offer()
+    world.now += 61
+    answer = await world.take(own)
+    assert isinstance(answer, Refuse)
+    assert "expired" in answer.problem
