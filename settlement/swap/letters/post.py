@@ -219,9 +219,11 @@ def _verified(given: _Offer) -> SignedOffer | None:
 
 
 def _problem(answer: httpx.Response) -> str:
-    """What the answer says is wrong, cut and printable: it is a stranger's text."""
+    """What the answer says is wrong, where and what to do, cut and printable: it is a stranger's text."""
     try:
-        found = msgspec.json.decode(answer.content, type=dict[str, Any]).get("detail", "")
+        found = msgspec.json.decode(answer.content, type=dict[str, Any])
     except UNREADABLE:
-        found = ""
-    return "".join(one for one in str(found)[:200] if one.isprintable())
+        return ""
+    field, detail, cure = (str(found.get(name, ""))[:200] for name in ("field", "detail", "cure"))
+    text = (f"{field}: " if field else "") + detail + (f" ({cure})" if cure else "")
+    return "".join(one for one in text if one.isprintable())
