@@ -14,6 +14,7 @@ from settlement.swap.bitcoin.cosign import Asker, BadCosignature, CosignAnswer, 
 from settlement.swap.bitcoin.desk import Spend, Submission
 from settlement.swap.bitcoin.rungs import Rung
 from settlement.swap.engine.hands.desk import Changes, Desk, NotNow
+from settlement.swap.machine import guards
 from settlement.swap.machine.changes import CosignFailed, Sent, WrittenOff
 from settlement.swap.machine.effects import (
     AskRefund,
@@ -28,6 +29,7 @@ from settlement.swap.machine.effects import (
 )
 from settlement.swap.machine.facts import SpendKind
 from settlement.swap.machine.messages import ClaimCosigned, RefundAsked, RefundCosigned, Secret
+from settlement.swap.machine.states import Follower, Swap
 from settlement.swap.store.store import SwapRow
 from settlement.swap.terms import Mode, Role
 
@@ -119,6 +121,8 @@ async def cosign_refund(desk: Desk, row: SwapRow, order: SignRefundWith) -> Chan
 
 def _cosign(desk: Desk, row: SwapRow, request: CosignRequest, role: Role) -> bytes:
     """The own part of a signature that moves a coin of this swap, as it was seen, and nothing else; or nothing."""
+    if not _may_cosign(row.state):
+        return b""
     coin = desk.coin(row, request.outpoint.serialized())
     if coin is None or coin.value != request.value:
         raise NotNow("the output to be signed for is not seen here yet")
@@ -126,6 +130,14 @@ def _cosign(desk: Desk, row: SwapRow, request: CosignRequest, role: Role) -> byt
         return answer(desk.output(row), role, desk.secrets(row).bitcoin, request).encode()
     except BadCosignature:
         return b""
+
+
+def _may_cosign(state: Swap) -> bool:
+    """The machines' own guards once more, where the key is used: a claim that the follower signs without the secret,
+    and a refund that the initiator signs after it has shown the secret, would give away all."""
+    if isinstance(state, Follower):
+        return guards.secret_opens(state.terms, state.secret)
+    return state.cosigned and guards.may_cosign_refund(state)
 
 
 # --- Alone ---
