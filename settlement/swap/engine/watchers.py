@@ -15,7 +15,7 @@ from adapters.bitcoin.primitives import OutPoint
 from adapters.evm.errors import CursorReorged
 from adapters.evm.types import BlockRef
 from foundation.errors import CausewayError, Fatal
-from foundation.quantities import BlockHeight
+from foundation.quantities import BlockHeight, UnixMs
 from settlement.swap.bitcoin.funding import Funding
 from settlement.swap.bitcoin.output import output_of
 from settlement.swap.bitcoin.sightings import Sightings
@@ -27,12 +27,14 @@ from settlement.swap.evm.opening import Views
 from settlement.swap.evm.terms import lock_terms
 from settlement.swap.evm.watch import EscrowWatch, Reading
 from settlement.swap.machine.changes import BlockTimes, Change, LockGone
-from settlement.swap.machine.states import Initiator
+from settlement.swap.machine.states import Follower, Initiator
 from settlement.swap.store.store import SwapRow, SwapStore
 
 _BITCOIN_CURSOR: Final = "watch/bitcoin"
 _EVM_CURSOR: Final = "watch/evm"
 _MEMPOOL_SECONDS: Final = 0.25
+_LATE_MS: Final = 30 * 86_400_000
+"""For so long after a swap has ended, what is still paid to its bitcoin output is refunded to the follower."""
 _PAUSE_FIRST: Final = 0.2
 _PAUSE_MOST: Final = 5.0
 _log = structlog.get_logger(__name__)
@@ -68,6 +70,7 @@ class Watchers:
         self._assets = frozenset(assets)
         self._collecting: dict[bytes, asyncio.Task[None]] = {}
         self._clocks = Clocks()
+        self._ended: tuple[frozenset[bytes], tuple[SwapRow, ...]] | None = None
         self.problems: dict[str, str] = {}
         """What keeps a chain from being watched now, by its name; for the live view."""
 
@@ -106,14 +109,15 @@ class Watchers:
         listener = self._office.listen()
         try:
             while True:
-                rows = await self._office.swaps(open_only=True)
-                await self._want_outputs(watch, rows)
                 listener.clear()
+                rows = await self._office.swaps(open_only=True)
+                ended = await self._recently_ended(rows)
+                await self._want_outputs(watch, [*rows, *ended])
                 view = await watch.look()
                 self.problems.pop("bitcoin", None)
                 self._clocks.bitcoin = (view.median_time, view.tip.height)
                 encoded = watch.sightings.encode()
-                await self._tell_outputs(rows, view)
+                await self._tell_outputs([*rows, *(row for row in ended if _is_paid_again(row, view))], view)
                 if encoded != kept:
                     kept = await self._desk.set_cursor(_BITCOIN_CURSOR, encoded)
                 await self._next_look(listener, bool(rows))
@@ -127,10 +131,23 @@ class Watchers:
             asyncio.create_task(self._notices.wait(timeout)),
             asyncio.create_task(listener.wait()),
         ]
-        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        try:
+            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _recently_ended(self, open_ones: Sequence[SwapRow]) -> tuple[SwapRow, ...]:
+        """Swaps of which nothing is left to do, unless somebody pays to their output once more. Read again where a
+        swap has begun, ended or opened."""
+        ids = frozenset(row.swap_id for row in open_ones)
+        if self._ended is None or self._ended[0] != ids:
+            async with self._office.database.view() as view:
+                since = UnixMs(self._office.clock() - _LATE_MS)
+                found = await SwapStore(view.connection).ended(since)
+            self._ended = ids, tuple(row for row in found if isinstance(row.state, Follower))
+        return self._ended[1]
 
     async def _want_outputs(self, watch: BitcoinWatch, rows: Sequence[SwapRow]) -> None:
         wanted = {output_of(row.state.terms).script: row for row in rows}
@@ -139,7 +156,7 @@ class Watchers:
         for script, row in wanted.items():
             if script not in watch.scripts:
                 watch.watch(script, await self._birth(row))
-            for txid in await self._expected(row):
+            for txid in await self._expected(row) if row.is_open else ():
                 watch.expect(script, txid)
 
     async def _birth(self, row: SwapRow) -> BlockHeight:
@@ -257,6 +274,11 @@ class Watchers:
         except (Fatal, AssertionError):
             # One swap that cannot go on must not keep the others from what they have to be told.
             _log.exception("a swap cannot take in what a chain shows", swap=row.swap_id.hex())
+
+
+def _is_paid_again(row: SwapRow, view: ChainView) -> bool:
+    known = {one.outpoint for one in row.state.outputs}
+    return any(one.outpoint.serialized() not in known for one in view.of(output_of(row.state.terms).script))
 
 
 def _want_locks(watch: EscrowWatch, wanted: dict[bytes, SwapRow], rows: Sequence[SwapRow]) -> None:

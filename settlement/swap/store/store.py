@@ -369,6 +369,10 @@ class SwapStore(Repository):
         """Swaps, the oldest first."""
         return await self._swaps(*((swaps.c.is_open.is_(True),) if open_only else ()))
 
+    async def ended(self, since: UnixMs) -> tuple[SwapRow, ...]:
+        """Swaps of which nothing is left to do, that have changed since then; the oldest first."""
+        return await self._swaps(swaps.c.is_open.is_(False), swaps.c.updated_at >= since)
+
     async def named(self, prefix: str) -> SwapRow:
         """The swap whose id begins so (hexadecimal digits, at least four).
 
