@@ -15,6 +15,8 @@ from settlement.swap.engine.hands.desk import Changes, Desk, NobodyToTell, NotNo
 from settlement.swap.handshake import sign_terms
 from settlement.swap.letters.bodies import TermsSigned
 from settlement.swap.machine import effects
+from settlement.swap.machine.changes import Showing
+from settlement.swap.machine.states import Initiator
 from settlement.swap.store.store import DueOrder, SwapRow, SwapStore
 
 Hand: TypeAlias = Callable[[Desk, SwapRow, Any], Awaitable[Changes]]
@@ -118,6 +120,11 @@ class Performer:
     async def _perform(self, order: DueOrder) -> None:
         row = await self._office.swap(order.swap_id)
         assert row is not None, "orders are of swaps"
+        if isinstance(order.effect, effects.SHOWING):
+            row = await self._shown(row)
+            if row is None:
+                await self._office.apply(order.swap_id, (), lambda store: store.done(order))
+                return
         try:
             changes = await HANDS[type(order.effect)](self._desk, row, order.effect)
         except NotNow as error:
@@ -135,6 +142,18 @@ class Performer:
             await self._later(order, _HOPELESS_MS, error)
         else:
             await self._office.apply(order.swap_id, changes, lambda store: store.done(order))
+
+    async def _shown(self, row: SwapRow) -> SwapRow | None:
+        """The swap with the secret given up, durably, before anybody is told; None where the machine holds it back.
+
+        A machine that was decided on showing the secret may have slept since, until it was too late.
+        """
+        assert isinstance(row.state, Initiator), "it has the secret"
+        if row.state.shown:
+            return row
+        newer = await self._office.apply(row.swap_id, [Showing()])
+        assert newer is not None, "it is there"
+        return newer if isinstance(newer.state, Initiator) and newer.state.shown else None
 
     async def _later(self, order: DueOrder, pause_ms: int, error: Exception) -> None:
         async with self._office.database.unit() as unit:

@@ -136,6 +136,6 @@ def ability(state: Swap) -> object:
         (one.outpoint, one.value, one.spend is not None and one.spend.confirmations >= depth) for one in state.outputs
     )
     if isinstance(state, Initiator):
-        return outputs, state.revealed_at, state.target, state.presignatures
+        return outputs, state.shown, state.target, state.presignatures
     assert isinstance(state, Follower), "there are two sides"
     return outputs, state.funding, state.prepared, state.presignatures

@@ -61,7 +61,7 @@ def make_bundle(
             refunds.append(Ladder(coin.outpoint.serialized(), coin.value, tuple(rung.raw for rung in signed)))
         presignatures = tuple(one for signed in state.presignatures for one in signed)
         act_by = state.gates.claim_evm_by
-    elif isinstance(state, Initiator) and state.revealed_at:
+    elif isinstance(state, Initiator) and state.shown:
         # Never before: a claim holds the secret, or is completed by it.
         target = next((seen for seen in state.outputs if seen.outpoint == state.target), None)
         if target is not None:

@@ -8,7 +8,9 @@ from typing import Any
 from foundation.quantities import UnixMs
 from settlement.swap.engine import performer
 from settlement.swap.machine import effects
+from settlement.swap.machine.step import step
 from settlement.swap.store.store import DueOrder
+from tests.support.swap_sides import initiator
 
 
 async def test_an_error_that_nobody_foresaw_is_not_tried_again_without_a_pause(monkeypatch):
@@ -30,3 +32,38 @@ async def test_an_error_that_nobody_foresaw_is_not_tried_again_without_a_pause(m
     monkeypatch.setattr(carrying, "_later", later)
     await carrying._perform(DueOrder(bytes(32), "PlaceLock", effects.PlaceLock(1), 1, UnixMs(0), 0, ""))
     assert put_off == [60_000]
+
+
+async def test_no_order_shows_the_secret_before_that_is_stored(monkeypatch):
+    """A machine that has slept until it was too late takes the decision back, and its order is left undone."""
+    now = initiator().funded()
+    assert now.state.revealed_at
+    assert not now.state.shown
+    told: list[Any] = []
+
+    async def reveal(desk: Any, row: Any, order: Any) -> Any:
+        told.append(row.state.shown)
+        return ()
+
+    class Office:
+        """One swap, at a time of ours."""
+
+        def __init__(self, late: bool) -> None:
+            self.state = now.state
+            self.now = UnixMs((now.gates.last_reveal + 1 if late else now.gates.last_reveal - 1) * 1000)
+
+        async def swap(self, swap_id: bytes) -> Any:
+            return SimpleNamespace(swap_id=swap_id, state=self.state)
+
+        async def apply(self, swap_id: bytes, changes: Any, beside: Any = None) -> Any:
+            for change in changes:
+                self.state, _ = step(self.state, change, self.now)
+            return SimpleNamespace(swap_id=swap_id, state=self.state)
+
+    monkeypatch.setattr(performer, "HANDS", {effects.RevealByLetter: reveal})
+    order = DueOrder(bytes(32), "RevealByLetter", effects.RevealByLetter(bytes(36), 0), 1, UnixMs(0), 0, "")
+    for late in (True, False):
+        office = Office(late)
+        await performer.Performer(SimpleNamespace(office=office))._perform(order)  # type: ignore[arg-type]
+        assert office.state.shown is not late
+    assert told == [True], "once in time, never too late"
