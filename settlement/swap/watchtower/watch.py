@@ -248,7 +248,7 @@ def _climb(
     if view.spend is None:
         return progress, max(climb.rung, least, 0)  # the node has forgotten it
     is_late = height - climb.height >= CLIMB_BLOCKS or _is_rival(bundle, view)
-    wanted = max(climb.rung + is_late, least)
+    wanted = max(climb.rung + is_late, least or climb.rung)
     return progress, wanted if climb.rung < wanted <= top else None
 
 

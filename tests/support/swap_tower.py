@@ -1,0 +1,289 @@
+"""Swaps at which a watchtower looks: both legs on real nodes, and what each side's machine would know."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adapters.bitcoin.hd_keys import new_mnemonic
+from adapters.bitcoin.primitives import Coin, OutPoint
+from adapters.evm.escrow.types import AnyTerms
+from foundation.quantities import BlockHeight, Satoshi, TokenUnits
+from settlement.swap.bitcoin.output import SwapOutput, output_of
+from settlement.swap.bitcoin.rungs import Rung
+from settlement.swap.engine.settings import TraderSettings, load_settings
+from settlement.swap.evm.terms import lock_terms
+from settlement.swap.machine.facts import LockStatus, Output
+from settlement.swap.machine.states import Follower, Initiator, Swap
+from settlement.swap.planning.gates import Gates
+from settlement.swap.terms import BitcoinLeg, EvmLeg, Mode, Role, SwapTerms, point_condition
+from settlement.swap.wallet.secrets import SwapSecrets, TraderKeys
+from settlement.swap.watchtower.bundle import Bundle
+from settlement.swap.watchtower.making import make_bundle
+from settlement.swap.watchtower.shelf import Shelf
+from settlement.swap.watchtower.tower import News, Watchtower, open_tower
+from tests.support.swap_bitcoin import AMOUNT, POLICY, Deal, SwapNode
+from tests.support.swap_locks import SwapWorld
+from tests.support.swap_people import QUICK, SETTINGS, until
+from tests.support.swap_terms import ANVIL, NOW, REGTEST
+
+HOUR = 3_600
+FEES = (Satoshi(300), Satoshi(1_200), Satoshi(5_000))
+PAYEE = b"\x51\x20" + b"\x07" * 32
+"""Where the trader's bitcoin goes to; the tests only look whether it does."""
+
+
+def secrets_of(index: int = 0) -> SwapSecrets:
+    """Somebody's keys of a swap."""
+    return TraderKeys(new_mnemonic(secrets.token_bytes(32))).swap(index)
+
+
+def gates_of(terms: SwapTerms) -> Gates:
+    """Gates of a swap that has an hour for everything."""
+    t2, t1 = terms.bitcoin.expires_at, terms.evm.expires_at
+    return Gates(
+        last_lock=t2 - 3_000,
+        last_fund=t2 - 2_000,
+        last_reveal=t2 - 1_000,
+        refund_bitcoin=t2,
+        claim_evm_by=t1 - HOUR,
+        refund_evm=t1,
+        patience_ms=1_000,
+        resend_ms=1_000,
+        bump_bitcoin_ms=1_000,
+        bump_evm_ms=1_000,
+    )
+
+
+@dataclass
+class Trade:
+    """A swap. Fields: terms; initiator, follower (their keys); coin (the output, once it is funded)."""
+
+    terms: SwapTerms
+    initiator: SwapSecrets
+    follower: SwapSecrets
+    coin: Coin | None = None
+
+    @property
+    def output(self) -> SwapOutput:
+        """On bitcoin."""
+        return output_of(self.terms)
+
+    @property
+    def lock(self) -> AnyTerms:
+        """On the EVM chain."""
+        return lock_terms(self.terms)
+
+    @property
+    def secret(self) -> bytes:
+        """What claims both."""
+        return self.initiator.scalar if self.terms.mode is Mode.POINT else self.initiator.preimage
+
+    def rungs(self) -> tuple[Rung, ...]:
+        """A private swap's claims."""
+        assert self.coin is not None
+        terms = self.terms
+        deal = Deal(terms.mode, self.initiator.bitcoin, self.follower.bitcoin, self.secret, terms.bitcoin.expires_at)
+        return deal.rungs(self.coin, PAYEE, FEES)
+
+    def seen(self, *outputs: Output) -> tuple[Output, ...]:
+        """What a machine knows of the output."""
+        if outputs or self.coin is None:
+            return outputs
+        return (Output(self.coin.outpoint.serialized(), self.coin.value, 1),)
+
+    def state(self, role: Role, *, rungs: Sequence[Rung] = (), revealed: bool = False) -> Swap:
+        """A side's, after the funding."""
+        common = {
+            "terms_bytes": self.terms.encoded,
+            "gates": gates_of(self.terms),
+            "began_at": self.terms.agreed_at * 1_000,
+            "outputs": self.seen(),
+        }
+        signed = tuple(one.encode() for one in rungs)
+        if role is Role.FOLLOWER:
+            return Follower(**common, funding=True, presignatures=(signed,) if signed else ())  # type: ignore[arg-type]
+        target = self.coin.outpoint.serialized() if revealed and self.coin else b""
+        return Initiator(
+            **common,  # type: ignore[arg-type]
+            locking=True,
+            presignatures=signed,
+            revealed_at=self.terms.agreed_at * 1_000 if revealed else 0,
+            shown=revealed,
+            target=target,
+        )
+
+    def bundle(self, role: Role, *, rungs: Sequence[Rung] = (), revealed: bool = False) -> bytes:
+        """A side's, as a file."""
+        keys = self.follower if role is Role.FOLLOWER else self.initiator
+        state = self.state(role, rungs=rungs, revealed=revealed)
+        return made(state, keys, self.terms.agreed_at).encode(keys.identity)
+
+
+def a_trade(mode: Mode, now: int, settings: TraderSettings | None, payer: bytes, beneficiary: bytes) -> Trade:
+    """A swap that is agreed now, of which nothing is on any chain. T2 in an hour, T1 in four."""
+    initiator, follower = secrets_of(), secrets_of()
+    is_point = mode is Mode.POINT
+    terms = SwapTerms(
+        mode=mode,
+        condition=point_condition(initiator.point) if is_point else initiator.condition,
+        point=initiator.point if is_point else b"",
+        offer_id=secrets.token_bytes(32),
+        bitcoin=BitcoinLeg(
+            chain=REGTEST if settings is None else settings.bitcoin_chain,
+            amount=AMOUNT,
+            claimer=initiator.bitcoin_key,
+            refunder=follower.bitcoin_key,
+            expires_at=now + HOUR,
+            confirmations=2,
+        ),
+        evm=EvmLeg(
+            chain=ANVIL if settings is None else settings.evm_chain,
+            escrow=b"\x10" * 20 if settings is None else settings.site.escrow,
+            lock_id=initiator.lock_key if is_point else initiator.bitcoin_key,
+            payer=payer,
+            beneficiary=beneficiary,
+            refund_to=payer,
+            asset=bytes(20),
+            amount=TokenUnits(1_000_000),
+            expires_at=now + 4 * HOUR,
+            confirmations=1,
+        ),
+        agreed_at=now,
+    )
+    return Trade(terms, initiator, follower)
+
+
+def on_paper(mode: Mode = Mode.HASH) -> Trade:
+    """A swap with an output that no chain knows."""
+    trade = a_trade(mode, NOW, None, b"\x01" * 20, b"\x02" * 20)
+    trade.coin = Coin(OutPoint(b"\x0c" * 32, 0), AMOUNT, trade.output.script)
+    return trade
+
+
+def made(state: Swap, keys: SwapSecrets, now: int) -> Bundle:
+    """A bundle by the tests' policy."""
+    return make_bundle(state, keys, PAYEE, POLICY, now)
+
+
+@dataclass
+class TowerTown:
+    """Chains of the tests' own, whose time they move. Fields: chain (bitcoin); world (an Escrow and two people)."""
+
+    chain: SwapNode
+    world: SwapWorld
+    folder: Path
+    gas: bytes
+    news: list[News] = field(default_factory=list)
+
+    @property
+    def settings(self) -> TraderSettings:
+        """A tower's: its node has no wallet of the name that is there."""
+        site, node = self.world.site, self.chain.node
+        text = SETTINGS.format(
+            bitcoin=node.url,
+            wallet="nobody",
+            user=node.user,
+            password=node.password,
+            zmq=node.zmq_hashblock,
+            chain=site.number,
+            genesis=site.chain.genesis.hex(),
+            evm=self.world.node.url,
+            escrow=site.escrow.hex(),
+            start=site.start,
+            board="http://127.0.0.1:1",
+        )
+        (self.folder / "swap.toml").write_text(text)
+        return load_settings(self.folder)
+
+    async def trade(self, mode: Mode) -> Trade:
+        """A swap that is agreed now, with the lock made and the output funded."""
+        now = max(await self.chain.median_time(), await self.world.world.tick())
+        # Other tests have moved one clock or the other: both chains tell the same time when a swap begins.
+        await self.chain.pass_time(now)
+        await self.world.world.pass_time(now)
+        trade = a_trade(mode, now, self.settings, self.world.initiator.account, self.world.follower.account)
+        await self.world.initiator.leg.place(trade.terms.swap_id, trade.lock, b"")
+        keys = trade.initiator.bitcoin, trade.follower.bitcoin
+        trade.coin = await self.chain.funded(Deal(mode, *keys, trade.secret, trade.terms.bitcoin.expires_at))
+        return trade
+
+    def put(self, name: str, data: bytes) -> Path:
+        """A bundle's file."""
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    @asynccontextmanager
+    async def tower(self, *paths: Path, grace_s: int = 0) -> AsyncIterator[Watchtower]:
+        """A watchtower at work. Raises what ends it before."""
+        shelf = Shelf(paths)
+        shelf.check()
+        async with open_tower(
+            self.settings, shelf, self.gas, self.folder, grace_s=grace_s, tell=self.news.append, sender=QUICK
+        ) as tower:
+            task = asyncio.create_task(tower.run(0.03))
+            try:
+                yield tower
+            finally:
+                task.cancel()
+                (ended,) = await asyncio.gather(task, return_exceptions=True)
+                if isinstance(ended, BaseException) and not isinstance(ended, asyncio.CancelledError):
+                    raise ended
+
+    async def spender(self, trade: Trade) -> bytes | None:
+        """The transaction in the mempool that spends the output."""
+        assert trade.coin is not None
+        (txid,) = await self.chain.rpc.spenders([trade.coin.outpoint])
+        return txid
+
+    async def spent_by(self, trade: Trade, *, other: bytes | None = None) -> bytes:
+        """Once there is one, and not that other one."""
+
+        async def look() -> bytes | None:
+            found = await self.spender(trade)
+            return found if found != other else None
+
+        return await until(look, "the output is being spent")
+
+    async def lock_is(self, trade: Trade, status: LockStatus) -> None:
+        """Once the lock is so."""
+        await self._once(lambda: self._status(trade, status), f"the lock is {status}")
+
+    async def over(self, tower: Watchtower) -> None:
+        """Once the tower has nothing left to do; blocks come meanwhile."""
+
+        async def look() -> bool:
+            await self.chain.node.mine()
+            await self.world.node.mine()
+            return len(tower.over) == len(tower.bundles)
+
+        await self._once(look, "nothing is left to do")
+
+    async def _status(self, trade: Trade, status: LockStatus) -> bool:
+        return await self.world.follower.leg.status(trade.lock) is status
+
+    @staticmethod
+    async def _once(look: Callable[[], Awaitable[bool]], what: str) -> None:
+        await until(look, what)
+
+    async def pass_t2(self, trade: Trade) -> None:
+        """Move bitcoin's median time past T2 by blocks that take nothing from the mempool."""
+        now = max(trade.terms.bitcoin.expires_at, await self.chain.median_time()) + 1
+        await self.chain.node.rpc.call("setmocktime", now)
+        await self.chain.empty_blocks(11)
+
+    async def pass_t1(self, trade: Trade) -> None:
+        """Move the EVM chain's clock past T1."""
+        await self.world.world.pass_time(trade.terms.evm.expires_at)
+
+    def said(self) -> str:
+        """All news."""
+        return "\n".join(one.text for one in self.news)
+
+
+__all__ = ["PAYEE", "BlockHeight", "TowerTown", "Trade", "gates_of", "made", "secrets_of"]
