@@ -22,6 +22,7 @@ from settlement.swap.bitcoin.sightings import Sightings
 from settlement.swap.bitcoin.watch import BitcoinWatch, ChainView, OutputView
 from settlement.swap.engine.bitcoin_news import news
 from settlement.swap.engine.hands.desk import Desk
+from settlement.swap.engine.hands.evm import memo_holds
 from settlement.swap.engine.hands.funding import FUNDING
 from settlement.swap.evm.opening import Views
 from settlement.swap.evm.terms import lock_terms
@@ -238,7 +239,9 @@ class Watchers:
                 is_own = fact.key == (evm.payer, evm.lock_id)
                 is_stray = fact.key not in named and fact.terms.beneficiary == evm.beneficiary
                 if fact.terms.payer == evm.payer and (is_own or is_stray):
-                    changes += fact.changes(site, evm.confirmations)
+                    current = await self._office.swap(row.swap_id) or row
+                    holds = memo_holds(self._desk, current, fact)
+                    changes += fact.changes(site, evm.confirmations, memo_holds=holds)
             changes += [LockGone(lock_id) for payer, lock_id in reading.gone if payer == evm.payer]
             await self._apply(row, changes)
         self._collect(asset for asset in reading.owed if asset in self._assets)

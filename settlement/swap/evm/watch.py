@@ -72,9 +72,9 @@ class LockFact:
         """Whether it has ended, final by the chain's rule and `depth` blocks below the newest."""
         return self.status is not LockStatus.OPEN and self.finalized and self.confirmations >= depth
 
-    def changes(self, site: EscrowSite, asked: int) -> tuple[Change, ...]:
+    def changes(self, site: EscrowSite, asked: int, *, memo_holds: bool = True) -> tuple[Change, ...]:
         """What a swap's machine is told of it. `asked`: the terms' confirmations."""
-        seen = LockSeen(view_of(site, self.terms), self.status, self.confirmations, self.is_final(asked))
+        seen = LockSeen(view_of(site, self.terms), self.status, self.confirmations, self.is_final(asked), memo_holds)
         return (seen, SecretSeen(self.secret)) if self.secret else (seen,)
 
 

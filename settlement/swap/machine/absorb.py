@@ -58,7 +58,7 @@ def _lock_seen(state: AnySwap, seen: LockSeen) -> AnySwap:
     # Ids are a payer's own: whoever locks under the same id is nobody to us.
     if seen.view.payer != state.terms.evm.payer:
         return state
-    new = Lock(seen.view, seen.status, seen.confirmations, seen.final)
+    new = Lock(seen.view, seen.status, seen.confirmations, seen.final, seen.memo_holds)
     others = tuple(lock for lock in state.locks if lock.view.lock_id != seen.view.lock_id)
     if len(others) >= MAX_LOCKS and seen.view.lock_id != state.terms.evm.lock_id:
         return state

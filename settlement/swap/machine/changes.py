@@ -45,12 +45,14 @@ class BlockTimes(_Change, frozen=True):
 
 class LockSeen(_Change, frozen=True):
     """A lock is on the contract, or in the mempool (`confirmations` 0). `final`: with the terms' confirmations, and
-    proved. The engine tells of locks that this swap's payer made for its beneficiary, or under its lock id."""
+    proved. The engine tells of locks that this swap's payer made for its beneficiary, or under its lock id.
+    `memo_holds`: to a follower, that the memo beside its lock brings the swap back from its words alone."""
 
     view: LockView
     status: LockStatus
     confirmations: int
     final: bool
+    memo_holds: bool = True
 
 
 class LockGone(_Change, frozen=True):

@@ -57,12 +57,14 @@ class LockView(Struct, frozen=True):
 
 
 class Lock(Struct, frozen=True):
-    """A lock and what has become of it. Fields: confirmations of the newest change (0: in the mempool); final."""
+    """A lock and what has become of it. Fields: confirmations of the newest change (0: in the mempool); final;
+    memo_holds (see `changes.LockSeen`)."""
 
     view: LockView
     status: LockStatus
     confirmations: int
     final: bool
+    memo_holds: bool = True
 
 
 class Spend(Struct, frozen=True):

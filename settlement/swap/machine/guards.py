@@ -29,8 +29,9 @@ def secret_opens(terms: SwapTerms, secret: bytes) -> bool:
 
 
 def lock_is_exact(state: Swap, lock: Lock) -> bool:
-    """Whether a lock is the one of the terms in every field, on the right chain and contract."""
-    return lock.view == expected_lock(state.terms)
+    """Whether a lock is the one of the terms in every field, on the right chain and contract, with a memo that does not
+    lie: by it alone a follower that loses its database finds its money again."""
+    return lock.view == expected_lock(state.terms) and lock.memo_holds
 
 
 def lock_is_final(lock: Lock) -> bool:

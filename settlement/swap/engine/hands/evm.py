@@ -11,14 +11,15 @@ from foundation.errors import BadInput
 from mpc.curve import SecretScalar
 from settlement.swap.bitcoin.rungs import Rung
 from settlement.swap.engine.hands.desk import Changes, Desk, NotNow
-from settlement.swap.evm.errors import AllowanceRefused, LockEnded, LockIdTaken, LockNotThere
-from settlement.swap.evm.memo import HashMemo, Memo, PointMemo, seal_memo
+from settlement.swap.evm.errors import AllowanceRefused, LockEnded, LockIdTaken, LockNotThere, MemoRefused
+from settlement.swap.evm.memo import HashMemo, Memo, PointMemo, open_as_beneficiary, seal_memo
 from settlement.swap.evm.memo import Rung as MemoRung
 from settlement.swap.evm.terms import lock_terms, terms_of
+from settlement.swap.evm.watch import LockFact
 from settlement.swap.machine.changes import Failed, Sent
 from settlement.swap.machine.effects import ClaimEvm, PlaceLock, RefundEvm, SignGiveBack, SubmitGiveBack
 from settlement.swap.machine.messages import GiveBack
-from settlement.swap.machine.states import Initiator
+from settlement.swap.machine.states import Follower, Initiator
 from settlement.swap.store.store import SwapRow
 from settlement.swap.terms import Mode
 
@@ -43,13 +44,23 @@ async def place(desk: Desk, row: SwapRow, order: PlaceLock) -> Changes:
 
 
 def memo_of(row: SwapRow) -> Memo:
-    """What stands beside the lock."""
-    terms = row.state.terms
+    """What stands beside the lock, as either side knows it; in point mode once the claims are signed in advance.
+
+    Raises:
+        BadInput: the claims pay to several scripts, or to one that no memo holds.
+    """
+    state = row.state
+    terms = state.terms
     leg = terms.bitcoin
     if terms.mode is Mode.HASH:
         return HashMemo(leg.refunder, leg.expires_at, leg.amount)
-    assert isinstance(row.state, Initiator), "who locks"
-    claims = [Rung.decode(one) for one in row.state.presignatures]
+    if isinstance(state, Initiator):
+        signed, outpoint = state.presignatures, state.planned
+    else:
+        signed, outpoint = state.presignatures[-1], state.prepared
+    claims = [Rung.decode(one) for one in signed]
+    if len({claim.destination for claim in claims}) != 1:
+        raise BadInput("claims", "pay to several scripts", "one that the memo names")
     rungs = tuple(MemoRung(claim.fee, claim.pre.encode()) for claim in claims)
     return PointMemo(
         refunder=leg.refunder,
@@ -57,10 +68,27 @@ def memo_of(row: SwapRow) -> Memo:
         bitcoin_expires_at=leg.expires_at,
         satoshi=leg.amount,
         point=terms.point,
-        outpoint=row.state.planned,
+        outpoint=outpoint,
         payee=claims[0].destination,
         rungs=rungs,
     )
+
+
+def memo_holds(desk: Desk, row: SwapRow, fact: LockFact) -> bool:
+    """Whether a follower that has not funded yet finds beside its lock what brings the swap back from its words alone.
+
+    Whoever made the lock may have sealed a lie, or nothing. Of all other locks nothing is asked.
+    """
+    state = row.state
+    if not isinstance(state, Follower) or state.funding or fact.terms.id != state.terms.evm.lock_id:
+        return True
+    if state.terms.mode is Mode.POINT and not state.presignatures:
+        return False
+    secret = SecretScalar.nonzero(desk.secrets(row).bitcoin)
+    try:
+        return open_as_beneficiary(desk.evm.site, fact.terms, fact.memo, secret) == memo_of(row)
+    except (MemoRefused, BadInput):
+        return False  # also where the other side's claims are such that no memo can hold them
 
 
 async def claim(desk: Desk, row: SwapRow, order: ClaimEvm) -> Changes:
