@@ -108,8 +108,8 @@ def _letter(state: Initiator, message: Message, work: Work) -> Initiator:
 
 def _refund_asked(state: Initiator, outpoint: bytes, request: bytes, work: Work) -> Initiator:
     """The follower wants its bitcoin back: granted, and final, unless the secret is out."""
-    if not guards.may_cosign_refund(state):
-        return state
+    if not guards.may_cosign_refund(state) or all(out.outpoint != outpoint for out in state.outputs):
+        return state  # it asks again; and of outputs that nobody has seen there could be any number
     work.again(SignRefundWith(outpoint, request))
     return replace(state, quit=state.quit or Why.PEER, cosigned=True)
 

@@ -43,6 +43,10 @@ async def reveal(desk: Desk, row: SwapRow, order: RevealByLetter) -> Changes:
     """Tell the secret to the other side; in hash mode with a call for its signature."""
     secrets = desk.secrets(row)
     if row.state.terms.mode is Mode.POINT:
+        # Its one way to the money is a claim at a fee that was fixed long ago: none is told before a mempool has it.
+        seen = desk.seen(row, order.outpoint)
+        if seen is None or seen.spend is None or seen.spend.kind is not SpendKind.CLAIM:
+            raise NotNow("the claim is not in the mempool yet")
         await desk.say(row, Secret(secrets.scalar, b""))
         return ()
     request = await _ask(desk, row, order.outpoint, Role.INITIATOR)

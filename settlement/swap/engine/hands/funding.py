@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from adapters.bitcoin.errors import InsufficientFunds, OutputBelowDust, RpcRefused
@@ -12,9 +13,10 @@ from foundation.quantities import Satoshi, SatPerKvB
 from settlement.swap.bitcoin.cosign import BadCosignature
 from settlement.swap.bitcoin.desk import Submission
 from settlement.swap.bitcoin.funding import Funding
+from settlement.swap.bitcoin.rungs import RUNGS, RungMaker, RungOffer, complete_rungs, offer_rungs, rung_fees
 from settlement.swap.bitcoin.rungs import Rung as Claim
-from settlement.swap.bitcoin.rungs import RungMaker, RungOffer, complete_rungs, offer_rungs, rung_fees
 from settlement.swap.engine.hands.desk import Changes, Desk, NotNow
+from settlement.swap.machine import guards
 from settlement.swap.machine.changes import (
     Failed,
     FundingAbandoned,
@@ -34,7 +36,7 @@ from settlement.swap.machine.effects import (
     SignRungs,
 )
 from settlement.swap.machine.states import Follower, Initiator
-from settlement.swap.store.store import SwapRow
+from settlement.swap.store.store import KeptTransaction, SwapRow
 from settlement.swap.terms import Mode
 
 FUNDING: Final = "funding"
@@ -52,11 +54,11 @@ async def broadcast(desk: Desk, row: SwapRow, order: BroadcastFunding) -> Change
     """Pay the swap's output, or pay more for the transaction that does."""
     kept = await desk.kept(row, FUNDING)
     was_sent = await desk.cursor(_sent(row))
-    if not was_sent and order.not_after and desk.seconds >= order.not_after:
+    if not was_sent and (problem := _not_to_be_sent(desk, row, order, kept)):
         for one in kept:
             await desk.wallet.release(Funding.decode(one.raw))
         await desk.forget(row, FUNDING)
-        return (Failed(order.key, "too late to fund"),)
+        return (Failed(order.key, problem),)
     if not kept:
         try:
             funding = await _signed(desk, row)
@@ -70,6 +72,29 @@ async def broadcast(desk: Desk, row: SwapRow, order: BroadcastFunding) -> Change
     await desk.set_cursor(_sent(row), b"1")
     submitted = await desk.bitcoin.submit(funding.raw)
     return (Sent(order.key, funding.txid),) if submitted is Submission.TAKEN else ()
+
+
+def _not_to_be_sent(desk: Desk, row: SwapRow, order: BroadcastFunding, kept: Sequence[KeptTransaction]) -> str:
+    """Why a funding that never left must not leave any more, though it was decided once; empty: it may leave.
+
+    The order may have waited for a node, for coins or for a machine that slept, and the initiator may have told the
+    secret meanwhile, to have it outlive the gate: by now the lock may be on its way back.
+    """
+    state = row.state
+    assert isinstance(state, Follower), "as the machine orders"
+    lock = state.own_lock
+    if lock is None:
+        raise NotNow("the lock is not seen here now", 2)
+    if not guards.lock_is_open(lock):
+        return f"the lock is {lock.status.value}"
+    last = min(order.not_after or state.gates.last_reveal, state.gates.last_reveal)
+    if state.seconds(desk.office.clock()) >= last:
+        return "too late to fund"
+    if state.terms.mode is Mode.POINT:
+        # The claims that show the secret are of one outpoint: no other transaction may pay.
+        made = Funding.decode(kept[-1].raw).outpoint.serialized() if kept else b""
+        return "" if made == state.prepared else "the transaction that claims were signed for is gone"
+    return ""
 
 
 async def _raise(desk: Desk, row: SwapRow, order: BroadcastFunding, funding: Funding) -> Changes:
@@ -152,7 +177,12 @@ async def prepare(desk: Desk, row: SwapRow, order: PrepareFunding) -> Changes:
 
 
 async def sign_rungs(desk: Desk, row: SwapRow, order: SignRungs) -> Changes:
-    """The initiator's part of the pre-signed claims."""
+    """The initiator's part of the pre-signed claims.
+
+    Of fewer than all rungs it makes none: a follower that asks for the lowest fee alone hopes that no mempool takes it.
+    """
+    if len(order.nonces) != RUNGS:
+        return (RoundFailed(order.round),)
     output, coin = desk.output(row), desk.planned_coin(row, order.outpoint)
     destination = await desk.destination(row)
     market = await desk.bitcoin.market()

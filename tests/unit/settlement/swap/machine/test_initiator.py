@@ -264,6 +264,8 @@ def test_the_lock_is_not_taken_back_for_a_secret_that_is_out():
 def test_a_refund_is_signed_only_while_the_secret_is_safe():
     """And from then on no secret is shown."""
     side = initiator().locked()
+    assert side.letter(RefundAsked(OUTPOINT, b"request")) == (), "of what is not there nothing is signed, nor kept"
+    side.output(0)
     side.letter(RefundAsked(OUTPOINT, b"request"))
     assert SignRefundWith(OUTPOINT, b"request") in side.last
     side.output(side.terms.bitcoin.confirmations)
