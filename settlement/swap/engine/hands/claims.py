@@ -189,7 +189,7 @@ async def refund_by_script(desk: Desk, row: SwapRow, order: RefundBitcoin) -> Ch
 
 async def claim_by_rung(desk: Desk, row: SwapRow, order: ClaimBitcoinByRung) -> Changes:
     """Complete a pre-signed claim with the scalar: the first that the mempool takes, from the attempt's rung on; when
-    there is none, a child pays for the one that is there."""
+    there is none, a child pays for the one that is there, or for the highest."""
     coin = desk.coin(row, order.outpoint)
     if coin is None:
         return _GONE
@@ -206,7 +206,10 @@ async def claim_by_rung(desk: Desk, row: SwapRow, order: ClaimBitcoinByRung) -> 
         if submitted is Submission.SPENT:
             return ()
     standing = await desk.bitcoin.standing(coin.outpoint)
-    if standing is not None:
+    if standing is None:
+        # The mempool asks more than the highest rung pays: a child may pay for both, handed over together.
+        await _pay_for(desk, row, order, coin, rungs[-1], scalar)
+    else:
         by_txid = {rung.spend(coin).txid(): rung for rung in rungs}
         if standing.txid in by_txid:
             await _pay_for(desk, row, order, coin, by_txid[standing.txid], scalar)
@@ -224,7 +227,7 @@ async def _pay_for(desk: Desk, row: SwapRow, order: ClaimBitcoinByRung, coin: Co
     minimum = Satoshi(0) if earlier is None else Satoshi(earlier.fee + market.incremental)
     child = await desk.wallet.child(raw, rung.fee, paid, rate, minimum_fee=minimum)
     await desk.keep(row, f"{order.key}:child", parse_transaction(child).txid, child, 0)
-    await desk.bitcoin.submit(child)
+    await desk.bitcoin.submit_with_child(raw, child)
 
 
 def _is_claimed(desk: Desk, row: SwapRow, outpoint: bytes) -> bool:

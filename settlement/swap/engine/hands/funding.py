@@ -128,7 +128,7 @@ async def _child(desk: Desk, row: SwapRow, funding: Funding, rate: SatPerKvB) ->
         return
     raw = await desk.wallet.child(funding.raw, funding.fee, change, rate)
     await desk.keep(row, f"{FUNDING}:child", parse_transaction(raw).txid, raw, 0)
-    await desk.bitcoin.submit(raw)
+    await desk.bitcoin.submit_with_child(funding.raw, raw)
 
 
 async def abandon(desk: Desk, row: SwapRow, order: AbandonFunding) -> Changes:
