@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
+
 from adapters.bitcoin.errors import InsufficientFunds, OutputBelowDust, RpcRefused
 from adapters.bitcoin.primitives import TxOut, hash_text
 from adapters.bitcoin.transactions import parse_transaction
-from foundation.errors import BadInput
+from foundation.errors import BadInput, CausewayError
 from foundation.quantities import Satoshi, SatPerKvB
 from settlement.swap.bitcoin.cosign import BadCosignature
 from settlement.swap.bitcoin.desk import Submission
@@ -43,6 +45,7 @@ FUNDING: Final = "funding"
 TAKE_BACK: Final = "take-back"
 MOST_PERCENT: Final = 10
 """Of the amount, that funding it may cost in fees."""
+_log = structlog.get_logger(__name__)
 
 
 def most_fee(amount: Satoshi) -> Satoshi:
@@ -257,6 +260,10 @@ def _sent(row: SwapRow) -> str:
 
 
 async def reserve_again(desk: Desk, row: SwapRow) -> None:
-    """After a start: the node has forgotten which coins were set aside."""
+    """After a start: the node has forgotten which coins were set aside. Where it cannot be asked now they stay free:
+    at worst a later funding takes one, and either of the two is given up; claims and refunds wait for nothing."""
     for one in await desk.kept(row, FUNDING):
-        await desk.wallet.reserve(Funding.decode(one.raw))
+        try:
+            await desk.wallet.reserve(Funding.decode(one.raw))
+        except CausewayError as error:
+            _log.warning("coins cannot be set aside", swap=row.swap_id.hex()[:12], problem=str(error))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from adapters.bitcoin.errors import NodeUnavailable
 from foundation.quantities import UnixMs
 from settlement.swap.bitcoin.desk import Submission
 from settlement.swap.engine.hands import funding as hand
@@ -31,6 +32,7 @@ class FakeDesk:
     sent: list[bytes] = field(default_factory=list)
     said: list[Any] = field(default_factory=list)
     was_sent: bytes = b""
+    reserved: int = 0
 
     def __post_init__(self) -> None:
         self.row: Any = SimpleNamespace(state=self.side.state, swap_id=bytes(32))
@@ -55,6 +57,10 @@ class FakeDesk:
         self.kept_ones.clear()
 
     async def release(self, funding: Any) -> None: ...
+
+    async def reserve(self, funding: Any) -> None:
+        self.reserved += 1
+        raise NodeUnavailable("lockunspent", "it is starting")
 
     async def submit(self, raw: bytes) -> Submission:
         self.sent.append(raw)
@@ -140,6 +146,13 @@ async def test_only_the_funding_that_claims_were_signed_for_leaves(kept):
     assert not desk.sent
     good = FakeDesk(follower(Mode.POINT).locked(), kept_ones=[SimpleNamespace(raw=OUTPOINT)])
     assert await hand.broadcast(good, good.row, order()) == (Sent("Funding", b"t" * 32),)  # type: ignore[arg-type]
+
+
+async def test_an_engine_starts_though_the_bitcoin_node_is_down():
+    """The lock's claim on the other chain does not wait for coins to be set aside."""
+    desk = FakeDesk(follower().locked(), kept_ones=[SimpleNamespace(raw=OUTPOINT)])
+    await hand.reserve_again(desk, desk.row)  # type: ignore[arg-type]
+    assert desk.reserved == 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4])
