@@ -1,11 +1,10 @@
-"""Running `causeway` as a person would: a process of its own."""
+"""Running `causeway` as a person would: a process of its own (which is forked, see `tests.support.forking`)."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.forking import forking_causeway
 
 TIMEOUT_S = 240
 
@@ -30,7 +30,7 @@ class Causeway:
         env = {key: value for key, value in os.environ.items() if not key.startswith("CAUSEWAY_")}
         cache = os.environ.get("CAUSEWAY_CACHE")
         env |= {"CAUSEWAY_HOME": str(self.home), **self.env} | ({"CAUSEWAY_CACHE": cache} if cache else {})
-        command = [sys.executable, "-m", "cli.main", *map(str, arguments)]
+        command = [str(forking_causeway()), *map(str, arguments)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         assert done.returncode == status, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
