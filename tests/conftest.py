@@ -37,6 +37,12 @@ SLOW = (
 """Folders whose tests start no node, and yet take seconds each."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what is slow where it is left out: the imports alone take seconds in each worker."""
+    left_out = "not slow" in config.option.markexpr
+    return True if left_out and any(collection_path.is_relative_to(TESTS / folder) for folder in SLOW) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what lies in `integration/` and `e2e/` as such, and what is slow, so that the fast run can leave it out."""
     for item in items:
