@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from enum import Flag, auto
 from typing import Final, TypeAlias
 
 import structlog
@@ -20,7 +22,23 @@ from settlement.swap.store.store import SwapRow, SwapStore
 Clock: TypeAlias = Callable[[], UnixMs]
 Beside: TypeAlias = Callable[[SwapStore], Awaitable[None]]
 _TICKS_AT_ONCE: Final = 50
+_FRESH_SECONDS: Final = 1.0
+"""For so long what was read of open swaps is taken as it is, unless this office changes one."""
+_WISH_SECONDS: Final = 0.2
+"""How often the database is asked for what owners wish: they write from other processes."""
 _log = structlog.get_logger(__name__)
+
+
+class News(Flag):
+    """What has happened, so that nobody looks in vain: each look costs a query, or calls to a node."""
+
+    SWAPS = auto()
+    """A swap, an offer or a taking has begun or ended."""
+    STATES = auto()
+    """A swap has changed otherwise."""
+    DONE = auto()
+    """An order was carried out, or has to be put off."""
+    ALL = SWAPS | STATES | DONE
 
 
 class Office:
@@ -32,7 +50,10 @@ class Office:
         self.clock = clock
         self.news = asyncio.Event()
         """Set when a swap has changed or an order was given; whoever waits clears it first."""
-        self._listeners: set[asyncio.Event] = set()
+        self._listeners: dict[asyncio.Event, News] = {}
+        self._open: tuple[float, tuple[SwapRow, ...]] | None = None  # when they were read; not since a change
+        self._changes = 0
+        self._wishes_at = float("-inf")
 
     # --- Changes ------------------------------------------------------------------------------------------------------
 
@@ -56,7 +77,7 @@ class Office:
             if is_new or beside is not None:
                 await unit.commit()
         if is_new:
-            self.wake()
+            self.wake(News.STATES if row.state.outcome is state.outcome else News.SWAPS | News.STATES)
         return replace(row, state=state)
 
     async def begin(self, row: SwapRow, changes: Sequence[Change] = (), beside: Beside | None = None) -> None:
@@ -75,20 +96,8 @@ class Office:
 
     async def tick(self) -> UnixMs | None:
         """Step what waits for time to pass, and what owners ask for; when to come again (None: at the next change)."""
-        async with self.database.unit() as unit:
-            wishes = await SwapStore(unit.connection).take_wishes()
-            if wishes:
-                store = SwapStore(unit.connection)
-                for swap_id, wish in wishes:
-                    row = await store.swap(swap_id)
-                    if row is None:
-                        continue
-                    state, effects = _steps(row.state, [OwnerAsked(wish)], self.clock())
-                    await store.note(swap_id, self.clock(), f"its owner asks: {wish.value}")
-                    await self._store(store, row, state, effects, self.clock())
-                await unit.commit()
-        async with self.database.view() as view:
-            rows = await SwapStore(view.connection).swaps(open_only=True)
+        wishes = await self._take_wishes()
+        rows = await self.swaps(open_only=True)
         now = self.clock()
         due = [row for row in rows if 0 < row.state.wake_at <= now][:_TICKS_AT_ONCE]
         for row in due:
@@ -97,6 +106,25 @@ class Office:
             self.wake()
         later = [row.state.wake_at for row in rows if row.state.wake_at > now]
         return UnixMs(now) if due else UnixMs(min(later)) if later else None
+
+    async def _take_wishes(self) -> bool:
+        """Step swaps by what their owners ask for; whether there was anything."""
+        if time.monotonic() < self._wishes_at + _WISH_SECONDS:
+            return False
+        self._wishes_at = time.monotonic()
+        async with self.database.unit() as unit:
+            store = SwapStore(unit.connection)
+            wishes = await store.take_wishes()
+            for swap_id, wish in wishes:
+                row = await store.swap(swap_id)
+                if row is None:
+                    continue
+                state, effects = _steps(row.state, [OwnerAsked(wish)], self.clock())
+                await store.note(swap_id, self.clock(), f"its owner asks: {wish.value}")
+                await self._store(store, row, state, effects, self.clock())
+            if wishes:
+                await unit.commit()
+        return bool(wishes)
 
     # --- Looking ------------------------------------------------------------------------------------------------------
 
@@ -107,24 +135,37 @@ class Office:
 
     async def swaps(self, *, open_only: bool = False) -> tuple[SwapRow, ...]:
         """Swaps, the oldest first."""
+        if not open_only:
+            async with self.database.view() as view:
+                return await SwapStore(view.connection).swaps()
+        if self._open is not None and time.monotonic() < self._open[0] + _FRESH_SECONDS:
+            return self._open[1]
+        started, changes = time.monotonic(), self._changes
         async with self.database.view() as view:
-            return await SwapStore(view.connection).swaps(open_only=open_only)
+            rows = await SwapStore(view.connection).swaps(open_only=True)
+        if changes == self._changes:
+            self._open = started, rows
+        return rows
 
-    def wake(self) -> None:
-        """Tell everybody who waits that something has changed."""
+    def wake(self, what: News = News.ALL) -> None:
+        """Tell those who wait for it that something has changed."""
+        if what != News.DONE:
+            self._open = None
+            self._changes += 1
         self.news.set()
-        for listener in self._listeners:
-            listener.set()
+        for listener, wanted in self._listeners.items():
+            if wanted & what:
+                listener.set()
 
-    def listen(self) -> asyncio.Event:
-        """An event of one's own that is set at each change."""
+    def listen(self, wanted: News = News.ALL) -> asyncio.Event:
+        """An event of one's own that is set at each such change."""
         event = asyncio.Event()
-        self._listeners.add(event)
+        self._listeners[event] = wanted
         return event
 
     def unlisten(self, event: asyncio.Event) -> None:
         """Give back what `listen` gave."""
-        self._listeners.discard(event)
+        self._listeners.pop(event, None)
 
     async def _store(self, store: SwapStore, row: SwapRow, state: Swap, effects: Sequence[Effect], now: UnixMs) -> None:
         await store.save(row, state, now)

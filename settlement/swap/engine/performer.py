@@ -12,6 +12,7 @@ from foundation.errors import Fatal, Retryable
 from foundation.quantities import UnixMs
 from settlement.swap.engine.hands import claims, evm, funding
 from settlement.swap.engine.hands.desk import Changes, Desk, NobodyToTell, NotNow
+from settlement.swap.engine.office import News
 from settlement.swap.handshake import sign_terms
 from settlement.swap.letters.bodies import TermsSigned
 from settlement.swap.machine import effects
@@ -115,7 +116,7 @@ class Performer:
 
     def _ended(self, place: tuple[bytes, str]) -> None:
         self._running.pop(place, None)
-        self._office.wake()
+        self._office.wake(News.DONE)
 
     async def _perform(self, order: DueOrder) -> None:
         row = await self._office.swap(order.swap_id)

@@ -26,7 +26,7 @@ from settlement.swap.engine.correspondence import Correspondence, Mailbox
 from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.funding import reserve_again
 from settlement.swap.engine.market import TraderMarket
-from settlement.swap.engine.office import Office
+from settlement.swap.engine.office import News, Office
 from settlement.swap.engine.performer import Performer
 from settlement.swap.engine.settings import BitcoinAccess, TraderSettings
 from settlement.swap.engine.trading import Trading
@@ -104,6 +104,7 @@ class Engine:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        self.office.wake()  # others may have written before
         for row in await self.office.swaps(open_only=True):
             await reserve_again(self.desk, row)
         async with asyncio.TaskGroup() as group:
@@ -119,7 +120,7 @@ class Engine:
         return BundleMaker(self.office.database, self.keys, desk.wallet, desk.policy, lambda: desk.seconds)
 
     async def _keep_time(self) -> None:
-        listener = self.office.listen()
+        listener = self.office.listen(News.SWAPS | News.STATES)
         try:
             while True:
                 listener.clear()
@@ -136,7 +137,7 @@ class Engine:
 
     async def _keep_letters(self) -> None:
         """Read where letters may come to, and ask makers again."""
-        listener = self.office.listen()
+        listener = self.office.listen(News.SWAPS)
         try:
             while True:
                 listener.clear()

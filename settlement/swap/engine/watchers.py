@@ -24,6 +24,7 @@ from settlement.swap.engine.bitcoin_news import news
 from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.evm import memo_holds
 from settlement.swap.engine.hands.funding import FUNDING
+from settlement.swap.engine.office import News
 from settlement.swap.evm.opening import Views
 from settlement.swap.evm.terms import lock_terms
 from settlement.swap.evm.watch import EscrowWatch, Reading
@@ -107,7 +108,7 @@ class Watchers:
         kept = await self._desk.cursor(_BITCOIN_CURSOR)
         rpc = self._desk.rpc
         watch = BitcoinWatch(rpc, Sightings.decode(kept)) if kept else await BitcoinWatch.start(rpc)
-        listener = self._office.listen()
+        listener = self._office.listen(News.SWAPS)  # blocks are told of
         try:
             while True:
                 listener.clear()
@@ -207,7 +208,7 @@ class Watchers:
         told = [(lock.view.payer, lock.view.lock_id) for row in rows for lock in row.state.locks]
         watch = EscrowWatch(self._desk.evm.site, self._views, self._desk.evm.account, cursor, told=told)
         wanted: dict[bytes, SwapRow] = {}
-        listener = self._office.listen()
+        listener = self._office.listen(News.SWAPS | News.DONE)
         try:
             while True:
                 listener.clear()

@@ -36,7 +36,8 @@ def _refund_together(state: Follower, output: Output, work: Work) -> None:
         return
     answer = state.refund_answers.get(output.outpoint)
     if answer:
-        work.order(RefundBitcoinByKey(output.outpoint, answer))
+        # Again, for the first answer may be to a call whose nonce was given up for a newer one.
+        work.order(RefundBitcoinByKey(output.outpoint, answer), max(state.gates.resend_ms, state.gates.patience_ms))
     else:
         work.patiently(AskRefund(output.outpoint), max(state.gates.resend_ms, state.gates.patience_ms))
 
