@@ -273,6 +273,18 @@ def test_a_funding_that_a_reorganisation_took_out_is_sent_again_for_a_secret_tha
     assert [e.not_after for e in side.last if isinstance(e, BroadcastFunding)] == [0]
 
 
+def test_refund_of_both_is_tried_again_with_a_later_answer():
+    """The first answer may be to a call whose nonce was replaced by a newer one: a later one holds."""
+    side = follower().funded()
+    side.letter(Quit())
+    side.letter(RefundCosigned(OUTPOINT, b"of an old call"))
+    side.tell(CosignFailed(OUTPOINT))
+    side.wait(side.gates.patience_ms / 1000)
+    assert AskRefund(OUTPOINT) in side.last
+    side.letter(RefundCosigned(OUTPOINT, b"of the newest"))
+    assert RefundBitcoinByKey(OUTPOINT, b"of the newest") in side.last
+
+
 def test_both_may_refund_early_when_the_initiator_has_given_up():
     """By one signature of both, which looks like a payment; by script when the answer does not hold."""
     side = follower().funded()
