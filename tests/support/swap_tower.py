@@ -124,9 +124,17 @@ class Trade:
         return made(state, keys, self.terms.agreed_at).encode(keys.identity)
 
 
-def a_trade(mode: Mode, now: int, settings: TraderSettings | None, payer: bytes, beneficiary: bytes) -> Trade:
-    """A swap that is agreed now, of which nothing is on any chain. T2 in an hour, T1 in four."""
-    initiator, follower = secrets_of(), secrets_of()
+def a_trade(
+    mode: Mode,
+    now: int,
+    settings: TraderSettings | None,
+    payer: bytes,
+    beneficiary: bytes,
+    *keys: SwapSecrets,
+) -> Trade:
+    """A swap that is agreed now, of which nothing is on any chain. T2 in an hour, T1 in four. `keys`: the initiator's
+    and the follower's; fresh ones where none are given."""
+    initiator, follower = keys or (secrets_of(), secrets_of())
     is_point = mode is Mode.POINT
     terms = SwapTerms(
         mode=mode,

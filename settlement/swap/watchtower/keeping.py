@@ -95,15 +95,15 @@ class BundleKeeper:
         try:
             while True:
                 listener.clear()
-                pause = None if await self._write_all() else _RETRY_SECONDS
+                pause = None if await self.write_all() else _RETRY_SECONDS
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await listener.wait()
         finally:
             self._office.unlisten(listener)
 
-    async def _write_all(self) -> bool:
-        """Whether nothing has to be tried again."""
+    async def write_all(self) -> bool:
+        """Bring all files up to date; whether nothing has to be tried again."""
         rows = await self._office.swaps(open_only=True)
         went_well = True
         for row in rows:
