@@ -154,8 +154,10 @@ board = "{board}"
 
 
 @asynccontextmanager
-async def town(folder: Path, bitcoind: Bitcoind, anvil: Anvil) -> AsyncIterator[Town]:
-    """A new Escrow, and two people with 3 BTC and 100 ETH each."""
+async def town(
+    folder: Path, bitcoind: Bitcoind, anvil: Anvil, *, satoshi: int = 3 * COIN, ether: int = 100
+) -> AsyncIterator[Town]:
+    """A new Escrow, and two people with 3 BTC and 100 ETH each, or as much as is said."""
     deployer = secrets.token_bytes(32)
     await anvil.faucet("0x" + account_of_secret(deployer).hex(), Wei(10**20))
     async with EvmRpc(anvil.url) as rpc, TxSender(rpc, VolatileJournal(), deployer, anvil.chain_id, QUICK) as sender:
@@ -169,8 +171,8 @@ async def town(folder: Path, bitcoind: Bitcoind, anvil: Anvil) -> AsyncIterator[
             keys = TraderKeys(new_mnemonic(secrets.token_bytes(32)))
             home = folder / name
             home.mkdir(parents=True)
-            wallet = await bitcoind.wallet(f"{name}-{secrets.token_hex(4)}", Satoshi(3 * COIN))
-            await anvil.faucet("0x" + keys.account.hex(), Wei(100 * ETHER))
+            wallet = await bitcoind.wallet(f"{name}-{secrets.token_hex(4)}", Satoshi(satoshi))
+            await anvil.faucet("0x" + keys.account.hex(), Wei(ether * ETHER))
             text = SETTINGS.format(
                 bitcoin=bitcoind.url,
                 wallet=wallet.name,
