@@ -78,12 +78,16 @@ class Chains:
         await self.bitcoin.node.mine(blocks)
         await self.evm.node.mine(blocks)
 
-    async def pass_time(self, until_s: int) -> None:
+    async def pass_time(self, until_s: int, *, blocks_are_empty: bool = False) -> None:
         """Move everybody's clock past a moment, and bitcoin's median time, and the EVM chain's."""
         self.clock.ahead_s += max(0, until_s + 1 - self.clock.seconds)
         await self.evm.node.rpc.call("anvil_setTime", self.clock.seconds)
         await self.evm.node.mine(1)
-        await self.bitcoin.pass_time(self.clock.seconds)
+        if blocks_are_empty:
+            await self.bitcoin.node.rpc.call("setmocktime", self.clock.seconds)
+            await self.bitcoin.empty_blocks(11)
+        else:
+            await self.bitcoin.pass_time(self.clock.seconds)
 
     async def mempool(self) -> list[str]:
         """Transactions that wait for a bitcoin block."""
@@ -178,6 +182,10 @@ class Side:
         found = await self.engine.office.swap(self.case.swap_id)
         assert found is not None
         return found
+
+    async def is_done(self) -> bool:
+        """Whether nothing is left to do in its swap."""
+        return not (await self.row()).is_open
 
     async def state(self, holds: Callable[[Any], object], what: str = "") -> Swap:
         """Its state once something holds of it."""

@@ -23,6 +23,8 @@ from settlement.swap.store.store import SwapRow
 from settlement.swap.terms import Mode
 
 RATE = SatPerKvB(3_000)
+NO_MEMO = b"\x01" * 53
+_EVER = 1 << 40
 
 
 async def lock(desk: Desk, row: SwapRow, *, site: EscrowSite | None = None, **other: Any) -> None:
@@ -30,7 +32,10 @@ async def lock(desk: Desk, row: SwapRow, *, site: EscrowSite | None = None, **ot
     terms = replace(lock_terms(row.state.terms), **other)
     secrets = desk.secrets(row)
     named_by = secrets.bitcoin if row.state.terms.mode is Mode.HASH else secrets.lock
-    memo = seal_memo(site or desk.evm.site, terms, memo_of(row), SecretScalar.nonzero(named_by))
+    if "id" in other:
+        memo = NO_MEMO  # it can be sealed by the key alone that names the lock
+    else:
+        memo = seal_memo(site or desk.evm.site, terms, memo_of(row), SecretScalar.nonzero(named_by))
     await leg_at(desk, site).place(terms.id, terms, memo)
 
 
@@ -40,7 +45,7 @@ async def lock_of_the_other_kind(desk: Desk, row: SwapRow) -> None:
     assert isinstance(agreed, Terms)
     fields = {name: getattr(agreed, name) for name in PointTerms.__slots__ if name != "point"}
     terms = PointTerms(**fields, point=agreed.condition[-20:])
-    await desk.evm.place(terms.id, terms, b"\x01" * 53)
+    await desk.evm.place(terms.id, terms, NO_MEMO)
 
 
 def leg_at(desk: Desk, site: EscrowSite | None) -> EscrowLeg:
@@ -91,7 +96,9 @@ def not_before(kind: type[Any], moment: Callable[[SwapRow], int]) -> Hand:
         if desk.seconds <= moment(row):
             raise NotNow("later", 0.2)
         if hasattr(order, "not_after"):
-            order = type(order)(**{name: getattr(order, name) for name in order.__struct_fields__} | {"not_after": 0})
+            order = type(order)(
+                **{name: getattr(order, name) for name in order.__struct_fields__} | {"not_after": _EVER}
+            )
         return await HANDS[kind](desk, row, order)
 
     return carry_out
