@@ -14,6 +14,7 @@ from typing import Final
 
 from adapters.bitcoin.notices import BlockNotices
 from adapters.bitcoin.rpc import BitcoinRpc
+from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.rpc import EvmRpc
 from foundation.database import Database
@@ -179,7 +180,7 @@ async def open_engine(
         keys: of the mnemonic; those of the settings' realm are used.
         clock: milliseconds since 1970.
         accepts: a maker's own limits (see `Trading`).
-        sender: bids and waits on the EVM chain.
+        sender: bids and waits on the EVM chain; with the settings' cap where None.
 
     Raises:
         WalletBusy: another process works on the folder.
@@ -191,6 +192,7 @@ async def open_engine(
         return clock() // 1000
 
     keys = keys.at(settings.realm)
+    policy = sender or SenderPolicy(fees=FeePolicy(cap=settings.fee_cap))
     with only_process(settings.folder):
         async with open_store(settings.folder, keys) as database, bitcoin_rpc(settings.bitcoin) as rpc:
             office = Office(database, clock)
@@ -198,7 +200,7 @@ async def open_engine(
             async with (
                 EvmRpc(settings.urls[0]) as evm_rpc,
                 open_leg(
-                    settings.site, settings.urls, keys.account_secret, journal, sender, quorum=settings.quorum
+                    settings.site, settings.urls, keys.account_secret, journal, policy, quorum=settings.quorum
                 ) as opened,
             ):
                 holder: list[Trading] = []

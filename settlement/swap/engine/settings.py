@@ -41,7 +41,7 @@ from msgspec import Meta, Struct
 from adapters.bitcoin.addresses import REGTEST, Network, network_named
 from adapters.bitcoin.fees import FeePolicy
 from foundation.errors import BadInput
-from foundation.quantities import BlockHeight, SatPerKvB
+from foundation.quantities import BlockHeight, SatPerKvB, Wei
 from registry.caip import ChainId
 from registry.chains import Chain
 from settlement.quantities import tagged_hash
@@ -107,6 +107,7 @@ class _Evm(Struct, forbid_unknown_fields=True):
     symbol: Annotated[str, Meta(min_length=1, max_length=20)] = "ETH"
     quorum: _Count | None = None
     poll_seconds: Annotated[float, Meta(ge=0.01, le=60)] = 1.0
+    fee_cap_gwei: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
     tokens: list[_Token] = []
     conditions: _EvmConditions | None = None
 
@@ -157,7 +158,8 @@ class BitcoinAccess:
 class TraderSettings:
     """The whole file.
 
-    Fields: folder; bitcoin; site (the Escrow); urls (of EVM nodes); quorum (None: all); poll_seconds; assets (bitcoin
+    Fields: folder; bitcoin; site (the Escrow); urls (of EVM nodes); quorum (None: all); poll_seconds; fee_cap (of a transaction on
+    the EVM chain, in wei per gas); assets (bitcoin
     first, then the coin, then tokens); conditions; listen (host and port); name (how takers reach it; empty: as it
     listens); board (URL; empty: none); bundles (folder for a watchtower; None: none are kept).
     """
@@ -168,6 +170,7 @@ class TraderSettings:
     urls: tuple[str, ...]
     quorum: int | None
     poll_seconds: float
+    fee_cap: Wei
     assets: tuple[AssetName, ...]
     conditions: Conditions
     listen: tuple[str, int]
@@ -253,6 +256,7 @@ def _settings(folder: Path, found: _File) -> TraderSettings:
         urls=tuple(evm.urls),
         quorum=evm.quorum,
         poll_seconds=evm.poll_seconds,
+        fee_cap=Wei(evm.fee_cap_gwei * 10**9),
         assets=assets,
         conditions=conditions,
         listen=_listen(letters.listen),
