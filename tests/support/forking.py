@@ -125,8 +125,9 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], desc
 
 def _status(connection: socket.socket, woken: int, child: int) -> int:
     """How the command ended. Signals are passed on to it, and it is killed where who asked for it was."""
+    heard: list[socket.socket | int] = [connection, woken]
     while True:
-        ready = select.select([connection, woken], [], [])[0]
+        ready = select.select(heard, [], [])[0]
         if connection in ready:
             number = connection.recv(1)
             os.kill(child, number[0] if number else signal.SIGKILL)

@@ -19,6 +19,7 @@ import structlog
 
 from infra.ports import free_ports
 from tests.support.command import InProcess
+from tests.support.forking import forking_causeway
 
 pytestmark = pytest.mark.integration
 
@@ -189,7 +190,7 @@ def test_example_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
 
     for name, content in re.findall(r"```toml\n# (\S+)\n(.*?)```", page, re.DOTALL):
         (tmp_path / name).write_text(moved(content))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join((str(forking_causeway().parent), os.environ["PATH"]))
     command = ["bash", "-euc", moved(script.group(1)) + "wait $HUB; wait $BANK"]
     env = {**os.environ, "PATH": path, "CAUSEWAY_HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
@@ -202,7 +203,7 @@ def test_example_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
         "bank peer up 10.8213 USD",
         "hub peer up -10.8213 USD",
         "local local up 10.8213 USD",
-        "paid out 10.8213 USD",
+        "0.0000 USD paid in, 10.8213 USD",
     ):
         assert line in said, line
         assert line.split()[-2].lstrip("-") in page

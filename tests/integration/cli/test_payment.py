@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from cli.exits import ExitCode
 from tests.support.api_town import PEOPLE, ApiTown, api_town, make_key
+from tests.support.forking import forking_causeway
 from tests.support.settlement_gateway import EURO_LEDGER, A
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,7 @@ async def call(*arguments: str) -> tuple[int, Any]:
 
     A process of its own: the gateways of this one write their log where the command would be read.
     """
-    command = [sys.executable, "-m", "cli.main", "payment", *arguments, "--json"]
+    command = [str(forking_causeway()), "payment", *arguments, "--json"]
     done = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
     told, said = await done.communicate()
     return done.returncode or 0, json.loads(told) if told else said.decode()
