@@ -190,7 +190,7 @@ class BitcoinTown:
             node, config = self.world.node, self.world.config
             text += f'[ledgers.{BITCOIN}]\nkind = "bitcoin"\nasset = "BTC"\nscale = 8\nnetwork = "regtest"\n'
             text += f"start_height = {config.start_height}\nconfirmations = {config.confirmations}\n"
-            text += 'settle_seconds = 600\nanswer_seconds = 60\npoll_ms = 20\nkey_file = "coins.key"\n'
+            text += 'settle_seconds = 600\nanswer_seconds = 60\npoll_ms = 100\nkey_file = "coins.key"\n'
             for _ in range(2):  # two connections stand for two nodes, which have to agree
                 text += f'[[ledgers.{BITCOIN}.nodes]]\nurl = "{node.url}"\nuser = "{node.user}"\n'
                 text += f'password = "{node.password}"\n'

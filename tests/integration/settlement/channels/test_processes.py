@@ -59,7 +59,7 @@ class Banks:
         """Wait until a bank sees a channel so: processes tell nobody here of what they store."""
         async with asyncio.timeout(PATIENCE_S):
             while (await self.show(bank, name))[field] != value:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)
 
     async def start(self, bank: BankFolder) -> None:
         """Start a bank, or start it again."""
