@@ -202,6 +202,8 @@ class Bitcoind(Node):
             "rpcthreads=16",
             "rpcworkqueue=512",
             "dbcache=64",
+            # A wallet begins with 8,000 keys otherwise, and to make one takes seconds. Nobody restores one of these.
+            "keypool=20",
             "[regtest]",
             *peers,
             "dnsseed=0",
