@@ -68,6 +68,11 @@ def init(
 
     The nodes are asked which chains they serve, and whether the contract is an Escrow. The words are shown once: write
     them down. They alone bring back every swap: causeway swap recover.
+
+    \b
+    Example:
+      causeway swap init --bitcoin-url http://127.0.0.1:8332 --bitcoin-wallet me \\
+        --bitcoin-cookie ~/.bitcoin/.cookie --evm-url http://127.0.0.1:8545 --escrow 0x5FbD…
     """
     import os
 
@@ -117,6 +122,10 @@ def deploy_escrow(
     It is for everybody: nobody owns it, and nobody can change or stop it.
 
     Where both sides know one already, use that.
+
+    \b
+    Example:
+      causeway swap deploy-escrow --evm-url http://127.0.0.1:8545 --account-key account.key
     """
     from adapters.evm.hexes import address_text
     from cli.swap_setup import new_escrow
@@ -129,7 +138,12 @@ def deploy_escrow(
 
 @app.command()
 def funds(folder: FolderOption = None, password_file: PasswordFileOption = None, as_json: JsonOption = False) -> None:
-    """What you have on both chains."""
+    """What you have on both chains.
+
+    \b
+    Example:
+      causeway swap funds
+    """
     from adapters.evm.hexes import address_text
     from cli.swap_amounts import btc, evm_amount
     from cli.swap_funds import read_funds
@@ -153,7 +167,12 @@ def plan(
     folder: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """How long a swap may take, and why."""
+    """How long a swap may take, and why.
+
+    \b
+    Example:
+      causeway swap plan 0.5BTC
+    """
     import time
 
     from cli.swap_amounts import parse_asset_amount, span

@@ -37,6 +37,10 @@ def recover(
     """Find all your swaps on the chains.
 
     For a database that was lost, or words on a new machine.
+
+    \b
+    Example:
+      causeway swap recover
     """
     from cli.swap_rescue import recover_swaps
 
@@ -60,6 +64,10 @@ def export_rescue(
     Encrypted under your wallet's password, for another machine to carry on with.
 
     For somebody who is to act for you and to hold no key of yours: causeway swap bundle.
+
+    \b
+    Example:
+      causeway swap export mine.rescue
     """
     from cli.swap_rescue import check_file, export_swaps
 
@@ -79,6 +87,10 @@ def import_rescue(
     """Bring a rescue file's swaps into this folder. Let only one machine work on them.
 
     What happened after the file was written is read from the chains; an imported swap signs nothing new.
+
+    \b
+    Example:
+      causeway swap import mine.rescue
     """
     from cli.swap_rescue import import_swaps
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +26,7 @@ from settlement.swap.engine.trading import Draft
 from settlement.swap.letters.post import Post
 from settlement.swap.offers import Offer, SignedOffer
 from settlement.swap.pricing import MakerLimits, amount_for, bitcoin_for, is_still_good
-from settlement.swap.store.store import OfferState, OwnOffer, SwapStore
+from settlement.swap.store.store import OfferState, OwnOffer, SwapRow, SwapStore
 from settlement.swap.terms import Mode
 
 if TYPE_CHECKING:
@@ -184,17 +185,28 @@ async def serve(
             )
             shelf = Shelf(running, maker, board, published, output.note)
             viewer = Viewer(settings, quiet=True)
+            told = {row.swap_id for row in await running.engine.office.swaps() if not row.is_open}
             try:
                 while True:
                     rows = await running.engine.office.swaps()
                     maker.count(sum(row.is_open for row in rows))
                     await viewer.show(rows, running.engine)
+                    if output.as_json:
+                        _tell_ends(rows, told)
                     await shelf.renew()
                     await running.until(_never, _RENEW_SECONDS)
             finally:
                 await asyncio.shield(shelf.clear())
     finally:
         await rates.close()
+
+
+def _tell_ends(rows: Sequence[SwapRow], told: set[bytes]) -> None:
+    """A line of JSON for each swap that has ended since the last time."""
+    for row in rows:
+        if row.state.outcome is not None and row.swap_id not in told:
+            told.add(row.swap_id)
+            print(json.dumps({"swap": row.swap_id.hex(), "outcome": row.state.outcome.name.lower()}), flush=True)
 
 
 class Shelf:

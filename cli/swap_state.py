@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 @app.command("list")
 def list_swaps(folder: FolderOption = None, as_json: JsonOption = False) -> None:
-    """All swaps, and offers that wait for somebody."""
+    """All swaps, and offers that wait for somebody.
+
+    \b
+    Example:
+      causeway swap list
+    """
     from cli.swap_view import list_document, list_text
 
     settings = trader(folder)
@@ -43,6 +48,10 @@ def show(swap: SwapArgument, folder: FolderOption = None, as_json: JsonOption = 
     """Where one swap stands.
 
     What happens next and until when, its transactions, and what has happened.
+
+    \b
+    Example:
+      causeway swap show 3f9a
     """
     from cli.swap_view import show_document, show_text
 
@@ -68,6 +77,10 @@ def resume(folder: FolderOption = None, password_file: PasswordFileOption = None
     """Carry on with all open swaps.
 
     Each is taken up where it stands, until it has ended.
+
+    \b
+    Example:
+      causeway swap resume
     """
     from cli.swap_making import resume_all
 
@@ -85,6 +98,10 @@ def redeem(
     """Claim at once what you get.
 
     Without waiting for the other side's signature.
+
+    \b
+    Example:
+      causeway swap redeem 3f9a
     """
     from settlement.swap.machine.changes import Wish
 
@@ -101,6 +118,10 @@ def refund(
     """Do not trade: take back what you gave.
 
     As soon as the chain allows; once the secret is out it is too late.
+
+    \b
+    Example:
+      causeway swap refund 3f9a
     """
     from settlement.swap.machine.changes import Wish
 

@@ -43,6 +43,10 @@ def offer(
 
     Without a board the taker's letters come to this machine (see listen and name in swap.toml). The offer binds no
     money; one side of it has to be bitcoin.
+
+    \b
+    Example:
+      causeway swap offer --give 1BTC --want 20ETH --valid 30m
     """
     from cli.swap_making import make_offer
 
@@ -99,15 +103,18 @@ def serve(
     board: BoardOption = None,
     folder: FolderOption = None,
     password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Be a maker that answers by itself.
 
     Within limits, at a price with a spread.
 
+    With --json a document on a line of its own says where it serves, and one each how a swap has ended.
+
     Prices are of whole units in one money of your choice: with --price-file, [prices] and BTC = "60000", ETH = "3000".
 
     \b
-    Examples:
+    Example:
       causeway swap serve --price 20 --spread 0.5 --most 0.5BTC
       causeway swap serve --price-file prices.toml --publish 0.1BTC --publish 1BTC
     """
@@ -152,7 +159,7 @@ def serve(
     if shelf and not where:
         raise BadInput("--board", "no order board is named", "name one, or write it into swap.toml")
     keys = trader_keys(settings, password_file)
-    run(serve_takers(settings, keys, Output(), Maker(settings, rates, limits, side), rates, shelf, where))
+    run(serve_takers(settings, keys, Output(as_json), Maker(settings, rates, limits, side), rates, shelf, where))
 
 
 @app.command()
@@ -163,7 +170,12 @@ def take(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take somebody's offer, and swap. An offer that was changed, is over, or is of unknown assets is refused."""
+    """Take somebody's offer, and swap. An offer that was changed, is over, or is of unknown assets is refused.
+
+    \b
+    Example:
+      causeway swap take causeway-swap:aea…
+    """
     import sys
 
     from cli.swap_making import take_offer
@@ -183,7 +195,12 @@ def board(
     folder: FolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Offers on the order board."""
+    """Offers on the order board.
+
+    \b
+    Example:
+      causeway swap board --give BTC --want ETH
+    """
     import time
 
     from cli.swap_amounts import sides, span

@@ -159,8 +159,9 @@ class TraderSettings:
     """The whole file.
 
     Fields: folder; bitcoin; site (the Escrow); urls (of EVM nodes); quorum (None: all); poll_seconds; fee_cap (of
-    EVM transactions, in wei per gas); assets (bitcoin first, then the coin, then tokens); conditions; listen (host and port); name (how takers reach it; empty: as it
-    listens); board (URL; empty: none); bundles (folder for a watchtower; None: none are kept).
+    EVM transactions, in wei per gas); assets (bitcoin first, then the coin, then tokens); conditions; listen (host and
+    port); name (how takers reach it; empty: as it listens); board (URL; empty: none); bundles (folder
+    for a watchtower; None: none are kept).
     """
 
     folder: Path
