@@ -45,7 +45,7 @@ class Schema:
             DatabaseNewer: the database's revision is not one of this release's.
         """
         if self.migrations is None:
-            self._create(connection)
+            self._create(connection, beside_others=not self._is_without(connection))
             return
         config = self.configuration(connection)
         script = ScriptDirectory.from_config(config)
@@ -57,7 +57,7 @@ class Schema:
         if found is not None and found not in {revision.revision for revision in script.walk_revisions()}:
             raise DatabaseNewer(found, head)
         if found is None and self._is_without(connection):
-            self._create(connection)
+            self._create(connection, beside_others=False)
             self._context(connection).stamp(script, head)
             return
         self.migrate(connection)
@@ -66,9 +66,9 @@ class Schema:
         """Apply the revisions that are missing, one after the other."""
         command.upgrade(self.configuration(connection), "head")
 
-    def _create(self, connection: Connection) -> None:
+    def _create(self, connection: Connection, *, beside_others: bool) -> None:
         for part in self.metadata:
-            part.create_all(connection)
+            part.create_all(connection, checkfirst=beside_others)  # to ask for each table takes as long as to make it
 
     def _is_without(self, connection: Connection) -> bool:
         """Whether the database has none of the tables."""
