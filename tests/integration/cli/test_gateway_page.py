@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import sys
 from asyncio.subprocess import PIPE, STDOUT
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.ports import free_ports
+from tests.support.forking import forking_causeway
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ def example(page: str) -> str:
 @pytest.mark.timeout(420)
 async def test_the_example_of_three_banks_runs_as_it_stands(tmp_path: Path) -> None:
     """Two books, three gateways, one payment, its receipt and the books: no command of the page fails."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join((str(forking_causeway().parent), os.environ["PATH"]))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CAUSEWAY_")}
     shell = await asyncio.create_subprocess_exec(
         *("bash", "-e", "-o", "pipefail", "-c", example(PAGE.read_text())),
