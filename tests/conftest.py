@@ -27,6 +27,9 @@ AnyNode = TypeVar("AnyNode", bound=Node)
 SLOW = (
     "property",
     "unit/contracts",
+    "unit/adapters/evm/channels",
+    "unit/adapters/evm/escrow",
+    "conformance/contracts",
     "unit/settlement/channels",
     "unit/bridge/agents",
     "unit/settlement/connector/balances",
