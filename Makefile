@@ -82,7 +82,9 @@ test: setup ## run the whole test suite, real nodes included, on two cores
 
 .PHONY: test-fast
 test-fast: setup ## run the quick tests that start no node, on two cores
-	@$(BIN)/python -m pytest tests/unit tests/property tests/conformance -m "not integration and not slow" -n 2 $(PYTEST_ARGS)
+	@# Without what compilers and fuzzers add to pytest: to import them takes seconds in each process.
+	$(BIN)/python -m pytest tests/unit tests/property tests/conformance -m "not integration and not slow" -n 2 \
+	    -p no:boa_test -p no:schemathesis $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(PYTHON_STAMP) ## check format, style, types and the layers

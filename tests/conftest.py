@@ -30,6 +30,7 @@ SLOW = (
     "unit/adapters/evm/channels",
     "unit/adapters/evm/escrow",
     "conformance/contracts",
+    "conformance/api/test_fuzzing.py",
     "unit/settlement/channels",
     "unit/bridge/agents",
     "unit/settlement/connector/balances",
@@ -37,7 +38,7 @@ SLOW = (
     "unit/settlement/ledgers",
     "unit/api",
 )
-"""Folders whose tests start no node, and yet take seconds each."""
+"""Folders and files whose tests start no node, and yet take seconds each."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

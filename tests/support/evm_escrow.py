@@ -43,7 +43,6 @@ from settlement.ledgers.protocol import (
     TransferId,
 )
 from settlement.quantities import Asset, Preimage, Scale, Units, condition_of
-from tests.support.lockbox import helper
 from tests.support.patience import PATIENCE_S
 
 POLICY = SenderPolicy(poll_seconds=0.02, tend_seconds=0.2)
@@ -148,6 +147,8 @@ async def escrow_world(node: Anvil, *, confirmations: int = 0) -> AsyncIterator[
     secret = secrets.token_bytes(32)
     await node.faucet("0x" + account_of_secret(secret).hex(), Wei(10**20))
     async with EvmRpc(node.url) as rpc, TxSender(rpc, VolatileJournal(), secret, node.chain_id, POLICY) as banker:
+        from tests.support.lockbox import helper  # here: it compiles contracts, which takes seconds to import
+
         code = helper("odd_token").bytecode + encode(["uint8"], [DECIMALS])
         token = (await banker.send(Call(None, code, "deploy token"), "token")).receipt.contract
         escrow, start = await deploy_escrow(banker)
