@@ -109,9 +109,10 @@ async def _raise(desk: Desk, row: SwapRow, order: BroadcastFunding, funding: Fun
     rate = desk.policy.rate(market.estimate, market.floor)
     standing = await desk.bitcoin.standing(funding.inputs[0].outpoint)
     paid = SatPerKvB(funding.fee * 1000 // funding.vsize if standing is None else standing.fee * 1000 // standing.vsize)
-    higher = desk.policy.bump_rate(paid, rate, market.incremental)
+    # It lingers, whatever the market says: a quarter more at least, as claims and refunds do.
+    higher = desk.policy.bump_rate(paid, SatPerKvB(max(rate, paid + 1)), market.incremental)
     if higher is None:
-        return ()
+        return ()  # at the cap
     try:
         if row.state.terms.mode is Mode.POINT:
             await _child(desk, row, funding, higher)

@@ -182,3 +182,28 @@ async def outpoint_of(swap: Case) -> str:
     """Of the swap's output, as keys of orders have it."""
     side = swap.initiator if swap.initiator.stack is not None else swap.follower
     return (await side.row()).state.outputs[0].outpoint.hex()
+
+
+@modes
+async def test_funding_lingers(case: OpenCase, mode: Mode) -> None:
+    """Blocks leave the funding out: it pays more, by a replacement, or (its id must stay) by a child."""
+    async with case(mode) as swap:
+        swap.chains.mining = False
+        await swap.agree()
+        await swap.follower.state(lambda state: state.outputs, "the funding is there")
+        await swap.chains.bitcoin.empty_blocks(1)
+
+        async def higher() -> bool:
+            kept = await fees_of(swap.follower, "funding")
+            children = await fees_of(swap.follower, "funding:child")
+            return len(kept) > 1 if mode is Mode.HASH else bool(children)
+
+        assert await until(higher, "a higher bid")
+        swap.chains.mining = True
+        assert await swap.outcomes() == ENDS_WELL
+
+
+async def outpoint_of(swap: Case) -> str:
+    """Of the swap's output, as keys of orders have it."""
+    side = swap.initiator if swap.initiator.stack is not None else swap.follower
+    return (await side.row()).state.outputs[0].outpoint.hex()
