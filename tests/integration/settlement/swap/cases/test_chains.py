@@ -178,12 +178,6 @@ async def test_refund_lingers(case: OpenCase, mode: Mode) -> None:
         assert await swap.follower.gained() == NOTHING
 
 
-async def outpoint_of(swap: Case) -> str:
-    """Of the swap's output, as keys of orders have it."""
-    side = swap.initiator if swap.initiator.stack is not None else swap.follower
-    return (await side.row()).state.outputs[0].outpoint.hex()
-
-
 @modes
 async def test_funding_lingers(case: OpenCase, mode: Mode) -> None:
     """Blocks leave the funding out: it pays more, by a replacement, or (its id must stay) by a child."""
