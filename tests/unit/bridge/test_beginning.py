@@ -35,7 +35,8 @@ class Bitcoin:
         self.asked += 1
         height = int.from_bytes(block_hash, "big")
         time = EPOCH + height * SPACING - (3600 if height % 2 else 0)
-        return Header(BlockRef(BlockHeight(height), block_hash), _hash(height - 1), time, self.height - height + 1)
+        block, confirmations = BlockRef(BlockHeight(height), block_hash), self.height - height + 1
+        return Header(block, _hash(height - 1), time, confirmations, median_time=time)
 
 
 class Native:

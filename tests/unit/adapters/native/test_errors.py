@@ -16,8 +16,8 @@ from cli.exits import explain
 from contracts.artifacts import SOURCES
 
 _REASON = re.compile(r'"((?:\w+): [^"\n]+)"')
-_ELSEWHERE = ("Lockbox: ", "Escrow: ", "Anchors: ", "Channels: ")
-"""Typed in `adapters.evm.lockbox`, `.escrow` and `.channels`."""
+_ELSEWHERE = ("Lockbox: ", "Escrow: ", "Anchors: ", "Channels: ", "Causeway: ")
+"""Typed in `adapters.evm.lockbox`, `.escrow` and `.channels`; the last is no reason, but names a domain of hashes."""
 _REVERTS = re.compile(r"^\s*(?:assert\b.*|raise\b.*)$")
 
 
