@@ -61,8 +61,8 @@ EVERYBODYS = {
     },
     "Escrow": {
         "lock", "lock_with_memo", "lock_with_note", "lock_token", "lock_token_with_memo", "lock_point",
-        "lock_point_token", "claim", "claim_batch", "claim_point", "refund", "refund_point", "give_back", "give_back_point", "withdraw",
-        "transfer_token",
+        "lock_point_token", "claim", "claim_batch", "claim_point", "refund", "refund_point",
+        "give_back", "give_back_point", "withdraw", "transfer_token",
     },
     "Anchors": {"anchor"},
     "Channels": {
