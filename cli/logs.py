@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
@@ -11,10 +14,29 @@ import structlog
 _LOG = structlog.get_logger(__name__)
 
 
-def configure_logging(level: str, as_json: bool, file: TextIO | None = None) -> None:
-    """Log to standard error, or to a file: one JSON object a line, or text with colours. Libraries' warnings come
-    along.
+def configure_logging(level: str, as_json: bool) -> None:
+    """Log to standard error, for as long as the process lives: one JSON object a line, or text with colours.
+    Libraries' warnings come along.
     """
+    _configure(level, as_json, sys.stderr, is_for_ever=True)
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Log to the end of a file, one JSON object a line, until the block ends; then as before."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with path.open("a", encoding="utf-8", buffering=1) as file:
+        _configure("info", True, file, is_for_ever=False)
+        try:
+            yield
+        finally:
+            structlog.configure(**before)
+            root.handlers[:] = handlers
+            root.setLevel(level)
+
+
+def _configure(level: str, as_json: bool, file: TextIO, *, is_for_ever: bool) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -30,10 +52,12 @@ def configure_logging(level: str, as_json: bool, file: TextIO | None = None) -> 
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file or sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=structlog.WriteLoggerFactory(file),
+        cache_logger_on_first_use=is_for_ever,  # a cached logger would write to a file that is closed
     )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Forward()], force=True)
+    root = logging.getLogger()
+    root.handlers[:] = [_Forward()]
+    root.setLevel(max(number, logging.WARNING))
 
 
 class _Forward(logging.Handler):

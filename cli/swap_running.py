@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final
 
 from api.board.app import Quoter
 from api.board.service import serve_board
 from api.board.tables import SCHEMA as BOARD_SCHEMA
-from cli.logs import configure_logging
+from cli.logs import log_file
 from cli.swap_view import Viewer
 from foundation.database import Database
 from settlement.swap.engine.runtime import Engine, open_engine
@@ -78,8 +78,8 @@ async def at_work(
         WalletBusy, OtherWallet, BadInput: see `open_engine`.
     """
     async with AsyncExitStack() as stack:
-        log = stack.enter_context(_log(settings))
-        configure_logging("info", True, log)
+        # What happens inside, for whoever looks for a cause; the screen shows what happens to swaps.
+        stack.enter_context(log_file(settings.folder / LOG_NAME))
         engine = await stack.enter_async_context(open_engine(settings, keys, accepts=accepts))
         place = ""
         if listens or await _is_awaited(engine, settings):
@@ -110,11 +110,6 @@ async def follow(running: Running, swap_ids: Sequence[bytes], viewer: Viewer) ->
     with viewer:
         await running.until(look)
     return [row for row in await office.swaps() if row.swap_id in swap_ids]
-
-
-def _log(settings: TraderSettings) -> TextIO:
-    """What happens inside, for whoever looks for a cause; the screen shows what happens to swaps."""
-    return (settings.folder / LOG_NAME).open("a", encoding="utf-8", buffering=1)
 
 
 async def _place(engine: Engine, settings: TraderSettings) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from cli.logs import configure_logging
+from cli.logs import log_file
 from cli.output import clock, short
 from cli.swap_amounts import btc, evm_amount, span
 from foundation.errors import BadInput
@@ -78,11 +78,7 @@ async def watch_bundles(
             raise BadInput("--bundle", problem, "the folder of a trader at that Escrow")
     home = state or settings.folder / STATE_NAME
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (
-        (home / LOG_NAME).open("a", encoding="utf-8", buffering=1) as log,
-        TowerViewer(settings, as_json=as_json) as viewer,
-    ):
-        configure_logging("info", True, log)
+    with log_file(home / LOG_NAME), TowerViewer(settings, as_json=as_json) as viewer:
         async with open_tower(settings, shelf, account, home, grace_s=grace_s, tell=viewer.tell) as tower:
             await tower.run(settings.poll_seconds, viewer.show)
 

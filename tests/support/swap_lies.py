@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -84,6 +85,17 @@ def besides(kind: type[Any], act: Callable[[Desk, SwapRow], Awaitable[object]]) 
 
     async def carry_out(desk: Desk, row: SwapRow, order: Any) -> Changes:
         await also(desk, row, order)
+        return await HANDS[kind](desk, row, order)
+
+    return carry_out
+
+
+def after(event: asyncio.Event, kind: type[Any]) -> Hand:
+    """A hand that does what it should, but only after something has happened."""
+
+    async def carry_out(desk: Desk, row: SwapRow, order: Any) -> Changes:
+        if not event.is_set():
+            raise NotNow("later", 0.1)
         return await HANDS[kind](desk, row, order)
 
     return carry_out

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import structlog
+
+from cli.logs import log_file
 
 _PROGRAM = """
 import sys, structlog
@@ -43,3 +49,17 @@ def test_a_gateways_processes_import_no_bridge() -> None:
     """A bank's processes start without the half of the project that they do not use."""
     ran = subprocess.run([sys.executable, "-c", _IMPORTS], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_log_file_is_left_as_it_was_found(tmp_path: Path) -> None:
+    """A logger that wrote into the file writes where it wrote before, once the file is closed."""
+    logger = structlog.get_logger("somebody")
+    root = logging.getLogger()
+    before = structlog.get_config(), root.handlers[:], root.level
+    with log_file(tmp_path / "a.log"):
+        logger.info("into the file")
+        logging.getLogger("a library").warning("a warning")
+    logger.info("elsewhere")
+    lines = (tmp_path / "a.log").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["into the file", "a warning"]
+    assert (structlog.get_config(), root.handlers[:], root.level) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
@@ -17,6 +18,7 @@ from settlement.swap.machine.effects import (
     BroadcastFunding,
     ClaimBitcoinByRung,
     ClaimBitcoinByScript,
+    ClaimEvm,
     CosignClaim,
     PlaceLock,
     RevealByLetter,
@@ -28,6 +30,7 @@ from settlement.swap.store.store import SwapRow
 from settlement.swap.terms import Mode
 from tests.support.swap_cases import ENDS_WELL, NOTHING, SATOSHI, OpenCase, as_follower, as_initiator
 from tests.support.swap_lies import (
+    after,
     bad_signature,
     besides,
     lock,
@@ -172,10 +175,13 @@ async def test_signature_under_the_claim_is_none(case: OpenCase) -> None:
     """The initiator sees that it does not hold, and claims by script at once."""
     async with case() as swap:
         swap.follower.hands[CosignClaim] = bad_signature()
+        seen = asyncio.Event()
+        swap.follower.hands[ClaimEvm] = after(seen, ClaimEvm)  # a claim on the chain is a reason of its own
         await swap.agree()
+        await swap.initiator.state(lambda state: state.answer_bad, "the initiator sees that it does not hold")
+        seen.set()
         assert await swap.outcomes() == ENDS_WELL
         state = as_initiator((await swap.initiator.row()).state)
-        assert state.answer_bad
         assert any(key.startswith("ClaimBitcoinByScript") for key in state.orders)
         await swap.all_got()
 
@@ -206,7 +212,7 @@ async def test_secret_is_shown_at_the_last_moment(case: OpenCase, mode: Mode) ->
         swap.initiator.hands[RevealByLetter] = once(other_nothing)
         swap.initiator.hands[kind] = not_before(kind, lambda row: row.state.terms.bitcoin.expires_at)
         await swap.agree()
-        await swap.initiator.state(lambda state: state.revealed_at, "it decides to show the secret")
+        await swap.initiator.state(lambda state: state.shown, "it shows the secret, as far as its machine knows")
         swap.chains.mining = False
         await swap.pass_t2()
         await swap.follower.state(lambda state: state.secret, "the mempool shows the secret")

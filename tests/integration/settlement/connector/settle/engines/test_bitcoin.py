@@ -32,7 +32,9 @@ from tests.support.settling import Death, Killed
 
 pytestmark = pytest.mark.integration
 
-FEES = FeePolicy(SatPerKvB(1_000), SatPerKvB(100_000), SatPerKvB(2_000))
+FEES = FeePolicy(SatPerKvB(1_000), SatPerKvB(10_000), SatPerKvB(2_000))
+DEARER = FeePolicy(SatPerKvB(50_000), SatPerKvB(100_000), SatPerKvB(50_000))
+"""Whatever the node estimates from what other tests have paid."""
 CONFIRMATIONS = 2
 
 
@@ -200,7 +202,7 @@ async def test_a_payment_that_lingers_bids_more_with_the_same_coins(world: World
     (first,) = await world.versions("key")
     # Miners that leave it out, while the price of space rises.
     await world.node.rpc.call("prioritisetransaction", hash_text(first.txid), 0, -10_000_000)
-    world.policy = replace(world.policy, fees=FeePolicy(SatPerKvB(1_000), SatPerKvB(100_000), SatPerKvB(20_000)))
+    world.policy = replace(world.policy, fees=DEARER)
     engines[0] = await world.start("one")
     for _ in range(10):
         await world.node.mine()
