@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adapters.bitcoin.hd_keys import new_mnemonic
@@ -190,7 +190,7 @@ class TowerTown:
 
     @property
     def settings(self) -> TraderSettings:
-        """A tower's: its node has no wallet of the name that is there."""
+        """A tower's: its node has no wallet of the name that is there; what is final is as at the world's site."""
         site, node = self.world.site, self.chain.node
         text = SETTINGS.format(
             bitcoin=node.url,
@@ -206,7 +206,7 @@ class TowerTown:
             board="http://127.0.0.1:1",
         )
         (self.folder / "swap.toml").write_text(text)
-        return load_settings(self.folder)
+        return replace(load_settings(self.folder), site=site)
 
     async def trade(self, mode: Mode) -> Trade:
         """A swap that is agreed now, with the lock made and the output funded."""
@@ -263,11 +263,11 @@ class TowerTown:
         await self._once(lambda: self._status(trade, status), f"the lock is {status}")
 
     async def over(self, tower: Watchtower) -> None:
-        """Once the tower has nothing left to do; blocks come meanwhile."""
+        """Once the tower has nothing left to do; blocks come meanwhile, so that what happened becomes final."""
 
         async def look() -> bool:
             await self.chain.node.mine()
-            await self.world.node.mine()
+            await self.world.node.mine(8)
             return len(tower.over) == len(tower.bundles)
 
         await self._once(look, "nothing is left to do")

@@ -36,7 +36,7 @@ class Watched:
         state = self.trade.state(self.role, rungs=self.rungs, revealed=self.revealed)
         self.bundle: Bundle = made(state, keys, NOW)
         self.view = OutputView(self.coin.outpoint, self.coin.value, 3)
-        self.sight = Sight(NOW, 100, (self.view,), NOW, LockStatus.OPEN, True)
+        self.sight = Sight(NOW, 100, (self.view,), NOW, LockStatus.OPEN, True, True)
 
     @property
     def t2(self) -> int:

@@ -147,6 +147,7 @@ class Watchtower:
     def sight(self, bundle: Bundle) -> Sight:
         """What both chains have shown of a swap; zeros where one was not read yet."""
         fact = self._locks.get(lock_terms(bundle.terms).hash)
+        asked = bundle.terms.evm.confirmations
         view = self._view
         return Sight(
             0 if view is None else view.median_time,
@@ -154,7 +155,8 @@ class Watchtower:
             () if view is None else view.of(bundle.output.script),
             self._evm_time,
             None if fact is None else fact.status,
-            fact is not None and fact.is_final(bundle.terms.evm.confirmations),
+            fact is not None and fact.is_final(asked),
+            fact is not None and fact.is_settled(asked),
             b"" if fact is None else fact.secret,
         )
 

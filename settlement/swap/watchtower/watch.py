@@ -31,7 +31,8 @@ OTHERS: Final = -1
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What both chains show. Fields: median_time, height (bitcoin's); outputs (to the swap's script); evm_time; lock
-    (None: there is none); lock_final (its newest change is final); secret (that a claim of the lock has shown)."""
+    (None: there is none); lock_final (its newest change has the confirmations that the swap asks for); lock_settled (and
+    that is final by the chain's own rule too); secret (that a claim of the lock has shown)."""
 
     median_time: int
     height: int
@@ -39,6 +40,7 @@ class Sight:
     evm_time: int
     lock: LockStatus | None
     lock_final: bool
+    lock_settled: bool
     secret: bytes = b""
 
     @property
@@ -146,12 +148,12 @@ def is_over(bundle: Bundle, progress: Progress, sight: Sight) -> bool:
     """Whether nothing is left that could be done for the trader with this bundle, for good. `sight` has to be whole:
     both chains were read."""
     late = sight.evm_time >= bundle.terms.evm.expires_at
-    lock_over = sight.lock in (LockStatus.CLAIMED, LockStatus.RETURNED) and sight.lock_final
+    lock_over = sight.lock in (LockStatus.CLAIMED, LockStatus.RETURNED) and sight.lock_settled
     # What is open at T1 an initiator has returned; a follower can do nothing any more. And no lock is made after T1.
     if not lock_over and not (late and (bundle.role is Role.FOLLOWER or sight.lock is None)):
         return False
     views = _views(sight)
-    is_ours = sight.lock is LockStatus.CLAIMED and sight.lock_final
+    is_ours = sight.lock is LockStatus.CLAIMED and sight.lock_settled
     kept = _reserved(bundle, progress, sight) if is_ours else b""
     for ladder in bundle.ladders:
         view = views.get(ladder.outpoint)

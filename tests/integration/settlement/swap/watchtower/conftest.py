@@ -15,6 +15,11 @@ from tests.support.swap_locks import swap_world
 from tests.support.swap_tower import TowerTown
 
 
+DEEP = 30
+"""Confirmations that are final on the EVM chain: deeper than any reorganisation of these tests, whatever a block a second
+adds meanwhile."""
+
+
 @pytest.fixture(scope="package")
 async def _shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TowerTown]:
     folder = tmp_path_factory.mktemp("tower")
@@ -22,7 +27,7 @@ async def _shared_town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         Bitcoind(folder / "bitcoind") as node,
         Anvil(folder / "anvil") as anvil,
         BitcoinRpc(node.url, node.user, node.password) as rpc,
-        swap_world(anvil) as world,
+        swap_world(anvil, confirmations=DEEP) as world,
     ):
         await node.open_wallet("miner")
         await node.mine(110)

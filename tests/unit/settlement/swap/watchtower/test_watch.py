@@ -232,9 +232,9 @@ def test_a_follower_that_has_the_lock_is_done_whether_or_not_the_bitcoin_is_clai
     """What is reserved for the initiator is not its own any more."""
     watched = follower()
     watched.see(outputs=watched.claim())
-    watched.see(outputs=(watched.view,), lock=LockStatus.CLAIMED, lock_final=False)
-    assert not watched.over
-    watched.see(lock_final=True)
+    watched.see(outputs=(watched.view,), lock=LockStatus.CLAIMED, lock_settled=False)
+    assert not watched.over, "a reorganisation may still take the claim away"
+    watched.see(lock_settled=True)
     assert watched.over
 
 
