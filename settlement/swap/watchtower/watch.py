@@ -31,8 +31,8 @@ OTHERS: Final = -1
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What both chains show. Fields: median_time, height (bitcoin's); outputs (to the swap's script); evm_time; lock
-    (None: there is none); lock_final (its newest change has the confirmations that the swap asks for); lock_settled (and
-    that is final by the chain's own rule too); secret (that a claim of the lock has shown)."""
+    (None: there is none); lock_final (its newest change has the confirmations that the swap asks for); lock_settled
+    (and that is final by the chain's own rule too); secret (that a claim of the lock has shown)."""
 
     median_time: int
     height: int

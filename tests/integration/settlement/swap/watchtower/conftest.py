@@ -14,10 +14,9 @@ from tests.support.swap_bitcoin import SwapNode
 from tests.support.swap_locks import swap_world
 from tests.support.swap_tower import TowerTown
 
-
 DEEP = 30
-"""Confirmations that are final on the EVM chain: deeper than any reorganisation of these tests, whatever a block a second
-adds meanwhile."""
+"""Confirmations that are final on the EVM chain: deeper than any reorganisation of these tests, whatever a block a
+second adds meanwhile."""
 
 
 @pytest.fixture(scope="package")

@@ -34,6 +34,7 @@ from settlement.connector.settle.engines.store import EngineStore
 from settlement.connector.settle.quantity import Quantity
 from tests.support.engines import Office, engine_of, is_done, offices, payment_of
 from tests.support.evm_chain import TARGET, FakeChain, Transaction
+from tests.support.patience import PATIENCE_S
 from tests.support.settling import Death, Killed
 
 SECRETS = {"one": b"\x01" * 32, "other": b"\x02" * 32}
@@ -168,11 +169,12 @@ class World:
         self.opened.append(database)
         return engine
 
-    async def run(self, engines: list[Engine], rounds: int = 300) -> None:
+    async def run(self, engines: list[Engine]) -> None:
         """Work until nothing is open, while blocks are made."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
         watching = [asyncio.create_task(engine._rail.watch(lambda: None)) for engine in engines]
         try:
-            for _ in range(rounds):
+            while asyncio.get_running_loop().time() < deadline:
                 for engine in engines:
                     await engine.round()
                 await asyncio.sleep(0.003)
