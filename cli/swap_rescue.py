@@ -12,6 +12,7 @@ from cli.swap_view import trade
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight
 from settlement.swap.engine.runtime import only_process, open_engine, open_store, wall_clock
+from settlement.swap.machine.outlook import needs_word
 from settlement.swap.recovery.recover import recover
 from settlement.swap.rescue import bring_in, export, open_rescue
 from settlement.swap.store.store import SwapRow, SwapStore
@@ -36,10 +37,11 @@ async def recover_swaps(
         "locks": found.locks,
         "swaps": [row.swap_id.hex() for row in found.swaps],
         "next_index": found.next_index,
+        "need_your_word": _waiting(found.swaps),
     }
     text = f"{found.locks} locks were looked at; {len(found.swaps)} swaps were not known here"
     if found.swaps:
-        text += "\n\n" + _listed(settings, found.swaps) + "\n\nCarry on with them: causeway swap resume"
+        text += "\n\n" + _listed(settings, found.swaps) + _next_steps(found.swaps)
     output.result(document, text)
 
 
@@ -73,10 +75,10 @@ async def import_swaps(settings: TraderSettings, password: str, output: Output, 
     with only_process(settings.folder):
         async with open_store(settings.folder, keys) as database:
             brought = await bring_in(database, keys.wallet_id, rescue, wall_clock())
-    document = {"swaps": [row.swap_id.hex() for row in brought]}
+    document = {"swaps": [row.swap_id.hex() for row in brought], "need_your_word": _waiting(brought)}
     text = f"{len(brought)} swaps were brought in"
     if brought:
-        text += "\n\n" + _listed(settings, brought) + "\n\nCarry on with them: causeway swap resume"
+        text += "\n\n" + _listed(settings, brought) + _next_steps(brought)
     output.result(document, text)
 
 
@@ -91,3 +93,20 @@ def check_file(file: Path) -> None:
 def _listed(settings: TraderSettings, rows: Sequence[SwapRow]) -> str:
     shown = [(short(row.swap_id), *trade(settings, row), row.role.value) for row in rows]
     return table(("swap", "give", "get", "you are the"), shown)
+
+
+def _waiting(rows: Sequence[SwapRow]) -> list[str]:
+    """Those that go on in time only by their owner's word."""
+    now = wall_clock() // 1_000
+    return [row.swap_id.hex() for row in rows if needs_word(row.state) and row.state.gates.last_reveal > now]
+
+
+def _next_steps(rows: Sequence[SwapRow]) -> str:
+    text = "\n\nCarry on with them: causeway swap resume"
+    for swap in _waiting(rows):
+        name = short(bytes.fromhex(swap))
+        text += (
+            f"\n{name} needs your word: causeway swap redeem {name}, to show the secret and claim;"
+            f"\nbut if you had called it off, causeway swap refund {name}: the other side may have your signature"
+        )
+    return text

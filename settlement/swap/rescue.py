@@ -210,12 +210,13 @@ async def bring_in(database: Database, wallet_id: bytes, rescue: Rescue, now: Un
 def careful(state: Swap) -> Swap:
     """A state of which later decisions may be unknown: it signs and promises nothing any more, claims what it can, and
     takes back what is its own."""
-    if state.outcome is not None or state.recovered:
+    if state.outcome is not None:
         return state
     if isinstance(state, Initiator):
-        return replaced(state, recovered=True, locking=True)
+        # A word that its owner gave before may have been taken back since.
+        return replaced(state, recovered=True, locking=True, wish=None)
     assert isinstance(state, Follower), "there are two sides"
-    return replaced(state, recovered=True, funding=True)
+    return state if state.recovered else replaced(state, recovered=True, funding=True)
 
 
 async def _swap(store: SwapStore, row: SwapRow) -> _Swap:

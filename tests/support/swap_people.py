@@ -26,6 +26,7 @@ from infra.bitcoind import Bitcoind, Wallet
 from settlement.swap.engine.runtime import Engine, open_engine, wall_clock
 from settlement.swap.engine.settings import TraderSettings, load_settings
 from settlement.swap.engine.trading import Draft
+from settlement.swap.machine.changes import OwnerAsked, Wish
 from settlement.swap.machine.states import Outcome
 from settlement.swap.offers import Offer, SignedOffer
 from settlement.swap.store.store import SwapRow, SwapStore, TakingState
@@ -216,6 +217,11 @@ async def agreed(engine: Engine, offer: SignedOffer) -> bytes:
     return await until(look, "the offer is accepted")
 
 
+async def redeem(engine: Engine, swap_id: bytes) -> None:
+    """Its owner says that it may claim at once."""
+    await engine.office.apply(swap_id, [OwnerAsked(Wish.REDEEM)])
+
+
 async def ended(engine: Engine, swap_id: bytes, mine: Callable[[], Awaitable[None]] | None = None) -> SwapRow:
     """The swap once nothing is left to do; blocks come meanwhile where `mine` is given."""
 
@@ -228,4 +234,4 @@ async def ended(engine: Engine, swap_id: bytes, mine: Callable[[], Awaitable[Non
     return await until(look, "the swap has ended", 90)
 
 
-__all__ = ["Outcome", "Person", "Town", "agreed", "ended", "town", "until"]
+__all__ = ["Outcome", "Person", "Town", "agreed", "ended", "redeem", "town", "until"]

@@ -44,7 +44,8 @@ def _spend_news(state: Swap, output: SwapOutput, spend: SpendView, outpoint: byt
     kind, secret = _read(state, output, spend, destination)
     known = next((one.spend for one in state.outputs if one.outpoint == outpoint), None)
     changes: list[Change] = []
-    if secret and isinstance(state, Follower) and not state.secret:
+    is_news = not state.secret if isinstance(state, Follower) else state.recovered and not state.revealed_at
+    if secret and is_news:
         changes.append(SecretSeen(secret))
     if known is None or (known.kind, known.txid, known.confirmations) != (kind, spend.txid, spend.confirmations):
         changes.append(SpendSeen(outpoint, kind, spend.txid, spend.confirmations))

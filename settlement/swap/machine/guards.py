@@ -10,6 +10,7 @@ import hmac
 
 from coincurve import PrivateKey
 
+from settlement.swap.machine.changes import Wish
 from settlement.swap.machine.facts import Lock, LockStatus, Output, SpendKind, expected_lock
 from settlement.swap.machine.states import Follower, Initiator, Swap
 from settlement.swap.terms import Mode, SwapTerms
@@ -81,9 +82,15 @@ def can_complete_claim(state: Initiator) -> bool:
     return state.terms.mode is Mode.HASH or bool(state.presignatures)
 
 
+def waits_for_word(state: Initiator) -> bool:
+    """Whether its owner has to say first that the trade was not called off. It was rebuilt without its memory, and may
+    have signed an early refund before: a follower that kept it back would take the bitcoin, and the lock besides."""
+    return state.recovered and not state.revealed_at and state.wish is not Wish.REDEEM
+
+
 def may_still_reveal(state: Initiator) -> bool:
     """Whether it has not decided otherwise: no refund was co-signed, no lock is to go back, it has not given up."""
-    return state.quit is None and not state.cosigned and not state.give_back
+    return state.quit is None and not state.cosigned and not state.give_back and not waits_for_word(state)
 
 
 def may_cosign_refund(state: Initiator) -> bool:

@@ -18,6 +18,7 @@ from settlement.swap.machine.changes import (
     RoundFailed,
     RungsComplete,
     RungsOffered,
+    SecretSeen,
     Showing,
     Wish,
 )
@@ -63,6 +64,8 @@ def take_in(state: Initiator, change: Change, work: Work) -> Initiator:
             return round_failed(state, number)
         case Showing():
             return _show(state, work)
+        case SecretSeen(secret=secret) if state.recovered and guards.secret_opens(state.terms, secret):
+            return _exposed(state, work)  # by a claim that it made before it lost its memory
         case CosignFailed(outpoint=outpoint) if outpoint == state.target:
             return replace(state, answer_bad=True)
     return absorb(state, change)
@@ -122,6 +125,10 @@ def _notice_exposure(state: Initiator, work: Work) -> Initiator:
     lock = state.own_lock
     if state.exposed or lock is None or lock.status is not LockStatus.CLAIMED:
         return state
+    return _exposed(state, work)
+
+
+def _exposed(state: Initiator, work: Work) -> Initiator:
     return replace(state, exposed=True, shown=True, revealed_at=state.revealed_at or work.now)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from foundation.quantities import UnixMs
+from settlement.swap.machine import guards
 from settlement.swap.machine.facts import Lock, LockStatus, Output, SpendKind
 from settlement.swap.machine.states import Follower, Initiator, Outcome, Swap
 from settlement.swap.terms import OWN_FINALITY, Mode
@@ -74,6 +75,13 @@ _OVER = {
 }
 
 
+def needs_word(state: Swap) -> bool:
+    """Whether it goes on only when its owner says that it may show the secret."""
+    if not isinstance(state, Initiator) or state.outcome is not None or state.quit is not None:
+        return False
+    return guards.waits_for_word(state)
+
+
 def _initiator(state: Initiator) -> tuple[Phase, str, str]:
     if state.outcome is not None:
         return Phase.OVER, _OVER[state.outcome], ""
@@ -84,6 +92,13 @@ def _initiator(state: Initiator) -> tuple[Phase, str, str]:
     if state.quit is not None:
         then = "The lock comes back when the other side signs for it, or else after its time-out."
         return Phase.TAKING_BACK, f"You will not trade, for {state.quit.value}. No secret will be shown.", then
+    if lock is not None and needs_word(state):
+        then = "In time: `causeway swap redeem` claims the bitcoin, `causeway swap refund` if you had called it off."
+        return (
+            Phase.FUNDING,
+            "Your lock is on the contract, and what you decided is forgotten: it needs your word.",
+            then,
+        )
     if lock is not None:
         then = "When its payment has the confirmations, you show the secret and claim."
         return Phase.FUNDING, "Your lock is on the contract. The other side funds when it is final.", then
@@ -171,6 +186,11 @@ def _notes(state: Swap) -> tuple[str, ...]:
         notes.append(f"{len(wrong)} payments of another amount came to the swap's script; they go back after T2")
     if state.recovered:
         notes.append("rebuilt from the chains: it claims and takes back, and starts nothing new")
+    if needs_word(state):
+        notes.append(
+            "if you had called the swap off, to show the secret could cost you both sides of it; if the secret was out "
+            "already, to wait could. No chain tells, so it is for you to say"
+        )
     return tuple(notes)
 
 

@@ -177,7 +177,8 @@ def new_swap(role: Role, terms: SwapTerms, gates: Gates, now: UnixMs, *, recover
     """A side's state when the terms are complete and it has checked them (`planning.check`).
 
     `recovered`: rebuilt from a mnemonic and the chains. Such a follower never funds and such an initiator never locks
-    or signs a refund, since it may have decided otherwise before; whatever it may still claim or take back, it does.
+    or signs a refund, since it may have decided otherwise before; nor does an initiator show its secret before its
+    owner says so. Whatever it may still claim or take back, it does.
     """
     if role is Role.INITIATOR:
         return Initiator(terms_bytes=terms.encoded, gates=gates, began_at=now, recovered=recovered, locking=recovered)

@@ -14,6 +14,7 @@ from foundation.database import Database
 from foundation.errors import BadInput
 from foundation.quantities import Satoshi, UnixMs
 from mpc.keystore import ScryptCost
+from settlement.swap.machine.changes import Wish
 from settlement.swap.machine.effects import Watch
 from settlement.swap.machine.states import Follower, Initiator, Outcome, encode_state
 from settlement.swap.rescue import OtherMnemonic, Rescue, bring_in, careful, export, open_rescue
@@ -146,3 +147,5 @@ def test_an_imported_swap_promises_nothing_any_more() -> None:
     ended = replaced(follower().state, outcome=Outcome.RETURNED)
     assert careful(ended) is ended
     assert careful(one) is one
+    told = replaced(other, wish=Wish.REDEEM)
+    assert careful(told) == other, "the owner's word may have been taken back since"

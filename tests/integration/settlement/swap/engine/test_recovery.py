@@ -12,7 +12,7 @@ from infra.bitcoind import Bitcoind
 from settlement.swap.machine.states import Outcome
 from settlement.swap.recovery.recover import SKIPPED_INDICES, recover
 from settlement.swap.terms import Mode
-from tests.support.swap_people import Person, agreed, ended, town, until
+from tests.support.swap_people import Person, agreed, ended, redeem, town, until
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +29,8 @@ def lose(person: Person) -> None:
 async def test_a_swap_goes_on_from_the_words_alone(
     tmp_path: Path, bitcoind: Bitcoind, anvil: Anvil, mode: Mode, loser: str
 ) -> None:
-    """Lost when the bitcoin output is funded and the secret is not out yet: both still get what they wanted."""
+    """Lost when the bitcoin output is funded and the secret is not out yet: both still get what they wanted, once an
+    initiator that forgot is told that it may show the secret."""
     async with town(tmp_path, bitcoind, anvil) as place:
         follower, initiator = place.alice, place.bob
         async with follower.at_work() as alice, initiator.at_work() as bob:
@@ -56,6 +57,8 @@ async def test_a_swap_goes_on_from_the_words_alone(
                     ids.append(found.swaps[0].swap_id)
                 else:
                     ids.append(swap_id)
+            if loser != "follower":
+                await redeem(bob, ids[1])
             async with follower.running(alice), initiator.running(bob):
                 rows = [await ended(alice, ids[0], place.mine), await ended(bob, ids[1], place.mine)]
         assert [row.state.outcome for row in rows] == [Outcome.SWAPPED, Outcome.SWAPPED]

@@ -16,7 +16,7 @@ from settlement.swap.engine.runtime import open_store, wall_clock
 from settlement.swap.machine.states import Outcome
 from settlement.swap.rescue import OtherMnemonic, bring_in, export, open_rescue
 from settlement.swap.store.store import SwapStore
-from tests.support.swap_people import Person, agreed, ended, town, until
+from tests.support.swap_people import Person, agreed, ended, redeem, town, until
 
 pytestmark = pytest.mark.integration
 CHEAP = ScryptCost(log_n=4)
@@ -45,7 +45,7 @@ async def rescued(person: Person, folder: Path) -> Person:
 
 
 async def test_both_sides_move_house_in_the_middle_of_a_swap(tmp_path: Path, bitcoind: Bitcoind, anvil: Anvil) -> None:
-    """The bitcoin output is funded: on the new machines the swap ends as it would have on the old."""
+    """The bitcoin output is funded: on the new machines, and by the initiator's word, it ends as on the old."""
     async with town(tmp_path, bitcoind, anvil) as place:
         async with place.alice.at_work() as alice, place.bob.at_work() as bob:
             offer = await place.alice.offer(alice, gives_bitcoin=True)
@@ -59,6 +59,7 @@ async def test_both_sides_move_house_in_the_middle_of_a_swap(tmp_path: Path, bit
             await until(funded, "the output is in the mempool")
         new_alice, new_bob = await rescued(place.alice, tmp_path), await rescued(place.bob, tmp_path)
         async with new_alice.at_work() as alice, new_bob.at_work() as bob:
+            await redeem(bob, swap_id)
             rows = [await ended(engine, swap_id, place.mine) for engine in (alice, bob)]
         assert [row.state.outcome for row in rows] == [Outcome.SWAPPED, Outcome.SWAPPED]
 

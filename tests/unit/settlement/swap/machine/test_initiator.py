@@ -10,6 +10,7 @@ from settlement.swap.machine.changes import (
     LockGone,
     OutputGone,
     OwnerAsked,
+    SecretSeen,
     Showing,
     SpendGone,
     Wish,
@@ -30,9 +31,11 @@ from settlement.swap.machine.effects import (
 )
 from settlement.swap.machine.facts import LockStatus, SpendKind
 from settlement.swap.machine.messages import ClaimCosigned, GiveBack, GiveBackAsked, Quit, RefundAsked
+from settlement.swap.machine.outlook import needs_word
 from settlement.swap.machine.states import Outcome, Why
 from settlement.swap.terms import Mode
 from tests.support.swap_sides import OTHER, OUTPOINT, initiator
+from tests.support.swap_terms import SECRET
 
 
 def sent(side, message_type) -> bool:
@@ -323,5 +326,42 @@ def test_one_that_was_rebuilt_from_the_chains_signs_no_refund_and_makes_no_lock(
     assert PlaceLock not in side.kinds()
     side.lock()
     assert side.letter(RefundAsked(OUTPOINT, b"request")) == ()
+
+
+@pytest.mark.parametrize("word_first", [False, True])
+def test_one_that_was_rebuilt_shows_its_secret_by_its_owners_word_alone(word_first: bool):
+    """It may have signed an early refund before it forgot: against a follower that kept it back it would lose both."""
+    side = initiator(recovered=True)
+    side.lock()
+    if word_first:
+        side.tell(OwnerAsked(Wish.REDEEM))
     side.output(side.terms.bitcoin.confirmations)
+    assert bool(side.state.revealed_at) is word_first
+    assert needs_word(side.state) is not word_first
+    side.tell(OwnerAsked(Wish.REDEEM))
     assert side.state.revealed_at
+    assert not needs_word(side.state)
+
+
+def test_one_that_was_rebuilt_and_gets_no_word_takes_its_lock_back():
+    """When the time to show the secret has passed."""
+    side = initiator(recovered=True)
+    side.lock()
+    side.output(side.terms.bitcoin.confirmations)
+    side.until(side.gates.last_reveal)
+    assert side.state.quit is Why.LATE
+    assert not needs_word(side.state)
+    side.times(side.gates.last_reveal, side.gates.refund_evm)
+    assert RefundEvm in side.kinds()
+
+
+def test_one_that_was_rebuilt_goes_on_where_its_claim_shows_the_secret():
+    """A claim of its own from before stands in the mempool: it is made good without a word."""
+    side = initiator(recovered=True)
+    side.lock()
+    side.output(side.terms.bitcoin.confirmations)
+    side.tell(SecretSeen(bytes(32)))
+    assert not side.state.revealed_at, "a stranger's number is no secret"
+    side.tell(SecretSeen(SECRET))
+    assert side.state.exposed
+    assert ClaimBitcoinByScript in side.kinds()
