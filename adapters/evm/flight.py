@@ -15,6 +15,7 @@ from foundation.quantities import BlockHeight
 
 TRANSACTION_GAS: Final = 2**24
 """The most gas that a transaction may ask for (EIP-7825)."""
+UNSENT: Final = float("-inf")
 
 
 class SenderNode(Protocol):
@@ -98,7 +99,7 @@ class Flight:
     """One nonce on its way. Times are of the sender's clock, in seconds.
 
     Fields: key; nonce; versions (all that were signed, the newest last; at least one); signed_at (the newest); sent_at
-    (the last broadcast, minus infinity where there was none); refusals (in a row, for reasons we do not know);
+    (the last broadcast, `UNSENT` where there was none); refusals (in a row, for reasons we do not know);
     underpriced (the node asks for a higher bid); included (its receipt, once it is in a block); outcome (for those who
     wait).
     """
@@ -107,7 +108,7 @@ class Flight:
     nonce: int
     versions: list[SignedTx]
     signed_at: float
-    sent_at: float = float("-inf")
+    sent_at: float = UNSENT
     refusals: int = 0
     underpriced: bool = False
     included: Receipt | None = None
@@ -121,6 +122,11 @@ class Flight:
     def latest(self) -> SignedTx:
         """The newest version."""
         return self.versions[-1]
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether it has to be broadcast whatever the node knows: it never was by us, or a reorg dropped its block."""
+        return self.sent_at == UNSENT
 
     @property
     def bid(self) -> Fees:

@@ -16,7 +16,7 @@ from adapters.evm.errors import (
     RpcRefused,
     TransactionAbandoned,
 )
-from adapters.evm.flight import Flight, SenderNode, SenderPolicy, TxResult
+from adapters.evm.flight import UNSENT, Flight, SenderNode, SenderPolicy, TxResult
 from adapters.evm.journal import SignedTx, TxJournal, TxStatus
 from adapters.evm.mempool import Verdict, verdict
 from adapters.evm.signing import AccountSigner
@@ -162,7 +162,7 @@ class Shepherd:
         for (flight, _), receipt in zip(held, receipts, strict=True):
             flight.included = receipt
             if receipt is None:
-                flight.sent_at = float("-inf")
+                flight.sent_at = UNSENT
             elif receipt.block.number <= final:
                 status = TxStatus.MINED if receipt.succeeded else TxStatus.REVERTED
                 await self._journal.finish(self._signer.address, flight.nonce, receipt.transaction, status)
@@ -210,7 +210,8 @@ class Shepherd:
                 await self._fill(flight)
             elif flight.underpriced or (is_old and (is_next or is_low)):
                 await self._bump(flight, base_fee, is_known)
-            elif not is_known and now - flight.sent_at >= policy.resend_after_seconds:
+            elif (flight.is_unsent or not is_known) and now - flight.sent_at >= policy.resend_after_seconds:
+                # A node may know what a reorg dropped, and yet not mean to mine it: that one it is given again as well.
                 await self.broadcast(flight)
 
     async def _bump(self, flight: Flight, base_fee: Wei, is_known: bool) -> None:

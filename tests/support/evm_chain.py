@@ -63,6 +63,7 @@ class FakeChain:
     pool: dict[tuple[bytes, int], Transaction] = field(default_factory=dict)
     mined: list[list[Transaction]] = field(default_factory=lambda: [[], []])
     broadcasts: list[Transaction] = field(default_factory=list)
+    remembered: set[bytes] = field(default_factory=set)  # named by the node, though no block of it holds them
     peak_final: int = 0  # for tests that drop blocks: none at or below it
 
     @property
@@ -103,8 +104,11 @@ class FakeChain:
                 elif tx.nonce < self.count(tx.account):
                     del self.pool[key]
 
-    def drop(self, blocks: int) -> None:
-        """Forget the newest blocks and what is in them, as a reorg does to transactions that nobody kept."""
+    def drop(self, blocks: int, *, remembers: bool = False) -> None:
+        """Forget the newest blocks and what is in them, as a reorg does to transactions that nobody kept. `remembers`:
+        the node still names those transactions, and mines them no more for that."""
+        if remembers:
+            self.remembered |= {tx.hash for block in self.mined[-blocks:] for tx in block}
         del self.mined[-blocks:]
 
     def foreign(self, secret: bytes, nonce: int) -> None:
@@ -153,7 +157,7 @@ class FakeChain:
     async def known(self, hashes: Sequence[bytes]) -> list[bool]:
         """See `SenderNode`."""
         self._serve("eth_getTransactionByHash")
-        pooled = {tx.hash for tx in self.pool.values()}
+        pooled = {tx.hash for tx in self.pool.values()} | self.remembered
         return [tx_hash in pooled or self._receipt(tx_hash) is not None for tx_hash in hashes]
 
     async def send_raw(self, raw: bytes) -> None:

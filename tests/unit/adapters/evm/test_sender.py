@@ -313,10 +313,12 @@ async def test_what_is_refused_again_and_again_makes_room(chain: FakeChain, send
     assert chain.effects[call(0).data] == 0
 
 
-async def test_a_reorg_brings_a_transaction_back(chain: FakeChain, sender: TxSender) -> None:
-    """A transaction whose block was dropped before it was final is broadcast again, as it was."""
+@pytest.mark.parametrize("remembers", [False, True])
+async def test_a_reorg_brings_a_transaction_back(chain: FakeChain, sender: TxSender, remembers: bool) -> None:
+    """A transaction whose block was dropped before it was final is broadcast again, as it was, even to a node that
+    still knows it."""
     first = await mined(chain, sender.send(call(), "key"))
-    chain.drop(chain.height - first.receipt.block.number + 1)
+    chain.drop(chain.height - first.receipt.block.number + 1, remembers=remembers)
     await until(lambda: bool(chain.pool))
     await finished(chain, sender)
     assert chain.effects[call().data] == 1
