@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from adapters.evm.lockbox.types import NATIVE_COIN
 from adapters.evm.rpc import EvmRpc
 from foundation.errors import Retryable
 from foundation.quantities import Satoshi
 from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.funding import most_fee
+from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.settings import TraderSettings
 from settlement.swap.engine.trading import OfferUnknown
 from settlement.swap.evm.assets import check_asset
@@ -23,13 +25,17 @@ GAS_CLAIM: Final = 120_000
 
 
 class NotEnough(Retryable):
-    """The trader's own money does not suffice. Fields: what; needed, held (base units)."""
+    """The trader's own money does not suffice. Fields: what; needed, held (base units, without what is promised in
+    other swaps; below zero where more is promised than is there)."""
 
     def __init__(self, what: str, needed: int, held: int, symbol: str) -> None:
         self.what = what
         self.needed = needed
         self.held = held
-        super().__init__(f"{what}: {needed:,} base units of {symbol} are needed, and there are {held:,}")
+        free = max(0, held)
+        super().__init__(
+            f"{what}: {needed:,} base units of {symbol} are needed, and {free:,} are there and not promised"
+        )
 
 
 class TraderMarket:
@@ -59,7 +65,7 @@ class TraderMarket:
         self.check_known(offer)
         return self._settings.conditions
 
-    async def check_able(self, offer: Offer, role: Role) -> None:
+    async def check_able(self, offer: Offer, role: Role, promised: Promised) -> None:
         """See `trading.Market`."""
         at = await self._desk.evm.check()
         await self._desk.rpc.check_network(self._settings.bitcoin.network)
@@ -68,25 +74,25 @@ class TraderMarket:
             raise OfferUnknown("asset", f"the token 0x{offer.asset.hex()} is not in swap.toml")
         await check_asset(self._views.heads, self._settings.site, offer.asset, at, decimals=asset.decimals)
         if role is Role.FOLLOWER:
-            await self._check_bitcoin(offer)
-        await self._check_evm(offer, role, asset.symbol)
+            await self._check_bitcoin(offer, promised)
+        await self._check_evm(offer, role, asset.symbol, promised)
 
-    async def _check_bitcoin(self, offer: Offer) -> None:
-        held = sum(coin.value for coin in await self._desk.wallet.coins())
+    async def _check_bitcoin(self, offer: Offer, promised: Promised) -> None:
+        held = sum(coin.value for coin in await self._desk.wallet.coins()) - promised.satoshi
         needed = offer.satoshi + min(most_fee(offer.satoshi), Satoshi(10_000))
         if held < needed:
             raise NotEnough("the bitcoin wallet", needed, held, "BTC")
 
-    async def _check_evm(self, offer: Offer, role: Role, symbol: str) -> None:
+    async def _check_evm(self, offer: Offer, role: Role, symbol: str, promised: Promised) -> None:
         """Of the asset what is to be locked, and of the coin the gas for this side's part."""
         leg = self._desk.evm
         gas = GAS_LOCK if role is Role.INITIATOR else GAS_CLAIM
         newest = await self._rpc.block("latest")
         fee = 0 if newest is None else gas * 2 * newest.base_fee
-        coin = await leg.funds(bytes(20))
+        coin = await leg.funds(NATIVE_COIN) - promised.of(NATIVE_COIN)
         wanted = offer.amount if role is Role.INITIATOR else 0
         if any(offer.asset):
-            held = await leg.funds(offer.asset) if wanted else 0
+            held = await leg.funds(offer.asset) - promised.of(offer.asset) if wanted else 0
             if held < wanted:
                 raise NotEnough("the EVM account", wanted, held, symbol)
             wanted = 0

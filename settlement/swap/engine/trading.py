@@ -14,6 +14,7 @@ from foundation.errors import BadInput, CausewayError, Fatal, Retryable
 from foundation.quantities import Satoshi, TokenUnits, UnixMs
 from settlement.swap.engine.correspondence import Correspondence, Mailbox
 from settlement.swap.engine.office import Office
+from settlement.swap.engine.promised import Promised, promised
 from settlement.swap.handshake import Part, TermsDiffer, check_accepted, make_terms, sign_terms, terms_are_signed
 from settlement.swap.letters.bodies import PROBLEM_MAX, Accept, Body, Refuse, Say, Take, TermsSigned
 from settlement.swap.letters.letter import Letter, LetterRefused, Reader
@@ -64,8 +65,9 @@ class Market(Protocol):
     def conditions(self, offer: Offer) -> Conditions:
         """What the planner reckons with. Raises `UnsafeTerms`: nothing is known of a chain."""
 
-    async def check_able(self, offer: Offer, role: Role) -> None:
-        """Make sure that the nodes serve the right chains, the contract is ours, and the money and fees are there.
+    async def check_able(self, offer: Offer, role: Role, promised: Promised) -> None:
+        """Make sure that the nodes serve the right chains, the contract is ours, and the money and fees are there
+        beside what is promised.
 
         Raises:
             BadInput, Retryable, Fatal: say what is missing.
@@ -168,7 +170,7 @@ class Trading:
 
     async def check_able(self, offer: Offer) -> None:
         """Make sure that a maker has what its offer promises. Raises as `Market.check_able`."""
-        await self._market.check_able(offer, offer.maker_role)
+        await self._market.check_able(offer, offer.maker_role, await self._promised())
 
     async def set_offer(self, own: OwnOffer) -> None:
         """Keep an own offer's new state, or where it is published."""
@@ -196,7 +198,7 @@ class Trading:
         signed.check_time(now + OFFER_MARGIN_SECONDS)
         self._market.check_known(offer)
         plan(offer.satoshi, now, self._market.conditions(offer))
-        await self._market.check_able(offer, offer.maker_role.other)
+        await self._market.check_able(offer, offer.maker_role.other, await self._promised())
         async with self._office.database.unit() as unit:
             store = SwapStore(unit.connection)
             made = Taking(await store.new_index(), signed, TakingState.ASKED, "", None, UnixMs(now * 1000))
@@ -267,6 +269,12 @@ class Trading:
             raise LetterRefused("that was answered before")
         return taking
 
+    async def _promised(self) -> Promised:
+        rows = await self._office.swaps(open_only=True)
+        async with self._office.database.view() as view:
+            takings = await SwapStore(view.connection).open_takings()
+        return promised((row.state for row in rows), (one.signed.offer for one in takings))
+
     # --- The maker's side ---
 
     async def _taken(self, box: Mailbox, letter: Letter, take: Take) -> None:
@@ -298,7 +306,7 @@ class Trading:
         if self._accepts is not None:
             self._accepts(offer)
         role, conditions = offer.maker_role, self._market.conditions(offer)
-        await self._market.check_able(offer, role)
+        await self._market.check_able(offer, role, await self._promised())
         planned = plan(offer.satoshi, now, conditions)
         maker = Part.of(self._keys.swap(own.index), offer.account, role, offer.mode)
         terms = make_terms(

@@ -90,6 +90,19 @@ async def test_offer_is_too_large(case: OpenCase) -> None:
         await nothing_happened(swap)
 
 
+async def test_money_is_promised_already(case: OpenCase) -> None:
+    """A taker that has said yes to so many that the next one is beyond what it has: it is told so, and says nothing."""
+    async with case() as swap:
+        engine = await swap.initiator.work(runs=False)
+        await swap.follower.work(runs=False)
+        signed = await swap.offered(swap.follower)
+        most = TokenUnits(await engine.desk.evm.funds(signed.offer.asset) * 2 // 3)
+        first, second = (resigned(swap.follower, signed, amount=most, salt=bytes([one] * 16)) for one in range(2))
+        await engine.trading.take(first)
+        with pytest.raises(NotEnough):
+            await engine.trading.take(second)
+
+
 async def test_node_serves_another_chain(case: OpenCase) -> None:
     """The EVM node's first block is not that of swap.toml: nothing is taken through it."""
     async with case() as swap:

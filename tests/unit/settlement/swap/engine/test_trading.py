@@ -16,6 +16,7 @@ from settlement.swap.engine import trading as engine_trading
 from settlement.swap.engine.correspondence import Mailbox
 from settlement.swap.engine.market import NotEnough
 from settlement.swap.engine.office import Office
+from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.trading import SPARE_SECONDS, Draft, TooManyOffers, Trading
 from settlement.swap.handshake import Part
 from settlement.swap.letters.bodies import Refuse
@@ -38,6 +39,7 @@ class World:
     def __init__(self, database: Database) -> None:
         self.now = NOW
         self.problem: Exception | None = None
+        self.promised = Promised()
         self.said: list[Any] = []
         office = Office(database, lambda: UnixMs(self.now * 1000))
         self.database = database
@@ -49,7 +51,8 @@ class World:
     def conditions(self, offer: Any) -> Any:
         return conditions_for(REGTEST, ANVIL)
 
-    async def check_able(self, offer: Any, role: Role) -> None:
+    async def check_able(self, offer: Any, role: Role, promised: Promised) -> None:
+        self.promised = promised
         if self.problem is not None:
             raise self.problem
 
@@ -108,6 +111,14 @@ async def test_keys_of_a_swap_never_serve_again(world, state):
     await world.trading.set_offer(replace(own, state=state))
     world.now += 10 * SPARE_SECONDS
     assert (await world.offer()).index != own.index
+
+
+async def test_money_of_a_swap_that_was_accepted_is_not_there_for_the_next(world):
+    """A maker whose offers are taken at once by two promises the same coins to one of them alone."""
+    offers = [await world.offer(), await world.offer()]
+    for own, before in zip(offers, (0, 10**8), strict=True):
+        await world.take(own)
+        assert world.promised.satoshi == before
 
 
 async def test_offers_that_wait_are_bounded(world, monkeypatch):
