@@ -15,7 +15,6 @@ import multiprocessing
 import os
 import pstats
 import secrets
-import socket
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ import uvloop
 from foundation.collector import spare_collector
 from foundation.database import Database
 from foundation.quantities import UnixMs
+from infra.ports import free_port
 from infra.postgres import Postgres
 from settlement.connect.policy import decode_policy
 from settlement.custody import payer
@@ -245,7 +245,7 @@ class Town:
                 YUAN_LEDGER: await self._book(stack, server, YUAN_LEDGER, (C, B)),
             }
             seeds = {party: secrets.token_bytes(32) for party in (A, B, C)}
-            urls = {party: f"http://127.0.0.1:{_free_port()}" for party in (A, B, C)}
+            urls = {party: f"http://127.0.0.1:{free_port()}" for party in (A, B, C)}
             born = wall_clock() - 1_000
             for party in (A, B, C):
                 keys = {ledger: (url, keys[party]) for ledger, (url, keys) in books.items() if party in keys}
@@ -334,12 +334,6 @@ class Town:
 async def _ended(process: asyncio.subprocess.Process) -> None:
     process.terminate()
     await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def measure(payments: int, at_once: int, profile: dict[PartyId, str]) -> list[dict[str, object]]:

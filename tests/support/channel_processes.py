@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.native.eip712 import account_of_secret
 from foundation.quantities import UnixMs
+from infra.ports import free_port
 from mpc.keystore import ScryptCost
 from settlement.cosign.keyfile import create_key_file
 from settlement.gateway.cards import write_card
@@ -22,13 +22,6 @@ from tests.support.patience import PATIENCE_S
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "word"  # noqa: S105 - of keys that live as long as a test
 COST = ScryptCost(log_n=4, r=1, p=1)
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Command:

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import multiprocessing
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,14 @@ def test_free_ports_differ_and_lie_below_the_kernels_range() -> None:
     ports = free_ports(20)
     assert len(set(ports)) == 20
     assert max(ports) < 32_768
+
+
+def test_a_port_that_another_process_was_given_is_not_given_again() -> None:
+    """Though nobody listens on it yet: its server is still starting."""
+    mine = free_ports(3)
+    code = f"from infra import ports\nports._candidates = lambda: iter({[*mine, 14_999]})\nprint(ports.free_port())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "14999"
 
 
 def test_port_with_a_listener_is_not_free() -> None:

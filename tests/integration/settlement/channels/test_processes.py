@@ -27,9 +27,10 @@ from cli.channel_commands import (
 )
 from foundation.quantities import BlockHeight, Wei
 from infra.anvil import Anvil
+from infra.ports import free_port
 from settlement.ledgers.book.client import BookClient
 from settlement.quantities import PartyId
-from tests.support.channel_processes import BankFolder, Command, channel_section, free_port
+from tests.support.channel_processes import BankFolder, Command, channel_section
 from tests.support.channels_chain import COIN, SENDING
 from tests.support.patience import PATIENCE_S
 from tests.support.settlement_book import LEDGER, Bank

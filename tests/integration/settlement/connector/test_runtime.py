@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry, generate_latest
 
+from infra.ports import free_port
 from settlement.connector.accounts import AccountConfig
 from settlement.connector.config import load_config, parse_config
 from settlement.connector.routing.routes import Relation
@@ -28,14 +28,6 @@ from tests.support.patience import PATIENCE_S
 pytestmark = pytest.mark.integration
 
 LOCAL = AccountConfig("local", EUR, Relation.LOCAL, floor=None)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Shop:
