@@ -72,8 +72,8 @@ from tests.support.settlement_gateway import (
     People,
 )
 
-PAYMENTS: Final = 1_500
-AT_ONCE: Final = 256
+PAYMENTS: Final = 2_000
+AT_ONCE: Final = 384
 ALONE: Final = 10
 _AMOUNT: Final = 100_00
 _FUNDS: Final = 10**12

@@ -30,6 +30,9 @@ _SQLITE_PASSING = frozenset(
 _LOCK_NOT_AVAILABLE = "55P03"
 _POSTGRESQL_PASSING = frozenset({"08", "40", "53", "57"})
 """Classes of SQLSTATE: connection, serialization or deadlock, out of resources, shutting down or cancelled."""
+_PLANS = {"enable_seqscan": "off", "jit": "off"}
+"""Every query here goes by a key. A plan that was made while a table was empty is kept until the server next analyses
+it, and would read the whole of it for each query while it grows; and no plan is worth compiling."""
 _VIEW = "causeway_view"
 """Execution option of connections that only read."""
 
@@ -121,7 +124,7 @@ def _sqlite(url: URL, busy_ms: int) -> AsyncEngine:
 
 
 def _postgresql(url: URL, busy_ms: int) -> AsyncEngine:
-    settings = {"lock_timeout": str(busy_ms), "application_name": "causeway"}
+    settings = {"lock_timeout": str(busy_ms), "application_name": "causeway", **_PLANS}
     engine = create_async_engine(
         url,
         pool_size=_CONNECTIONS,
