@@ -104,8 +104,9 @@ class Shepherd:
             log.warning("the node does not take a transaction", verdict=answer.value)
         return answer
 
-    async def result(self, key: str, versions: tuple[SignedTx, ...]) -> TxResult:
-        """What became of a transaction that is final.
+    async def result(self, key: str, versions: tuple[SignedTx, ...]) -> TxResult | Flight:
+        """What became of a transaction that was final. It is on its way again, where a reorganisation went deeper than
+        what counted as final and its nonce is free.
 
         Raises:
             Reverted: the contract refused it.
@@ -117,11 +118,19 @@ class Shepherd:
             raise TransactionAbandoned(key, versions[0].nonce, None)
         (receipt,) = await self._node.receipts([done.hash])
         if receipt is None:
-            raise NodeUnavailable("eth_getTransactionReceipt", f"no receipt of {done.hash.hex()}")
+            if not await self._is_free(done.nonce):
+                raise NodeUnavailable("eth_getTransactionReceipt", f"no receipt of {done.hash.hex()}")
+            _log.error("a transaction that was final is in the chain no more", transaction=key, nonce=done.nonce)
+            self.adopt([*(tx for tx in versions if tx is not done), done])
+            return self.flights[done.nonce]
         failure = await self._failure(key, done, receipt)
         if failure is not None:
             raise failure
         return TxResult(key, receipt)
+
+    async def _is_free(self, nonce: int) -> bool:
+        """Whether the chain has used a nonce neither at its tip nor in what is final."""
+        return max(await self._node.transaction_counts(self._signer.address, ["latest", "finalized"])) <= nonce
 
     async def _include(self, flights: list[Flight]) -> None:
         hashes = [(flight, version.hash) for flight in flights for version in flight.versions]

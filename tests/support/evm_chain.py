@@ -55,6 +55,7 @@ class FakeChain:
     finality: int = 2
     automine: bool = False
     is_down: bool = False
+    keeps_receipts: bool = True
     balance: int = 10**21
     gas: int = GAS
     refused_data: set[bytes] = field(default_factory=set)
@@ -152,7 +153,7 @@ class FakeChain:
     async def receipts(self, hashes: Sequence[bytes]) -> list[Receipt | None]:
         """See `SenderNode`."""
         self._serve("eth_getTransactionReceipt")
-        return [self._receipt(tx_hash) for tx_hash in hashes]
+        return [self._receipt(tx_hash) if self.keeps_receipts else None for tx_hash in hashes]
 
     async def known(self, hashes: Sequence[bytes]) -> list[bool]:
         """See `SenderNode`."""

@@ -337,6 +337,28 @@ async def test_a_lost_chain_gets_its_transactions_back(
     assert all(chain.effects[call(number).data] == 1 for number in range(4))
 
 
+async def test_what_was_final_and_is_lost_is_brought_again_for_who_asks(chain: FakeChain, sender: TxSender) -> None:
+    """A reorganisation went deeper than what counted as final: the same transaction goes out again, and ends again."""
+    first = await mined(chain, sender.send(call(), "key"))
+    await finished(chain, sender)
+    chain.mined = [[], [], []]
+    again = await mined(chain, sender.send(call(), "key"))
+    assert again.transaction == first.transaction
+    await finished(chain, sender)
+    assert chain.effects[call().data] == 1
+
+
+async def test_a_receipt_that_a_node_has_lost_brings_nothing_again(chain: FakeChain, sender: TxSender) -> None:
+    """Its nonce is used, so it is in the chain, whatever the node keeps of it."""
+    await mined(chain, sender.send(call(), "key"))
+    await finished(chain, sender)
+    broadcasts = len(chain.broadcasts)
+    chain.keeps_receipts = False
+    with pytest.raises(NodeUnavailable):
+        await sender.send(call(), "key")
+    assert len(chain.broadcasts) == broadcasts
+
+
 async def test_a_gap_without_memory_is_filled(chain: FakeChain, journal: VolatileJournal, clock: Clock) -> None:
     """A nonce that neither the chain nor the journal knows is used up, so that the later ones can go."""
     async with TxSender(chain, journal, SECRET, CHAIN_ID, POLICY, clock) as first:

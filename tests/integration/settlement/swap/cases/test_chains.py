@@ -70,6 +70,33 @@ async def test_funding_is_taken_out_of_the_chain_before_it_counts(case: OpenCase
         await finish(swap)
 
 
+@modes
+async def test_both_claims_are_taken_out_of_their_chains(case: OpenCase, mode: Mode) -> None:
+    """Before either has the confirmations that were agreed: the secret is out, so both are made good again."""
+    async with case(mode, confirmations=2) as swap:
+        bitcoin, evm = swap.chains.bitcoin, swap.chains.evm.node
+        swap.chains.mining = False
+        await swap.agree()
+        await swap.initiator.state(lambda state: state.own_lock is not None, "the lock is there")
+        await evm.mine(1)
+        await swap.follower.state(lambda state: state.outputs, "the funding is there")
+        await bitcoin.node.mine(2)
+        await swap.initiator.state(lambda state: state.outputs and state.outputs[0].spend is not None, "it is claimed")
+        await bitcoin.node.mine()
+        await swap.initiator.state(lambda state: state.outputs[0].spend.confirmations == 1)
+        await swap.follower.state(lambda state: state.own_lock.status is LockStatus.CLAIMED, "the lock is claimed")
+        await bitcoin.drop(1)
+        await bitcoin.empty_blocks(2)
+        await evm.rpc.call("anvil_reorg", 1, [])
+        await swap.initiator.state(
+            lambda state: state.outputs[0].spend is None or not state.outputs[0].spend.confirmations
+        )
+        assert not await swap.initiator.is_done()
+        assert not await swap.follower.is_done()
+        swap.chains.mining = True
+        await finish(swap)
+
+
 async def finish(swap: Case) -> None:
     """Blocks come on both chains, now and then, until both have what they wanted."""
     for side in swap.sides.values():
