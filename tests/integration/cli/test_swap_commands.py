@@ -84,7 +84,7 @@ async def test_a_trader_begins_looks_and_moves_house(tmp_path: Path, bitcoind: B
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "swap.toml").write_bytes((tmp_path / "alice" / "swap.toml").read_bytes())
-    assert await told("import", str(file), "--folder", str(elsewhere)) == {"swaps": []}
+    assert await told("import", str(file), "--folder", str(elsewhere)) == {"swaps": [], "need_your_word": []}
     assert (await told("funds", "--folder", str(elsewhere)))["account"] == made["account"]
     found = await told("recover", "--folder", str(elsewhere), "--gap", "20")
     assert (found["locks"], found["swaps"]) == (0, [])

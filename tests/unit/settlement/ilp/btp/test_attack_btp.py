@@ -13,12 +13,14 @@ from settlement.ilp.link import LinkDown
 from settlement.ilp.packets import decode_reply
 from tests.unit.settlement.ilp.btp.conftest import FULFILL, PREPARE, TOKEN, RawPeer, ilp
 
+LIMITS = BtpLimits(message_bytes_max=4096, in_flight_max=50, backlog_bytes_max=65_536, unauthenticated_max=3)
+hurried = pytest.mark.parametrize("limits", [replace(LIMITS, auth_ms_max=150)], ids=["hurried"])
+"""No honest peer depends on its time."""
+
 
 @pytest.fixture
 def limits():
-    return BtpLimits(
-        message_bytes_max=4096, in_flight_max=50, backlog_bytes_max=65_536, auth_ms_max=150, unauthenticated_max=3
-    )
+    return LIMITS
 
 
 @pytest.mark.parametrize("token", ["", "a shared secreT", "a shared secret ", "x" * 2000])
@@ -52,6 +54,7 @@ async def test_packets_right_behind_a_wrong_token_are_not_handed_over(dial, conn
     assert connector.arrived.empty()
 
 
+@hurried
 async def test_a_connection_that_says_nothing_is_closed_in_time(dial):
     """Who does not authenticate in time is closed, without an answer that it did not ask for."""
     peer = await dial()
@@ -99,6 +102,7 @@ async def test_handshakes_that_fail_take_no_place(server):
         assert await peer.auth() == Response(7)
 
 
+@hurried
 async def test_a_handshake_that_trickles_in_is_cut(server):
     """A client that sends its upgrade request byte by byte is closed when the time for it is over."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
