@@ -19,7 +19,7 @@ LIVES = 4
 
 
 async def test_commands_that_are_killed_go_on_by_resume(tmp_path: Path) -> None:
-    """Each side is killed as soon as it has got further, and again; the commands of its last life end as they should."""
+    """Each side is killed as soon as it has got further, and again; what its last life begins ends as it should."""
     async with Stage(tmp_path, lambda _: None) as stage:
         for trader in (stage.alice, stage.bob):
             await stage.init(trader)
