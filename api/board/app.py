@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Final, Literal, TypeAlias, cast
 
 from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Response
@@ -15,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
 from api.board.board import Board, BoardFull
+from api.listening import is_loopback
 from settlement.swap.letters.letter import SEALED_BYTES_MAX
 from settlement.swap.letters.proof import Right, check_address, holds
 from settlement.swap.offers import TEXT_CHARACTERS_MAX, OfferDamaged, OfferExpired, SignedOffer
 
 WAIT_SECONDS_MAX: Final = 25
 Hex32 = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+_SOURCE_MAX: Final = 60
 Proof = Annotated[str, Header(max_length=300)]
 Number = Annotated[int, Query(ge=0, lt=1 << 53)]
 AssetText = Annotated[str | None, Query(max_length=200)]
@@ -199,7 +202,17 @@ def _board(request: Request) -> Board:
 
 
 def _source(request: Request) -> str:
-    return request.client.host if request.client is not None else ""
+    """Who posts, as the limits count it: an address, of IPv6 a network of 64 bits, which one customer commonly has."""
+    address = request.client.host if request.client is not None else ""
+    if is_loopback(address):
+        # A proxy of this machine stands between. It writes the last entry; those before it anybody may have written.
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+        address = forwarded.rpartition(",")[2].strip() or address
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address[:_SOURCE_MAX]
+    return str(found if found.version == 4 else ip_network((found, 64), strict=False))
 
 
 def _check(request: Request, header: str, owner: bytes, right: Right, subject: bytes, number: int) -> None:

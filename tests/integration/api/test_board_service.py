@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 from coincurve import PublicKeyXOnly
 
+from api.board.board import BoardRules
 from api.board.service import now_seconds, serve_board
 from api.board.tables import SCHEMA
 from api.settings import ApiSettings, BoardSettings, load_settings
@@ -52,6 +55,32 @@ async def test_a_board_without_tls_listens_on_loopback_alone(database_url: str) 
         with pytest.raises(BadInput, match="TLS"):
             async with serve_board(database, "0.0.0.0"):
                 pass
+
+
+async def test_strangers_behind_a_proxy_have_limits_of_their_own(database_url: str) -> None:
+    """The last address that the proxy wrote counts, an IPv6 network of 64 bits as one; what a stranger writes before
+    it changes nothing."""
+    box = "/v1/mailboxes/" + bytes(PublicKeyXOnly.from_secret(BOB).format()).hex() + "/letters"
+
+    async def post(session: aiohttp.ClientSession, forwarded: str) -> int:
+        headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+        async with session.post(box, data=os.urandom(40), headers=headers) as answer:
+            return answer.status
+
+    async with (
+        await Database.open(database_url, SCHEMA) as database,
+        serve_board(database, clock=lambda: 600, rules=BoardRules(posts_a_minute=2)) as place,
+        aiohttp.ClientSession(place) as session,
+    ):
+        for one in ("192.0.2.1", "192.0.2.9, 192.0.2.1", "192.0.2.77, 192.0.2.1"):
+            last = await post(session, one)
+        assert last == 429
+        assert await post(session, "192.0.2.1, 192.0.2.2") < 300
+        for one in ("2001:db8::1", "2001:db8::2", "2001:db8::3"):
+            last = await post(session, one)
+        assert last == 429
+        assert await post(session, "2001:db8:0:1::1") < 300
+        assert await post(session, "") < 300
 
 
 async def test_a_gateway_has_an_order_board_where_its_operator_wants_one(tmp_path: Path) -> None:
