@@ -1,0 +1,136 @@
+"""What a trader can afford: beside fees, and beside what it has promised already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from foundation.quantities import Satoshi
+from settlement.swap.engine import market as engine_market
+from settlement.swap.engine.market import GAS_CLAIM, GAS_LOCK, NotEnough, TraderMarket
+from settlement.swap.engine.promised import Promised
+from settlement.swap.engine.settings import AssetName
+from settlement.swap.engine.trading import OfferUnknown
+from settlement.swap.offers import Offer
+from settlement.swap.terms import Role
+from tests.support.swap_offers import an_offer
+from tests.support.swap_terms import NOW
+
+ETHER, TOKEN = bytes(20), b"\x44" * 20
+GAS_PRICE = 10**9
+OFFER = an_offer(NOW).offer
+
+
+class World:
+    """A configuration, and two nodes that tell what there is."""
+
+    def __init__(self) -> None:
+        self.satoshi = 0
+        self.funds = {ETHER: 0, TOKEN: 0}
+        assets = (AssetName("BTC", 8, None), AssetName("ETH", 18, ETHER), AssetName("USDC", 6, TOKEN))
+        settings = SimpleNamespace(
+            bitcoin_chain=OFFER.bitcoin_chain,
+            evm_chain=OFFER.evm_chain,
+            escrow=OFFER.escrow,
+            site=SimpleNamespace(escrow=OFFER.escrow),
+            bitcoin=SimpleNamespace(network=None),
+            assets=assets,
+            token=lambda address: next((one for one in assets if one.token == address), None),
+        )
+        desk = SimpleNamespace(evm=self, rpc=self, wallet=self)
+        self.market = TraderMarket(settings, desk, SimpleNamespace(heads=None), self)  # type: ignore[arg-type]
+
+    async def check(self) -> int:
+        return 7
+
+    async def check_network(self, network: Any) -> None: ...
+
+    async def coins(self) -> tuple[Any, ...]:
+        return (SimpleNamespace(value=self.satoshi // 3), SimpleNamespace(value=self.satoshi - self.satoshi // 3))
+
+    async def block(self, tag: str) -> Any:
+        return SimpleNamespace(base_fee=GAS_PRICE)
+
+    async def able(self, offer: Offer, role: Role, promised: Promised | None = None) -> None:
+        await self.market.check_able(offer, role, promised or Promised())
+
+    # As the EVM leg has it.
+    async def _funds(self, asset: bytes) -> int:
+        return self.funds[asset]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    async def fine(*_: Any, **__: Any) -> None: ...
+
+    monkeypatch.setattr(engine_market, "check_asset", fine)
+    made = World()
+    made.market._desk.evm = SimpleNamespace(check=made.check, funds=made._funds)  # type: ignore[misc]
+    return made
+
+
+async def test_who_locks_the_coin_needs_it_and_the_gas(world: World) -> None:
+    """One unit less is refused, by name."""
+    gas = GAS_LOCK * 2 * GAS_PRICE
+    world.funds[ETHER] = OFFER.amount + gas
+    await world.able(OFFER, Role.INITIATOR)
+    world.funds[ETHER] -= 1
+    with pytest.raises(NotEnough, match="gas included") as problem:
+        await world.able(OFFER, Role.INITIATOR)
+    assert (problem.value.needed, problem.value.held) == (OFFER.amount + gas, OFFER.amount + gas - 1)
+
+
+async def test_who_locks_a_token_needs_it_and_gas_in_the_coin(world: World) -> None:
+    """Either is missed by itself."""
+    offer = replace(OFFER, asset=TOKEN)
+    world.funds = {ETHER: GAS_LOCK * 2 * GAS_PRICE, TOKEN: offer.amount}
+    await world.able(offer, Role.INITIATOR)
+    world.funds[TOKEN] -= 1
+    with pytest.raises(NotEnough, match="of USDC"):
+        await world.able(offer, Role.INITIATOR)
+    world.funds = {ETHER: 0, TOKEN: offer.amount}
+    with pytest.raises(NotEnough, match="of ETH"):
+        await world.able(offer, Role.INITIATOR)
+
+
+async def test_who_funds_needs_bitcoin_with_the_fee_and_gas_for_the_claim(world: World) -> None:
+    """The coins together, and a fee beside the amount."""
+    world.funds[ETHER] = GAS_CLAIM * 2 * GAS_PRICE
+    world.satoshi = int(OFFER.satoshi)
+    with pytest.raises(NotEnough, match="the bitcoin wallet"):
+        await world.able(OFFER, Role.FOLLOWER)
+    world.satoshi += 10_000
+    await world.able(OFFER, Role.FOLLOWER)
+    world.funds[ETHER] -= 1
+    with pytest.raises(NotEnough, match="gas included"):
+        await world.able(OFFER, Role.FOLLOWER)
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_what_is_promised_is_not_there(world: World, role: Role) -> None:
+    """Enough for one swap is not enough for the second one, and never for a third below nothing."""
+    world.funds[ETHER] = OFFER.amount + GAS_LOCK * 2 * GAS_PRICE
+    world.satoshi = int(OFFER.satoshi) + 10_000
+    await world.able(OFFER, role)
+    for times in (1, 2):
+        promised = Promised(Satoshi(times * OFFER.satoshi), {ETHER: times * OFFER.amount})
+        with pytest.raises(NotEnough, match="are there and not promised"):
+            await world.able(OFFER, role, promised)
+
+
+@pytest.mark.parametrize("field", ["escrow", "asset", "evm_chain", "bitcoin_chain"])
+async def test_what_is_not_configured_is_refused_by_name(world: World, field: str) -> None:
+    """Another contract, token or chain than those of swap.toml."""
+    settings: Any = world.market._settings
+    world.market.check_known(OFFER)
+    if field == "asset":
+        settings.token = lambda _: None
+    elif field == "escrow":
+        settings.site.escrow = b"\x33" * 20
+    else:
+        setattr(settings, field, "another")
+    with pytest.raises(OfferUnknown, match=field):
+        world.market.check_known(OFFER)
