@@ -86,7 +86,11 @@ async def test_signing_completes_with_two_of_five_storemen_dead(life: Life) -> N
     books = await life.books(life.net.storemen[0])
     assert books.reserves > 0
     for node in dead:
-        assert await life.books(node) == books, f"{node.name} knows the vault's coins"
+
+        async def told(node: BridgeNode = node) -> bool:
+            return await life.books(node) == books
+
+        await eventually(told, f"{node.name} knows the vault's coins")
 
 
 async def test_a_storeman_that_signs_wrong_is_found_and_named(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
