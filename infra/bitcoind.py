@@ -204,8 +204,8 @@ class Bitcoind(Node):
             "dbcache=64",
             # A wallet begins with 8,000 keys otherwise, and to make one takes seconds. Nobody restores one of these.
             "keypool=20",
-            # Knots relays nothing whose lock time is 21. A wallet sets it to a recent height: a payment would be refused
-            # at height 21, and at times up to height 121. Other releases ignore what they do not know.
+            # Knots relays nothing whose lock time is 21. A wallet sets it to a recent height: a payment is refused at
+            # height 21, and at times up to height 121. Other releases ignore what they do not know.
             "rejectparasites=0",
             "[regtest]",
             *peers,
