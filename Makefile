@@ -112,6 +112,10 @@ lock: $(PYTHON_STAMP) ## pin the dependencies anew
 	# Held to the other's versions: what runs in production is what was tested.
 	compile --constraints requirements/dev.lock --output-file requirements/runtime.lock
 	npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error
+	# Whom its packages ask for money says nothing of what is installed.
+	node -e 'const file = "package-lock.json", fs = require("fs"), lock = JSON.parse(fs.readFileSync(file));
+	    for (const one of Object.values(lock.packages)) delete one.funding;
+	    fs.writeFileSync(file, JSON.stringify(lock, null, 2) + "\n");'
 
 .PHONY: clean
 clean: ## remove what was built and measured; the installed packages and the cache stay

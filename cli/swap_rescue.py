@@ -37,7 +37,7 @@ async def recover_swaps(
         "locks": found.locks,
         "swaps": [row.swap_id.hex() for row in found.swaps],
         "next_index": found.next_index,
-        "need_your_word": _waiting(found.swaps),
+        "need_your_word": [row.swap_id.hex() for row in _waiting(found.swaps)],
     }
     text = f"{found.locks} locks were looked at; {len(found.swaps)} swaps were not known here"
     if found.swaps:
@@ -75,7 +75,10 @@ async def import_swaps(settings: TraderSettings, password: str, output: Output, 
     with only_process(settings.folder):
         async with open_store(settings.folder, keys) as database:
             brought = await bring_in(database, keys.wallet_id, rescue, wall_clock())
-    document = {"swaps": [row.swap_id.hex() for row in brought], "need_your_word": _waiting(brought)}
+    document = {
+        "swaps": [row.swap_id.hex() for row in brought],
+        "need_your_word": [row.swap_id.hex() for row in _waiting(brought)],
+    }
     text = f"{len(brought)} swaps were brought in"
     if brought:
         text += "\n\n" + _listed(settings, brought) + _next_steps(brought)
@@ -95,16 +98,16 @@ def _listed(settings: TraderSettings, rows: Sequence[SwapRow]) -> str:
     return table(("swap", "give", "get", "you are the"), shown)
 
 
-def _waiting(rows: Sequence[SwapRow]) -> list[str]:
+def _waiting(rows: Sequence[SwapRow]) -> list[SwapRow]:
     """Those that go on in time only by their owner's word."""
     now = wall_clock() // 1_000
-    return [row.swap_id.hex() for row in rows if needs_word(row.state) and row.state.gates.last_reveal > now]
+    return [row for row in rows if needs_word(row.state) and row.state.gates.last_reveal > now]
 
 
 def _next_steps(rows: Sequence[SwapRow]) -> str:
     text = "\n\nCarry on with them: causeway swap resume"
-    for swap in _waiting(rows):
-        name = short(bytes.fromhex(swap))
+    for row in _waiting(rows):
+        name = short(row.swap_id)
         text += (
             f"\n{name} needs your word: causeway swap redeem {name}, to show the secret and claim;"
             f"\nbut if you had called it off, causeway swap refund {name}: the other side may have your signature"

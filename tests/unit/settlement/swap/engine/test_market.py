@@ -31,7 +31,7 @@ class World:
         self.satoshi = 0
         self.funds = {ETHER: 0, TOKEN: 0}
         assets = (AssetName("BTC", 8, None), AssetName("ETH", 18, ETHER), AssetName("USDC", 6, TOKEN))
-        settings = SimpleNamespace(
+        self.settings: Any = SimpleNamespace(
             bitcoin_chain=OFFER.bitcoin_chain,
             evm_chain=OFFER.evm_chain,
             escrow=OFFER.escrow,
@@ -40,26 +40,31 @@ class World:
             assets=assets,
             token=lambda address: next((one for one in assets if one.token == address), None),
         )
-        desk = SimpleNamespace(evm=self, rpc=self, wallet=self)
-        self.market = TraderMarket(settings, desk, SimpleNamespace(heads=None), self)  # type: ignore[arg-type]
-
-    async def check(self) -> int:
-        return 7
-
-    async def check_network(self, network: Any) -> None: ...
-
-    async def coins(self) -> tuple[Any, ...]:
-        return (SimpleNamespace(value=self.satoshi // 3), SimpleNamespace(value=self.satoshi - self.satoshi // 3))
-
-    async def block(self, tag: str) -> Any:
-        return SimpleNamespace(base_fee=GAS_PRICE)
+        evm = SimpleNamespace(check=self._head, funds=self._funds)
+        bitcoin = SimpleNamespace(check_network=self._any_network)
+        desk: Any = SimpleNamespace(evm=evm, rpc=bitcoin, wallet=SimpleNamespace(coins=self._coins))
+        views: Any = SimpleNamespace(heads=None)
+        rpc: Any = SimpleNamespace(block=self._block)
+        self.market = TraderMarket(self.settings, desk, views, rpc)
 
     async def able(self, offer: Offer, role: Role, promised: Promised | None = None) -> None:
+        """Raises what the market says."""
         await self.market.check_able(offer, role, promised or Promised())
 
-    # As the EVM leg has it.
+    async def _head(self) -> int:
+        return 7
+
     async def _funds(self, asset: bytes) -> int:
         return self.funds[asset]
+
+    async def _any_network(self, network: Any) -> None: ...
+
+    async def _coins(self) -> tuple[Any, ...]:
+        third = self.satoshi // 3
+        return (SimpleNamespace(value=third), SimpleNamespace(value=self.satoshi - third))
+
+    async def _block(self, tag: str) -> Any:
+        return SimpleNamespace(base_fee=GAS_PRICE)
 
 
 @pytest.fixture
@@ -67,9 +72,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     async def fine(*_: Any, **__: Any) -> None: ...
 
     monkeypatch.setattr(engine_market, "check_asset", fine)
-    made = World()
-    made.market._desk.evm = SimpleNamespace(check=made.check, funds=made._funds)  # type: ignore[misc]
-    return made
+    return World()
 
 
 async def test_who_locks_the_coin_needs_it_and_the_gas(world: World) -> None:
@@ -124,7 +127,7 @@ async def test_what_is_promised_is_not_there(world: World, role: Role) -> None:
 @pytest.mark.parametrize("field", ["escrow", "asset", "evm_chain", "bitcoin_chain"])
 async def test_what_is_not_configured_is_refused_by_name(world: World, field: str) -> None:
     """Another contract, token or chain than those of swap.toml."""
-    settings: Any = world.market._settings
+    settings = world.settings
     world.market.check_known(OFFER)
     if field == "asset":
         settings.token = lambda _: None
