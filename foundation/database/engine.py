@@ -117,7 +117,10 @@ def _sqlite(url: URL, busy_ms: int) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Connection) -> None:
         reading = bool(connection.get_execution_options().get(_VIEW))
-        connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reading else 'OFF'}")
+        if connection.info.get(_VIEW) is not reading:  # it stays so; and each statement takes a turn of a thread
+            connection.info.pop(_VIEW, None)
+            connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reading else 'OFF'}")
+            connection.info[_VIEW] = reading
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine

@@ -98,16 +98,17 @@ def _mortal(killer: Killer) -> None:
 
     async def storing(
         self: Office, where: SwapStore, row: SwapRow, state: Swap, effects: Sequence[Effect], now: Any
-    ) -> None:
-        await store(self, where, row, state, effects, now)
+    ) -> SwapRow:
+        newer = await store(self, where, row, state, effects, now)
         told = [*notes(row.state, state), *(_kind(effect.key) for effect in effects)]
         if told:
             steps.append("stored: " + ", ".join(sorted({one.split(":")[0] for one in told})))
+        return newer
 
     async def applying(
-        self: Office, swap_id: bytes, changes: Sequence[Change], beside: Beside | None = None
+        self: Office, swap_id: bytes, changes: Sequence[Change], beside: Beside | None = None, *, signature: bytes = b""
     ) -> SwapRow | None:
-        found = await apply(self, swap_id, changes, beside)
+        found = await apply(self, swap_id, changes, beside, signature=signature)
         while steps:
             killer.at(steps.pop())
         return found

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from enum import Flag, auto
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import structlog
 
@@ -23,7 +23,7 @@ Clock: TypeAlias = Callable[[], UnixMs]
 Beside: TypeAlias = Callable[[SwapStore], Awaitable[None]]
 _TICKS_AT_ONCE: Final = 50
 _FRESH_SECONDS: Final = 1.0
-"""For so long what was read of open swaps is taken as it is, unless this office changes one."""
+"""For so long what was read of open swaps is taken as it is, with what this office changes of them."""
 _WISH_SECONDS: Final = 0.2
 """How often the database is asked for what owners wish: they write from other processes."""
 _log = structlog.get_logger(__name__)
@@ -39,6 +39,13 @@ class News(Flag):
     DONE = auto()
     """An order was carried out, or has to be put off."""
     ALL = SWAPS | STATES | DONE
+
+
+class _Aside(NamedTuple):
+    """What was read of open swaps, and how much had changed when it was set aside."""
+
+    open: tuple[float, tuple[SwapRow, ...]] | None
+    changes: int
 
 
 class Office:
@@ -57,10 +64,18 @@ class Office:
 
     # --- Changes ------------------------------------------------------------------------------------------------------
 
-    async def apply(self, swap_id: bytes, changes: Sequence[Change], beside: Beside | None = None) -> SwapRow | None:
+    async def apply(
+        self, swap_id: bytes, changes: Sequence[Change], beside: Beside | None = None, *, signature: bytes = b""
+    ) -> SwapRow | None:
         """Step a swap by changes, in one transaction with what `beside` writes; the swap as it is then.
 
         A swap that is not there is passed over (None). Orders are carried out afterwards.
+
+        Args:
+            swap_id: 32 bytes.
+            changes: what has happened, in order.
+            beside: writes more in the same transaction.
+            signature: the other side's over the swap's id, to be kept (64 bytes; empty: none came).
         """
         async with self.database.unit() as unit:
             store = SwapStore(unit.connection)
@@ -70,15 +85,23 @@ class Office:
             now = self.clock()
             state, effects = _steps(row.state, changes, now)
             is_new = state != row.state
+            newer = row
             if is_new:
-                await self._store(store, row, state, effects, now)
+                newer = await self._store(store, row, state, effects, now)
+            if signature:
+                await store.sign(swap_id, signature)
+                newer = replace(newer, peer_signature=signature)
             if beside is not None:
                 await beside(store)
-            if is_new or beside is not None:
+            aside = None if newer is row else self._set_aside()
+            if is_new or signature or beside is not None:
                 await unit.commit()
+        if aside is not None:
+            self._put_back(aside, newer)
         if is_new:
-            self.wake(News.STATES if row.state.outcome is state.outcome else News.SWAPS | News.STATES)
-        return replace(row, state=state)
+            has_turned = row.is_open is not newer.is_open or row.state.outcome is not state.outcome
+            self.wake(News.SWAPS | News.STATES if has_turned else News.STATES)
+        return newer
 
     async def begin(self, row: SwapRow, changes: Sequence[Change] = (), beside: Beside | None = None) -> None:
         """Keep a new swap and give its first orders; one that is there already stays as it is."""
@@ -96,21 +119,19 @@ class Office:
 
     async def tick(self) -> UnixMs | None:
         """Step what waits for time to pass, and what owners ask for; when to come again (None: at the next change)."""
-        wishes = await self._take_wishes()
+        await self._take_wishes()
         rows = await self.swaps(open_only=True)
         now = self.clock()
         due = [row for row in rows if 0 < row.state.wake_at <= now][:_TICKS_AT_ONCE]
         for row in due:
             await self.apply(row.swap_id, [Tick()])
-        if due or wishes:
-            self.wake()
         later = [row.state.wake_at for row in rows if row.state.wake_at > now]
         return UnixMs(now) if due else UnixMs(min(later)) if later else None
 
-    async def _take_wishes(self) -> bool:
-        """Step swaps by what their owners ask for; whether there was anything."""
+    async def _take_wishes(self) -> None:
+        """Step swaps by what their owners ask for."""
         if time.monotonic() < self._wishes_at + _WISH_SECONDS:
-            return False
+            return
         self._wishes_at = time.monotonic()
         async with self.database.unit() as unit:
             store = SwapStore(unit.connection)
@@ -124,12 +145,16 @@ class Office:
                 await self._store(store, row, state, effects, self.clock())
             if wishes:
                 await unit.commit()
-        return bool(wishes)
+        if wishes:
+            self.wake()
 
     # --- Looking ------------------------------------------------------------------------------------------------------
 
     async def swap(self, swap_id: bytes) -> SwapRow | None:
         """One swap."""
+        for row in self._fresh() or ():
+            if row.swap_id == swap_id:
+                return row
         async with self.database.view() as view:
             return await SwapStore(view.connection).swap(swap_id)
 
@@ -138,8 +163,9 @@ class Office:
         if not open_only:
             async with self.database.view() as view:
                 return await SwapStore(view.connection).swaps()
-        if self._open is not None and time.monotonic() < self._open[0] + _FRESH_SECONDS:
-            return self._open[1]
+        fresh = self._fresh()
+        if fresh is not None:
+            return fresh
         started, changes = time.monotonic(), self._changes
         async with self.database.view() as view:
             rows = await SwapStore(view.connection).swaps(open_only=True)
@@ -149,7 +175,7 @@ class Office:
 
     def wake(self, what: News = News.ALL) -> None:
         """Tell those who wait for it that something has changed."""
-        if what != News.DONE:
+        if News.SWAPS in what:
             self._open = None
             self._changes += 1
         self.news.set()
@@ -167,12 +193,37 @@ class Office:
         """Give back what `listen` gave."""
         self._listeners.pop(event, None)
 
-    async def _store(self, store: SwapStore, row: SwapRow, state: Swap, effects: Sequence[Effect], now: UnixMs) -> None:
-        await store.save(row, state, now)
+    def _fresh(self) -> tuple[SwapRow, ...] | None:
+        """Open swaps as they were read a moment ago, with what this office has changed since."""
+        if self._open is None or time.monotonic() >= self._open[0] + _FRESH_SECONDS:
+            return None
+        return self._open[1]
+
+    def _set_aside(self) -> _Aside:
+        """Have everybody read from the database while a change is stored: it takes effect at a moment of its own, and
+        no order may be carried out by an older state than the one that gave it."""
+        self._changes += 1
+        aside, self._open = _Aside(self._open, self._changes), None
+        return aside
+
+    def _put_back(self, aside: _Aside, newer: SwapRow) -> None:
+        """Take what was set aside, unless more has changed, or what was read meanwhile, with a swap as it is now."""
+        if self._open is None and aside.changes == self._changes:
+            self._open = aside.open
+        self._changes += 1  # a reading that is under way may be older
+        if self._open is not None:
+            read_at, rows = self._open
+            self._open = read_at, tuple(newer if row.swap_id == newer.swap_id else row for row in rows)
+
+    async def _store(
+        self, store: SwapStore, row: SwapRow, state: Swap, effects: Sequence[Effect], now: UnixMs
+    ) -> SwapRow:
+        newer = await store.save(row, state, now)
         await store.give(row.swap_id, effects, now)
         for note in notes(row.state, state):
             await store.note(row.swap_id, now, note)
             _log.info("swap", swap=row.swap_id.hex()[:12], note=note)
+        return newer
 
 
 def _steps(state: Swap, changes: Sequence[Change], now: UnixMs) -> tuple[Swap, list[Effect]]:

@@ -101,18 +101,17 @@ class Performer:
         """Begin what is due; for how long nothing else will be (seconds; None: until something changes)."""
         now = self._office.clock()
         async with self._office.database.view() as view:
-            store = SwapStore(view.connection)
-            due, following = await store.due(now, _AT_ONCE), await store.next_due()
-        for order in due:
+            # Beyond those that run: one that takes long keeps no other from its turn.
+            coming = await SwapStore(view.connection).coming(len(self._running) + _AT_ONCE)
+        for order in coming:
+            if order.due_at > now:
+                return (order.due_at - now) / 1000
             place = (order.swap_id, order.key)
             if place not in self._running:
                 task = asyncio.create_task(self._perform(order), name=f"{order.key} of {order.swap_id.hex()[:12]}")
                 self._running[place] = task
                 task.add_done_callback(lambda _, place=place: self._ended(place))  # type: ignore[misc]
-        if following is None or due:
-            # What runs wakes us when it ends; what is due and runs is not begun twice.
-            return None if following is None or all((o.swap_id, o.key) in self._running for o in due) else 0.05
-        return max(0.0, (following - now) / 1000)
+        return None  # what runs wakes us when it ends
 
     def _ended(self, place: tuple[bytes, str]) -> None:
         self._running.pop(place, None)

@@ -247,7 +247,7 @@ class Trading:
                 row = await self._swap_of(letter)
                 if not terms_are_signed(row.swap_id, row.peer.identity, signature):
                     raise LetterRefused("the signature over the terms does not hold")
-                await self._office.apply(row.swap_id, [PeerAgreed()], lambda store: store.sign(row.swap_id, signature))
+                await self._office.apply(row.swap_id, [PeerAgreed()], signature=signature)
             case Say(message=message):
                 row = await self._swap_of(letter)
                 await self._office.apply(row.swap_id, [LetterCame(message)])

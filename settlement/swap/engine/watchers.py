@@ -27,6 +27,7 @@ from settlement.swap.engine.hands.funding import FUNDING
 from settlement.swap.engine.office import News
 from settlement.swap.evm.opening import Views
 from settlement.swap.evm.terms import lock_terms
+from settlement.swap.evm.tracks import LockKey
 from settlement.swap.evm.watch import EscrowWatch, Reading
 from settlement.swap.machine.changes import BlockTimes, Change, LockGone
 from settlement.swap.machine.states import Follower, Initiator
@@ -72,6 +73,9 @@ class Watchers:
         self._assets = frozenset(assets)
         self._collecting: dict[bytes, asyncio.Task[None]] = {}
         self._clocks = Clocks()
+        self._named: set[LockKey] = set()
+        """Locks that a swap's terms name, an ended one's too: two who trade again have other swaps' locks between them,
+        which are none of an open one's."""
         self._ended: tuple[frozenset[bytes], tuple[SwapRow, ...]] | None = None
         self.problems: dict[str, str] = {}
         """What keeps a chain from being watched now, by its name; for the live view."""
@@ -188,7 +192,10 @@ class Watchers:
             await self._apply(current, changes)
 
     async def _own_script(self, row: SwapRow, views: Sequence[OutputView]) -> bytes:
-        """Where this swap's bitcoin goes to. After a recovery it is the script that the wallet knows as its own."""
+        """Where this swap's bitcoin goes to, once something spends the output. After a recovery it is the script that
+        the wallet knows as its own."""
+        if all(view.spend is None for view in views):
+            return b""
         name = f"destination/{row.swap_id.hex()}"
         found = await self._desk.cursor(name)
         if found or not row.state.recovered:
@@ -203,6 +210,7 @@ class Watchers:
 
     async def _watch_evm(self) -> None:
         rows = await self._office.swaps(open_only=True)
+        self._named = {_lock_key(row) for row in await self._office.swaps()}
         kept = await self._desk.cursor(_EVM_CURSOR)
         cursor = None if not kept else BlockRef(BlockHeight(int.from_bytes(kept[:8], "big")), kept[8:])
         told = [(lock.view.payer, lock.view.lock_id) for row in rows for lock in row.state.locks]
@@ -231,14 +239,13 @@ class Watchers:
     async def _tell_locks(self, rows: Sequence[SwapRow], reading: Reading) -> None:
         self._clocks.evm = (reading.time, reading.head.number)
         site = self._desk.evm.site
-        # Two who trade again have other swaps' locks between them, which are none of this one's.
-        named = {(row.state.terms.evm.payer, row.state.terms.evm.lock_id) for row in await self._office.swaps()}
+        self._named |= {_lock_key(row) for row in rows}
         for row in rows:
             evm = row.state.terms.evm
             changes: list[Change] = []
             for fact in reading.facts:
-                is_own = fact.key == (evm.payer, evm.lock_id)
-                is_stray = fact.key not in named and fact.terms.beneficiary == evm.beneficiary
+                is_own = fact.key == _lock_key(row)
+                is_stray = fact.key not in self._named and fact.terms.beneficiary == evm.beneficiary
                 if fact.terms.payer == evm.payer and (is_own or is_stray):
                     current = await self._office.swap(row.swap_id) or row
                     holds = memo_holds(self._desk, current, fact)
@@ -283,6 +290,10 @@ class Watchers:
 def _is_paid_again(row: SwapRow, view: ChainView) -> bool:
     known = {one.outpoint for one in row.state.outputs}
     return any(one.outpoint.serialized() not in known for one in view.of(output_of(row.state.terms).script))
+
+
+def _lock_key(row: SwapRow) -> LockKey:
+    return row.state.terms.evm.payer, row.state.terms.evm.lock_id
 
 
 def _want_locks(watch: EscrowWatch, wanted: dict[bytes, SwapRow], rows: Sequence[SwapRow]) -> None:

@@ -60,15 +60,10 @@ class OrderStore(Repository):
                 )
             )
 
-    async def due(self, now: UnixMs, most: int = 100) -> tuple[DueOrder, ...]:
-        """Orders to carry out now, the longest waiting first."""
-        query = select(*_ORDER).where(orders.c.is_due.is_(True), orders.c.due_at <= now)
+    async def coming(self, most: int = 100) -> tuple[DueOrder, ...]:
+        """Orders that are not carried out yet, whether they are due now or later; the first that is due first."""
+        query = select(*_ORDER).where(orders.c.is_due.is_(True))
         return await self._orders(query.order_by(orders.c.due_at, orders.c.key).limit(most))
-
-    async def next_due(self) -> UnixMs | None:
-        """When the next order is due; None: there is none."""
-        found = await self._connection.scalar(select(func.min(orders.c.due_at)).where(orders.c.is_due.is_(True)))
-        return None if found is None else UnixMs(int(found))
 
     async def orders(self, swap_id: bytes, *, due_only: bool = False) -> tuple[DueOrder, ...]:
         """Orders of a swap, by their keys."""

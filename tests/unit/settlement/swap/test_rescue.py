@@ -98,7 +98,7 @@ async def test_another_machine_has_all_that_the_file_had(tmp_path: Path) -> None
             assert await store.cursor("watch/bitcoin") == b""
             notes = [line.note for line in await store.lines(row.swap_id)]
             assert notes == ["the terms are complete", "brought in from a rescue file"]
-            assert [order.effect for order in await store.due(AT)] == [Watch()]
+            assert [order.effect for order in await store.coming()] == [Watch()]
             assert len(await store.open_offers()) == len(await store.open_takings()) == 1
             assert await store.next_index() == 9
 

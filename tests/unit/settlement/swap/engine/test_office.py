@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from foundation.database import Database
+from foundation.database import Database, Moment
 from foundation.quantities import UnixMs
 from settlement.swap.engine.office import Office
 from settlement.swap.machine.changes import PeerAgreed, Tick, Wish
@@ -157,3 +159,51 @@ async def test_a_tick_tells_when_to_come_again(tmp_path: Path) -> None:
         later = await office.swap(row.swap_id)
         assert later is not None
         assert later.state.wake_at > wake_at
+
+
+async def test_no_state_is_read_that_is_older_than_the_orders_that_are_there(tmp_path: Path) -> None:
+    """Who sees that a change was stored sees the state that it led to, though older ones were read a moment ago."""
+    seen: list[bool] = []
+
+    async def look(moment: Moment) -> None:
+        if moment is Moment.AFTER and watched:
+            found = await watched[0].swap(row.swap_id)
+            assert found is not None
+            seen.append(found.state.peer_agreed)
+
+    watched: list[Office] = []
+    row = a_row()
+    async with await Database.open(f"sqlite:///{tmp_path / 'swap.db'}", SCHEMA, commit_hook=look) as database:
+        async with database.unit() as unit:
+            await SwapStore(unit.connection).claim(b"w" * 32)
+            await unit.commit()
+        office = Office(database, lambda: AT)
+        await office.begin(row)
+        assert len(await office.swaps(open_only=True)) == 1
+        watched.append(office)
+        await office.apply(row.swap_id, [PeerAgreed()])
+    assert seen == [True]
+
+
+async def test_what_was_read_is_kept_up_to_date_by_each_change(office: Office) -> None:
+    """What another process wrote meanwhile is not seen at once; what this one changes is, its signature too."""
+    row = a_row()
+    await office.begin(row)
+    (before,) = await office.swaps(open_only=True)
+    newer = await office.apply(row.swap_id, [PeerAgreed()], signature=b"s" * 64)
+    assert newer is not None
+    assert (newer.version, newer.peer_signature) == (before.version + 1, b"s" * 64)
+    assert await office.swaps(open_only=True) == (newer,)
+    office.wake()
+    assert await office.swaps(open_only=True) == (newer,), "as the database has it"
+
+
+async def test_a_swap_that_begins_while_another_changes_is_not_overlooked(office: Office) -> None:
+    """What was read before both is not taken again."""
+    first, second = a_row(), replace(a_row(), swap_id=b"\x02" * 32, index=1)
+    await office.begin(first)
+    assert len(await office.swaps(open_only=True)) == 1
+    await asyncio.gather(office.begin(second), office.apply(first.swap_id, [PeerAgreed()]))
+    found = {row.swap_id: row for row in await office.swaps(open_only=True)}
+    assert found.keys() == {first.swap_id, second.swap_id}
+    assert found[first.swap_id].state.peer_agreed

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from foundation.database import Database
 from foundation.quantities import UnixMs
 from settlement.swap.engine import performer
+from settlement.swap.engine.hands.desk import NotNow
+from settlement.swap.engine.office import Office
+from settlement.swap.engine.runtime import wall_clock
 from settlement.swap.machine import effects
 from settlement.swap.machine.step import step
-from settlement.swap.store.store import DueOrder
+from settlement.swap.store.store import DueOrder, Peer, SwapRow, SwapStore
+from settlement.swap.store.tables import SCHEMA
+from tests.support.patience import PATIENCE_S
 from tests.support.swap_sides import initiator
+
+LONG_AGO = UnixMs(1)
 
 
 async def test_an_error_that_nobody_foresaw_is_not_tried_again_without_a_pause(monkeypatch):
@@ -67,3 +76,35 @@ async def test_no_order_shows_the_secret_before_that_is_stored(monkeypatch):
         await performer.Performer(SimpleNamespace(office=office))._perform(order)  # type: ignore[arg-type]
         assert office.state.shown is not late
     assert told == [True], "once in time, never too late"
+
+
+async def test_an_order_that_takes_long_keeps_no_other_from_its_turn(monkeypatch, tmp_path):
+    """One waits for its chain as long as it likes; another that has to wait a moment is tried again after it."""
+    tried: list[str] = []
+    again = asyncio.Event()
+
+    async def wait(desk: Any, row: Any, order: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def stumble(desk: Any, row: Any, order: Any) -> Any:
+        tried.append(type(order).__name__)
+        if len(tried) > 1:
+            again.set()
+        raise NotNow("it is not there yet", 0.01)
+
+    monkeypatch.setattr(performer, "HANDS", {effects.Watch: wait, effects.SignTerms: stumble})
+    side = initiator()
+    row = SwapRow(side.terms.swap_id, 0, True, "", Peer(b"", b"", ""), b"", side.state, 1, LONG_AGO, LONG_AGO)
+    async with await Database.open(f"sqlite:///{tmp_path / 'swap.db'}", SCHEMA) as database:
+        async with database.unit() as unit:
+            store = SwapStore(unit.connection)
+            await store.claim(b"w" * 32)
+            await store.add(row)
+            await store.give(row.swap_id, [effects.Watch(), effects.SignTerms()], LONG_AGO)
+            await unit.commit()
+        office = Office(database, wall_clock)
+        carrying = asyncio.create_task(performer.Performer(SimpleNamespace(office=office)).run())  # type: ignore[arg-type]
+        async with asyncio.timeout(PATIENCE_S):
+            await again.wait()
+        carrying.cancel()
+        await asyncio.gather(carrying, return_exceptions=True)

@@ -150,33 +150,32 @@ async def test_an_order_that_is_given_again_is_due_again(store: SwapStore) -> No
     row = a_row()
     await store.add(row)
     await store.give(row.swap_id, [SignTerms(), Watch()], AT)
-    due = {order.key: order for order in await store.due(AT)}
+    due = {order.key: order for order in await store.coming()}
     first = due[SignTerms().key]
     assert (first.number, first.attempts, len(due)) == (1, 0, 2)
     await store.give(row.swap_id, [SignTerms()], UnixMs(AT + 1))
     await store.done(first)
-    (again,) = [order for order in await store.due(UnixMs(AT + 1)) if order.key == first.key]
+    (again,) = [order for order in await store.coming() if order.key == first.key]
     assert again.number == 2
     await store.done(again)
-    assert [order.key for order in await store.due(UnixMs(AT + 1))] == [Watch().key]
+    assert [order.key for order in await store.coming()] == [Watch().key]
     assert len(await store.orders(row.swap_id)) == 2
     assert len(await store.orders(row.swap_id, due_only=True)) == 1
 
 
 async def test_an_order_that_has_to_wait_is_due_later(store: SwapStore) -> None:
-    """With what keeps it, and how often it was tried; the earliest is told."""
+    """With what keeps it, and how often it was tried; the first that is due comes first."""
     row = a_row()
     await store.add(row)
-    assert await store.next_due() is None
+    assert await store.coming() == ()
     await store.give(row.swap_id, [Watch(), StopWatching()], AT)
-    order, other = await store.due(AT)
+    order, other = await store.coming()
     await store.later(order, UnixMs(AT + 900), "p" * 600)
-    assert await store.due(AT) == (other,)
+    assert [one.due_at for one in await store.coming()] == [AT, AT + 900]
+    assert await store.coming(1) == (other,)
     await store.done(other)
-    assert await store.next_due() == AT + 900
-    (waiting,) = await store.due(UnixMs(AT + 900))
-    assert (waiting.attempts, waiting.problem) == (1, "p" * 500)
-    assert [one.key for one in await store.due(UnixMs(AT + 900), most=0)] == []
+    (waiting,) = await store.coming()
+    assert (waiting.due_at, waiting.attempts, waiting.problem) == (AT + 900, 1, "p" * 500)
 
 
 async def test_transactions_are_kept_in_their_order_and_the_first_of_an_attempt_stays(store: SwapStore) -> None:
