@@ -78,7 +78,7 @@ demo-swap: setup ## let two people swap 20 ETH for 1 BTC, step by step (PRIVATE=
 
 .PHONY: test
 test: setup ## run the whole test suite, real nodes included, on two cores
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## run the quick tests that start no node, on two cores

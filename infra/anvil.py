@@ -26,6 +26,9 @@ _MINE_BATCH = 500
 _FINALITY_TAGS = ("finalized", "latest")
 _FINALITY_DEPTH = 2
 """Blocks from the finalized one to the latest, with one slot an epoch."""
+_STATES = 512
+"""Newest blocks after which balances and storage can be asked for; full nodes keep 128. Without such a limit the node
+writes each older one to the disk, by the megabyte."""
 
 
 class Anvil(Node):
@@ -140,7 +143,7 @@ class Anvil(Node):
         # The genesis block is made anew at each start, from these arguments: it has to come out the same.
         arguments += ["--timestamp", self._setting("genesis_time", str(int(time.time())))]
         arguments += ["--state", self.state, "--state-interval", str(self.save_seconds)]
-        arguments += ["--cache-path", self.folder / "cache", "--quiet"]
+        arguments += ["--prune-history", str(_STATES), "--quiet"]
         return self._supervised(program, arguments)
 
     async def _probe(self, timeout_seconds: float) -> None:
