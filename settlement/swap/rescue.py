@@ -216,7 +216,8 @@ def careful(state: Swap) -> Swap:
         # A word that its owner gave before may have been taken back since.
         return replaced(state, recovered=True, locking=True, wish=None)
     assert isinstance(state, Follower), "there are two sides"
-    return state if state.recovered else replaced(state, recovered=True, funding=True)
+    # Who had decided never to fund has kept to it since; anybody else may have funded.
+    return state if state.recovered else replaced(state, recovered=True, funding=state.never_fund is None)
 
 
 async def _swap(store: SwapStore, row: SwapRow) -> _Swap:

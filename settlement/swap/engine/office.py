@@ -7,13 +7,15 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from enum import Flag, auto
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
 from foundation.database import Database
+from foundation.errors import Fatal
 from foundation.quantities import UnixMs
-from settlement.swap.machine.changes import Change, OwnerAsked, Tick
+from settlement.swap.engine.open_swaps import OpenSwaps
+from settlement.swap.machine.changes import Change, OwnerAsked, Tick, Wish
 from settlement.swap.machine.effects import Effect
 from settlement.swap.machine.states import Swap
 from settlement.swap.machine.step import step
@@ -22,10 +24,10 @@ from settlement.swap.store.store import SwapRow, SwapStore
 Clock: TypeAlias = Callable[[], UnixMs]
 Beside: TypeAlias = Callable[[SwapStore], Awaitable[None]]
 _TICKS_AT_ONCE: Final = 50
-_FRESH_SECONDS: Final = 1.0
-"""For so long what was read of open swaps is taken as it is, with what this office changes of them."""
 _WISH_SECONDS: Final = 0.2
 """How often the database is asked for what owners wish: they write from other processes."""
+_STUCK_SECONDS: Final = 60.0
+"""After so long a swap is ticked again whose step failed."""
 _log = structlog.get_logger(__name__)
 
 
@@ -41,13 +43,6 @@ class News(Flag):
     ALL = SWAPS | STATES | DONE
 
 
-class _Aside(NamedTuple):
-    """What was read of open swaps, and how much had changed when it was set aside."""
-
-    open: tuple[float, tuple[SwapRow, ...]] | None
-    changes: int
-
-
 class Office:
     """All swaps of one wallet. One process at a time works on a wallet (see `runtime`)."""
 
@@ -58,8 +53,8 @@ class Office:
         self.news = asyncio.Event()
         """Set when a swap has changed or an order was given; whoever waits clears it first."""
         self._listeners: dict[asyncio.Event, News] = {}
-        self._open: tuple[float, tuple[SwapRow, ...]] | None = None  # when they were read; not since a change
-        self._changes = 0
+        self._open = OpenSwaps()
+        self._stuck: dict[bytes, float] = {}  # swaps whose step failed, and when they are tried again
         self._wishes_at = float("-inf")
 
     # --- Changes ------------------------------------------------------------------------------------------------------
@@ -83,7 +78,7 @@ class Office:
             if row is None:
                 return None
             now = self.clock()
-            state, effects = _steps(row.state, changes, now)
+            state, effects = steps(row.state, changes, now)
             is_new = state != row.state
             newer = row
             if is_new:
@@ -93,11 +88,9 @@ class Office:
                 newer = replace(newer, peer_signature=signature)
             if beside is not None:
                 await beside(store)
-            aside = None if newer is row else self._set_aside()
             if is_new or signature or beside is not None:
-                await unit.commit()
-        if aside is not None:
-            self._put_back(aside, newer)
+                with self._open.storing(newer):
+                    await unit.commit()
         if is_new:
             has_turned = row.is_open is not newer.is_open or row.state.outcome is not state.outcome
             self.wake(News.SWAPS | News.STATES if has_turned else News.STATES)
@@ -109,7 +102,7 @@ class Office:
             store = SwapStore(unit.connection)
             if await store.add(row):
                 now = self.clock()
-                state, effects = _steps(row.state, (*changes, Tick()), now)
+                state, effects = steps(row.state, (*changes, Tick()), now)
                 await store.note(row.swap_id, now, "the terms are complete")
                 await self._store(store, row, state, effects, now)
             if beside is not None:
@@ -122,9 +115,15 @@ class Office:
         await self._take_wishes()
         rows = await self.swaps(open_only=True)
         now = self.clock()
-        due = [row for row in rows if 0 < row.state.wake_at <= now][:_TICKS_AT_ONCE]
-        for row in due:
-            await self.apply(row.swap_id, [Tick()])
+        started = time.monotonic()
+        due = [row for row in rows if 0 < row.state.wake_at <= now and self._stuck.get(row.swap_id, 0) <= started]
+        for row in due[:_TICKS_AT_ONCE]:
+            try:
+                await self.apply(row.swap_id, [Tick()])
+            except (Fatal, AssertionError):
+                # One swap that cannot go on must not keep the others from what they have to do in time.
+                _log.exception("a swap cannot go on", swap=row.swap_id.hex())
+                self._stuck[row.swap_id] = started + _STUCK_SECONDS
         later = [row.state.wake_at for row in rows if row.state.wake_at > now]
         return UnixMs(now) if due else UnixMs(min(later)) if later else None
 
@@ -136,23 +135,32 @@ class Office:
         async with self.database.unit() as unit:
             store = SwapStore(unit.connection)
             wishes = await store.take_wishes()
-            for swap_id, wish in wishes:
-                row = await store.swap(swap_id)
-                if row is None:
-                    continue
-                state, effects = _steps(row.state, [OwnerAsked(wish)], self.clock())
-                await store.note(swap_id, self.clock(), f"its owner asks: {wish.value}")
-                await self._store(store, row, state, effects, self.clock())
+            changed = [await self._take_wish(store, swap_id, wish) for swap_id, wish in wishes]
             if wishes:
-                await unit.commit()
+                with self._open.storing(*(row for row in changed if row is not None)):
+                    await unit.commit()
         if wishes:
             self.wake()
+
+    async def _take_wish(self, store: SwapStore, swap_id: bytes, wish: Wish) -> SwapRow | None:
+        row = await store.swap(swap_id)
+        if row is None:
+            return None
+        now = self.clock()
+        try:
+            state, effects = steps(row.state, [OwnerAsked(wish)], now)
+        except (Fatal, AssertionError):
+            _log.exception("a swap cannot do what its owner asks", swap=swap_id.hex(), wish=wish.value)
+            await store.note(swap_id, now, f"its owner asks: {wish.value}, which cannot be done (swap.log says why)")
+            return None
+        await store.note(swap_id, now, f"its owner asks: {wish.value}")
+        return await self._store(store, row, state, effects, now)
 
     # --- Looking ------------------------------------------------------------------------------------------------------
 
     async def swap(self, swap_id: bytes) -> SwapRow | None:
         """One swap."""
-        for row in self._fresh() or ():
+        for row in self._open.fresh() or ():
             if row.swap_id == swap_id:
                 return row
         async with self.database.view() as view:
@@ -163,21 +171,19 @@ class Office:
         if not open_only:
             async with self.database.view() as view:
                 return await SwapStore(view.connection).swaps()
-        fresh = self._fresh()
+        fresh = self._open.fresh()
         if fresh is not None:
             return fresh
-        started, changes = time.monotonic(), self._changes
+        begun = self._open.begin()
         async with self.database.view() as view:
             rows = await SwapStore(view.connection).swaps(open_only=True)
-        if changes == self._changes:
-            self._open = started, rows
+        self._open.keep(begun, rows)
         return rows
 
     def wake(self, what: News = News.ALL) -> None:
         """Tell those who wait for it that something has changed."""
         if News.SWAPS in what:
-            self._open = None
-            self._changes += 1
+            self._open.forget()
         self.news.set()
         for listener, wanted in self._listeners.items():
             if wanted & what:
@@ -193,28 +199,6 @@ class Office:
         """Give back what `listen` gave."""
         self._listeners.pop(event, None)
 
-    def _fresh(self) -> tuple[SwapRow, ...] | None:
-        """Open swaps as they were read a moment ago, with what this office has changed since."""
-        if self._open is None or time.monotonic() >= self._open[0] + _FRESH_SECONDS:
-            return None
-        return self._open[1]
-
-    def _set_aside(self) -> _Aside:
-        """Have everybody read from the database while a change is stored: it takes effect at a moment of its own, and
-        no order may be carried out by an older state than the one that gave it."""
-        self._changes += 1
-        aside, self._open = _Aside(self._open, self._changes), None
-        return aside
-
-    def _put_back(self, aside: _Aside, newer: SwapRow) -> None:
-        """Take what was set aside, unless more has changed, or what was read meanwhile, with a swap as it is now."""
-        if self._open is None and aside.changes == self._changes:
-            self._open = aside.open
-        self._changes += 1  # a reading that is under way may be older
-        if self._open is not None:
-            read_at, rows = self._open
-            self._open = read_at, tuple(newer if row.swap_id == newer.swap_id else row for row in rows)
-
     async def _store(
         self, store: SwapStore, row: SwapRow, state: Swap, effects: Sequence[Effect], now: UnixMs
     ) -> SwapRow:
@@ -226,7 +210,8 @@ class Office:
         return newer
 
 
-def _steps(state: Swap, changes: Sequence[Change], now: UnixMs) -> tuple[Swap, list[Effect]]:
+def steps(state: Swap, changes: Sequence[Change], now: UnixMs) -> tuple[Swap, list[Effect]]:
+    """A swap's state after several changes, and the orders that they give: of each key, the newest."""
     effects: dict[str, Effect] = {}
     for change in changes:
         state, given = step(state, change, now)

@@ -25,6 +25,7 @@ _FIRST_MS: Final = 500
 _MOST_MS: Final = 30_000
 _HOPELESS_MS: Final = 60_000
 _AT_ONCE: Final = 64
+_PAUSE_SECONDS: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -85,7 +86,11 @@ class Performer:
         try:
             while True:
                 listener.clear()
-                pause = await self._start_due()
+                try:
+                    pause = await self._start_due()
+                except Retryable as error:
+                    _log.warning("orders have to wait", problem=str(error))
+                    pause = _PAUSE_SECONDS
                 try:
                     async with asyncio.timeout(pause):
                         await listener.wait()
@@ -118,6 +123,13 @@ class Performer:
         self._office.wake(News.DONE)
 
     async def _perform(self, order: DueOrder) -> None:
+        try:
+            await self._carry_out(order)
+        except Exception:  # noqa: BLE001 - what came of it could not be stored: it stays due, and is not tried at once
+            _log.exception("what came of an order cannot be stored", order=order.key)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _carry_out(self, order: DueOrder) -> None:
         row = await self._office.swap(order.swap_id)
         assert row is not None, "orders are of swaps"
         if isinstance(order.effect, effects.SHOWING):

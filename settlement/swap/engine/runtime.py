@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from adapters.bitcoin.notices import BlockNotices
 from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.rpc import EvmRpc
 from foundation.database import Database
-from foundation.errors import Fatal
+from foundation.errors import Fatal, Retryable
 from foundation.quantities import UnixMs
 from settlement.ledgers.evm.journal import DatabaseJournal
 from settlement.swap.bitcoin.desk import BitcoinDesk
@@ -43,6 +45,7 @@ DATABASE_NAME: Final = "swap.db"
 LOCK_NAME: Final = "swap.lock"
 _ASK_SECONDS: Final = 2.0
 _IDLE_SECONDS: Final = 1.0
+_log = structlog.get_logger(__name__)
 
 
 class WalletBusy(Fatal):
@@ -125,9 +128,14 @@ class Engine:
         try:
             while True:
                 listener.clear()
-                following = await self.office.tick()
-                now = self.office.clock()
-                pause = _IDLE_SECONDS if following is None else min(max(following - now, 0) / 1000, _IDLE_SECONDS)
+                pause = _IDLE_SECONDS
+                try:
+                    following = await self.office.tick()
+                except Retryable as error:
+                    _log.warning("swaps have to wait", problem=str(error))
+                else:
+                    if following is not None:
+                        pause = min(max(following - self.office.clock(), 0) / 1000, _IDLE_SECONDS)
                 try:
                     async with asyncio.timeout(max(pause, 0.01)):
                         await listener.wait()
@@ -142,8 +150,11 @@ class Engine:
         try:
             while True:
                 listener.clear()
-                self.letters.watch(await self._mailboxes())
-                await self.trading.ask(_ASK_SECONDS)
+                try:
+                    self.letters.watch(await self._mailboxes())
+                    await self.trading.ask(_ASK_SECONDS)
+                except Retryable as error:
+                    _log.warning("letters have to wait", problem=str(error))
                 try:
                     async with asyncio.timeout(_ASK_SECONDS):
                         await listener.wait()

@@ -25,16 +25,16 @@ from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.evm import memo_holds
 from settlement.swap.engine.hands.funding import FUNDING
 from settlement.swap.engine.office import News
+from settlement.swap.evm.birth import evm_birth
 from settlement.swap.evm.opening import Views
 from settlement.swap.evm.terms import lock_terms
 from settlement.swap.evm.tracks import LockKey
 from settlement.swap.evm.watch import EscrowWatch, Reading
 from settlement.swap.machine.changes import BlockTimes, Change, LockGone
 from settlement.swap.machine.states import Follower, Initiator
+from settlement.swap.store.rows import BITCOIN_CURSOR, EVM_CURSOR
 from settlement.swap.store.store import SwapRow, SwapStore
 
-_BITCOIN_CURSOR: Final = "watch/bitcoin"
-_EVM_CURSOR: Final = "watch/evm"
 _MEMPOOL_SECONDS: Final = 0.25
 _LATE_MS: Final = 30 * 86_400_000
 """For so long after a swap has ended, what is still paid to its bitcoin output is refunded to the follower."""
@@ -98,7 +98,7 @@ class Watchers:
                 await watch()
             except (CursorReorged, DeepReorg) as error:
                 _log.warning("the chain was replaced from below what was read", chain=name, problem=str(error))
-                await self._desk.set_cursor(_BITCOIN_CURSOR if isinstance(error, DeepReorg) else _EVM_CURSOR, b"")
+                await self._desk.set_cursor(BITCOIN_CURSOR if isinstance(error, DeepReorg) else EVM_CURSOR, b"")
             except CausewayError as error:
                 if self.problems.get(name) != str(error):
                     _log.warning("a chain cannot be watched now", chain=name, problem=str(error))
@@ -109,7 +109,7 @@ class Watchers:
     # --- Bitcoin ------------------------------------------------------------------------------------------------------
 
     async def _watch_bitcoin(self) -> None:
-        kept = await self._desk.cursor(_BITCOIN_CURSOR)
+        kept = await self._desk.cursor(BITCOIN_CURSOR)
         rpc = self._desk.rpc
         watch = BitcoinWatch(rpc, Sightings.decode(kept)) if kept else await BitcoinWatch.start(rpc)
         listener = self._office.listen(News.SWAPS)  # blocks are told of
@@ -125,7 +125,7 @@ class Watchers:
                 encoded = watch.sightings.encode()
                 await self._tell_outputs([*rows, *(row for row in ended if _is_paid_again(row, view))], view)
                 if encoded != kept:
-                    kept = await self._desk.set_cursor(_BITCOIN_CURSOR, encoded)
+                    kept = await self._desk.set_cursor(BITCOIN_CURSOR, encoded)
                 await self._next_look(listener, bool(rows))
         finally:
             self._office.unlisten(listener)
@@ -211,8 +211,11 @@ class Watchers:
     async def _watch_evm(self) -> None:
         rows = await self._office.swaps(open_only=True)
         self._named = {_lock_key(row) for row in await self._office.swaps()}
-        kept = await self._desk.cursor(_EVM_CURSOR)
-        cursor = None if not kept else BlockRef(BlockHeight(int.from_bytes(kept[:8], "big")), kept[8:])
+        kept = await self._desk.cursor(EVM_CURSOR)
+        if kept:
+            cursor: BlockRef | None = BlockRef(BlockHeight(int.from_bytes(kept[:8], "big")), kept[8:])
+        else:
+            cursor = await evm_birth(self._views, self._desk.evm.site.start, self._agreed_since(rows))
         told = [(lock.view.payer, lock.view.lock_id) for row in rows for lock in row.state.locks]
         watch = EscrowWatch(self._desk.evm.site, self._views, self._desk.evm.account, cursor, told=told)
         wanted: dict[bytes, SwapRow] = {}
@@ -225,7 +228,7 @@ class Watchers:
                 reading = await watch.read()
                 self.problems.pop("evm", None)
                 if reading is not None:
-                    await self._tell_locks(rows, reading)
+                    await self._tell_locks(await self._office.swaps(open_only=True), reading)
                     if not reading.caught_up:
                         continue
                 try:
@@ -235,6 +238,11 @@ class Watchers:
                     continue
         finally:
             self._office.unlisten(listener)
+
+    def _agreed_since(self, rows: Sequence[SwapRow]) -> int:
+        """Since when (seconds) open swaps were agreed; 0: nobody knows, of one that was found by its words."""
+        agreed = [row.state.terms.agreed_at if row.peer.is_known else 0 for row in rows]
+        return min(agreed, default=self._desk.seconds)
 
     async def _tell_locks(self, rows: Sequence[SwapRow], reading: Reading) -> None:
         self._clocks.evm = (reading.time, reading.head.number)
@@ -255,7 +263,7 @@ class Watchers:
         self._collect(asset for asset in reading.owed if asset in self._assets)
         async with self._office.database.unit() as unit:
             cursor = reading.cursor.number.to_bytes(8, "big") + reading.cursor.hash
-            await SwapStore(unit.connection).set_cursor(_EVM_CURSOR, cursor)
+            await SwapStore(unit.connection).set_cursor(EVM_CURSOR, cursor)
             await unit.commit()
 
     def _collect(self, assets: Iterable[bytes]) -> None:

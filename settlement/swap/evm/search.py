@@ -2,7 +2,7 @@
 
 The Escrow's history is asked of every endpoint, and all have to tell the same of the account. It is not proved block by
 block: months of a chain take minutes so, not hours. Whoever acts on what was found lets an `EscrowWatch` read on from
-before the oldest open lock, which proves it.
+before the oldest lock about which something may still change, which proves it; what is settled it takes from here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from adapters.evm.lockbox.types import check_address
 from adapters.evm.types import BlockRef, Log
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight
+from settlement.swap.evm.opening import Views
 from settlement.swap.evm.site import EscrowSite
-from settlement.swap.evm.tracks import Tracks
+from settlement.swap.evm.terms import view_of
+from settlement.swap.evm.tracks import Track, Tracks
+from settlement.swap.evm.watch import DEPTH
+from settlement.swap.machine.changes import Change, LockSeen, SecretSeen
 from settlement.swap.machine.facts import LockStatus
 
 RANGE: Final = 10_000
@@ -39,7 +43,8 @@ _PEOPLE: Final = slice(2, 4)
 class FoundLock:
     """A lock of the account's, or for it.
 
-    Fields: terms; memo (empty: none); status; secret (of a claim, 32 bytes; else empty); block (of the lock).
+    Fields: terms; memo (empty: none); status; secret (of a claim, 32 bytes; else empty); block (of the lock); settled
+    (it has ended, so deep below the newest block, and final, that an `EscrowWatch` would forget it).
     """
 
     terms: AnyTerms
@@ -47,26 +52,31 @@ class FoundLock:
     status: LockStatus
     secret: bytes
     block: BlockHeight
+    settled: bool = False
+
+    def changes(self, site: EscrowSite) -> tuple[Change, ...]:
+        """What a swap's machine is to be told of a lock that is settled: no watch tells of it any more."""
+        seen = LockSeen(view_of(site, self.terms), self.status, DEPTH, final=True)
+        return (seen, SecretSeen(self.secret)) if self.secret else (seen,)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found. Fields: locks (oldest first); cursor (before the oldest open one: for an `EscrowWatch`)."""
+    """What a search found. Fields: locks (oldest first); cursor (before the oldest that is not settled, for an
+    `EscrowWatch`)."""
 
     locks: tuple[FoundLock, ...]
     cursor: BlockRef
 
 
-async def search_locks(
-    heads: Endpoints, site: EscrowSite, account: bytes, *, since: BlockHeight | None = None
-) -> Found:
+async def search_locks(views: Views, site: EscrowSite, account: bytes, *, since: BlockHeight | None = None) -> Found:
     """Locks whose payer or beneficiary is an account (20 bytes), up to the newest block that all endpoints have.
 
     Whether a memo opens with one of many keys is the caller's to try (`memo.open_as_beneficiary`): one multiplication
     each, and only beside a lock for the account.
 
     Args:
-        heads: the chain's endpoints, up to their newest block (`opening.views_of`).
+        views: the chain's endpoints (`opening.views_of`).
         site: the Escrow.
         account: whose locks.
         since: the first block; the Escrow's own where None.
@@ -76,6 +86,7 @@ async def search_locks(
         As `Endpoints.agreed`: `EndpointsDisagree` where one of them leaves a lock out, invents or alters one.
     """
     check_address(account, "account", zero_allowed=False)
+    heads, final = views.heads, await views.finals.final()
     head = await heads.final()
     if head is None:
         raise NodeUnavailable("eth_getBlockByNumber", "the chain has no block yet")
@@ -88,17 +99,18 @@ async def search_locks(
         if len(tracks.locks) > LOCKS_MAX:
             raise BadInput("since", f"there are more than {LOCKS_MAX:,} locks", "begin at a later block")
         start = BlockHeight(end + 1)
-    found = sorted(
-        (
-            FoundLock(one.terms, one.memo, one.newest.status, one.newest.secret, one.steps[0].at.block.number)
-            for one in tracks.locks.values()
-        ),
-        key=lambda lock: lock.block,
-    )
-    oldest = min((lock.block for lock in found if lock.status is LockStatus.OPEN), default=BlockHeight(head.number + 1))
+    settled = -1 if final is None else min(int(final.number), head.number - DEPTH + 1)
+    found = sorted((_found(track, settled) for track in tracks.locks.values()), key=lambda lock: lock.block)
+    oldest = min((lock.block for lock in found if not lock.settled), default=BlockHeight(head.number + 1))
     before = BlockHeight(max(min(oldest, head.number + 1) - 1, first - 1, 0))
     (cursor,) = await heads.headers([before])
     return Found(tuple(found), cursor.ref)
+
+
+def _found(track: Track, settled: int) -> FoundLock:
+    newest = track.newest
+    is_settled = newest.status is not LockStatus.OPEN and newest.at.block.number <= settled
+    return FoundLock(track.terms, track.memo, newest.status, newest.secret, track.steps[0].at.block.number, is_settled)
 
 
 class _AccountTracks(Tracks):

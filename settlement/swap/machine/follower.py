@@ -71,6 +71,7 @@ def decide(state: Follower, work: Work) -> Follower:
     state = _fund(state, work)
     _keep_funding(state, work)
     _claim(state, work)
+    state = _cosign(state, work)
     order_refunds(state, work)
     state = _give_back(state, work)
     if state.never_fund is not None and not state.funding:
@@ -92,8 +93,7 @@ def _letter(state: Follower, message: Message, work: Work) -> Follower:
         case Secret(secret=secret, request=request):
             state = _learn(state, secret)
             if request and state.funding and state.secret and state.terms.mode is Mode.HASH:
-                # The initiator knows the preimage and could claim by script as well: a signature gives nothing away.
-                work.again(CosignClaim(request))
+                return replace(state, claim_request=request)
             return state
         case Quit():
             return replace(state, peer_quit=True)
@@ -193,6 +193,15 @@ def _claim_is_due(state: Follower, lock: Lock) -> bool:
         return False
     # Whoever has all its bitcoin back for good has nothing to claim.
     return not guards.is_whole(state)
+
+
+def _cosign(state: Follower, work: Work) -> Follower:
+    """Sign the initiator's claim with it, once the own one shows the secret on the chain. The initiator could claim by
+    script as well; but the claim that both sign shows nothing, and a follower that loses its memory needs it shown."""
+    if not state.claim_request or not guards.claim_is_mined(state):
+        return state
+    work.again(CosignClaim(state.claim_request))
+    return replace(state, claim_request=b"")
 
 
 def _give_back(state: Follower, work: Work) -> Follower:

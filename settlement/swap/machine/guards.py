@@ -129,6 +129,12 @@ def may_give_back(state: Follower) -> bool:
     return is_whole(state) or (state.abandoned and not state.outputs)
 
 
+def claim_is_mined(state: Follower) -> bool:
+    """Whether a block has the claim of its lock, which shows the secret to whoever has to look for it there."""
+    lock = state.own_lock
+    return lock is not None and lock.status is LockStatus.CLAIMED and lock.confirmations > 0
+
+
 def may_refund_bitcoin(state: Follower) -> bool:
     """Whether a refund is valid in the next block: the median time is beyond T2 (BIP-113)."""
     return state.times is not None and state.times.mtp > state.gates.refund_bitcoin

@@ -247,8 +247,10 @@ def _script_from(state: Initiator, output: Output, work: Work, by_key: str) -> i
     """From when (ms) it claims by script: when the other side's signature does not come, does not hold, or pays too
     little to confirm."""
     gates = state.gates
-    if state.answer_bad or state.exposed or state.wish is Wish.REDEEM:
+    if state.answer_bad or state.wish is Wish.REDEEM:
         return work.now
+    if state.exposed and (state.recovered or state.quit is not None):
+        return work.now  # it did not show the secret itself, as far as it knows: who did may be no friend
     if output.spend is not None and output.spend.kind is SpendKind.REFUND:
         return work.now
     if not state.answer:

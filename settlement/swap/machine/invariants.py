@@ -150,6 +150,10 @@ def _check_followers_order(after: Follower, effect: Effect) -> None:
     elif isinstance(effect, CosignClaim):
         assert after.secret, "no signature for a claim that shows nothing"
         assert after.funding, "no signature for a claim that shows nothing"
+        lock = after.own_lock
+        assert lock is not None, "no signature for a claim that shows nothing before the own one shows all"
+        assert lock.status is LockStatus.CLAIMED, "no signature before the own claim shows the secret"
+        assert lock.confirmations, "no signature before the own claim shows the secret"
     elif isinstance(effect, RefundBitcoin):
         assert after.times is not None, "no refund before T2"
         assert after.times.mtp > after.terms.bitcoin.expires_at, "no refund before T2"

@@ -147,7 +147,7 @@ class Follower(_Side, frozen=True, kw_only=True, tag="follower"):
     peer_quit; give_back_asked; prepared (the outpoint of its funding transaction, point mode), nonces (public, of
     `round`), peer_nonces, peer_partials (the initiator's, of `round`), partials (its own), and presignatures (of every
     round that it signed: each can show the secret); refund_answers (outpoint → the initiator's part; empty: it did not
-    hold).
+    hold); claim_request (the initiator's newest call to sign its claim with it, hash mode; empty: none waits).
     """
 
     funding: bool = False
@@ -164,6 +164,7 @@ class Follower(_Side, frozen=True, kw_only=True, tag="follower"):
     partials: tuple[bytes, ...] = ()
     presignatures: tuple[tuple[bytes, ...], ...] = ()
     refund_answers: dict[bytes, bytes] = {}  # noqa: RUF012 # as above
+    claim_request: bytes = b""
 
     @property
     def role(self) -> Role:

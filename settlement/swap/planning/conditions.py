@@ -110,7 +110,7 @@ class Conditions:
     handshake_s: int = 900
     longest_s: int = 72 * HOUR
     tolerance: int = 50
-    patience_ms: int = 20_000
+    patience_ms: int = 120_000
     resend_ms: int = 10_000
     bump_bitcoin_ms: int = 900_000
     bump_evm_ms: int = 60_000

@@ -16,10 +16,13 @@ from msgspec.structs import replace
 
 from adapters.bitcoin.rpc import BitcoinRpc
 from foundation.quantities import BlockHeight, UnixMs
+from settlement.swap.engine.office import steps
 from settlement.swap.evm.search import FoundLock, search_locks
+from settlement.swap.machine.effects import Effect
 from settlement.swap.machine.states import Initiator, Swap, new_swap
 from settlement.swap.planning.plan import recover_gates
 from settlement.swap.recovery.reading import GAP, FoundSwap, KeySearch, Place, read_locks
+from settlement.swap.store.rows import EVM_CURSOR
 from settlement.swap.store.store import Peer, SwapRow, SwapStore
 
 if TYPE_CHECKING:
@@ -56,7 +59,7 @@ async def recover(engine: Engine, *, gap: int = GAP, since: BlockHeight | None =
         As `search_locks` and the bitcoin node.
     """
     settings = engine.settings
-    found = await search_locks(engine.views.heads, settings.site, engine.keys.account, since=since)
+    found = await search_locks(engine.views, settings.site, engine.keys.account, since=since)
     search = KeySearch(engine.keys, gap)
     place = Place(settings.site, settings.bitcoin_chain, settings.conditions)
     swaps = await asyncio.to_thread(read_locks, found.locks, place, engine.keys, search)
@@ -72,20 +75,23 @@ async def recover(engine: Engine, *, gap: int = GAP, since: BlockHeight | None =
         for one in swaps:
             if one.index in known:
                 continue
-            row = _row(one, engine, engine.office.clock())
+            lock = locks[one.terms.evm.payer, one.terms.evm.lock_id]
+            row, orders = _row(one, lock, engine, engine.office.clock())
             if await store.add(row):
+                await store.give(row.swap_id, orders, row.created_at)
                 await _remember(store, one, row, heights[one.terms.swap_id])
                 rows.append(row)
         await store.skip_to(search.highest + 1 + SKIPPED_INDICES if search.highest >= 0 else 0)
-        if rows:
-            cursor = found.cursor.number.to_bytes(8, "big") + found.cursor.hash
-            await store.set_cursor("watch/evm", cursor)
+        cursor = found.cursor.number.to_bytes(8, "big") + found.cursor.hash
+        if rows and not b"" < await store.cursor(EVM_CURSOR) < cursor:  # the swaps that are known have theirs
+            await store.set_cursor(EVM_CURSOR, cursor)
         next_index = await store.next_index()
         await unit.commit()
     return Recovered(len(found.locks), tuple(rows), next_index)
 
 
-def _row(found: FoundSwap, engine: Engine, now: UnixMs) -> SwapRow:
+def _row(found: FoundSwap, lock: FoundLock, engine: Engine, now: UnixMs) -> tuple[SwapRow, list[Effect]]:
+    """The swap as far as the search tells, and its first orders; the rest is told by the chains' watches."""
     gates = recover_gates(found.terms, engine.settings.conditions)
     state: Swap = new_swap(found.role, found.terms, gates, now, recovered=True)
     if found.claims:
@@ -93,7 +99,9 @@ def _row(found: FoundSwap, engine: Engine, now: UnixMs) -> SwapRow:
             state = replace(state, planned=found.planned, presignatures=found.claims)
         else:
             state = replace(state, prepared=found.planned, presignatures=(found.claims,))
-    return SwapRow(found.terms.swap_id, found.index, False, "", _NOBODY, b"", state, 1, now, now)
+    told = lock.changes(engine.settings.site) if lock.settled else ()
+    state, orders = steps(state, told, now)
+    return SwapRow(found.terms.swap_id, found.index, False, "", _NOBODY, b"", state, 1, now, now), orders
 
 
 async def _remember(store: SwapStore, found: FoundSwap, row: SwapRow, height: BlockHeight) -> None:

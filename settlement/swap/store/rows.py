@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from foundation.errors import Fatal
 from foundation.quantities import Satoshi, UnixMs
@@ -11,6 +12,10 @@ from settlement.swap.machine.effects import Effect
 from settlement.swap.machine.states import Swap
 from settlement.swap.offers import SignedOffer
 from settlement.swap.terms import Role
+
+BITCOIN_CURSOR: Final = "watch/bitcoin"
+EVM_CURSOR: Final = "watch/evm"
+"""Where the watches of both chains stand: their cursors' names."""
 
 
 class OtherWallet(Fatal):

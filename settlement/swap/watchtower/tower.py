@@ -30,13 +30,14 @@ from settlement.swap.bitcoin.desk import BitcoinDesk, Submission
 from settlement.swap.bitcoin.watch import BitcoinWatch, ChainView
 from settlement.swap.engine.runtime import bitcoin_rpc, only_process
 from settlement.swap.engine.settings import TraderSettings
+from settlement.swap.evm.birth import evm_birth
 from settlement.swap.evm.errors import LockEnded, LockNotThere
 from settlement.swap.evm.leg import EscrowLeg
 from settlement.swap.evm.opening import Views, open_leg
 from settlement.swap.evm.terms import lock_terms
 from settlement.swap.evm.watch import EscrowWatch, LockFact
 from settlement.swap.store.tables import SCHEMA
-from settlement.swap.watchtower.beginning import bitcoin_birth, evm_birth
+from settlement.swap.watchtower.beginning import bitcoin_birth
 from settlement.swap.watchtower.bundle import Bundle
 from settlement.swap.watchtower.shelf import Shelf
 from settlement.swap.watchtower.watch import (

@@ -40,7 +40,12 @@ _GONE: Final[Changes] = ()
 
 
 async def reveal(desk: Desk, row: SwapRow, order: RevealByLetter) -> Changes:
-    """Tell the secret to the other side; in hash mode with a call for its signature."""
+    """Tell the secret to the other side; in hash mode with a call for its signature.
+
+    Not from T2 on: a letter that a crash held up for so long could only help a follower that takes its bitcoin back.
+    """
+    if desk.seconds >= row.state.terms.bitcoin.expires_at:
+        return ()
     secrets = desk.secrets(row)
     if row.state.terms.mode is Mode.POINT:
         # Its one way to the money is a claim at a fee that was fixed long ago: none is told before a mempool has it.
@@ -140,7 +145,7 @@ def _may_cosign(state: Swap) -> bool:
     """The machines' own guards once more, where the key is used: a claim that the follower signs without the secret,
     and a refund that the initiator signs after it has shown the secret, would give away all."""
     if isinstance(state, Follower):
-        return guards.secret_opens(state.terms, state.secret)
+        return guards.secret_opens(state.terms, state.secret) and guards.claim_is_mined(state)
     return state.cosigned and guards.may_cosign_refund(state)
 
 

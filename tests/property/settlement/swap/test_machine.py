@@ -10,6 +10,7 @@ from settlement.swap.machine import messages as ms
 from settlement.swap.machine.effects import SHOWING, BroadcastFunding, SignGiveBack, SignRefundWith
 from settlement.swap.machine.facts import LockStatus, SpendKind, expected_lock
 from settlement.swap.machine.states import decode_state, encode_state
+from settlement.swap.rescue import careful
 from settlement.swap.terms import Mode, Role
 from tests.support.swap_sides import OTHER, OUTPOINT, TXID, Side
 from tests.support.swap_terms import SECRET
@@ -56,7 +57,7 @@ changes = st.one_of(
     st.builds(ch.WrittenOff, outpoints),
     st.builds(ch.Failed, st.sampled_from(("PlaceLock", "Funding", "PrepareFunding:0", "other")), st.text(max_size=3)),
     st.builds(ch.OwnerAsked, st.sampled_from(ch.Wish)),
-    st.sampled_from(("t2", "t1", "early")),
+    st.sampled_from(("t2", "t1", "early", "imported")),
     messages,
 )
 waits = st.sampled_from((0, 0, 0, 1, 30, 3_600, 20_000, 60_000))
@@ -112,6 +113,9 @@ def test_no_change_in_any_order_breaks_a_side(role, mode, start, recovered, draw
     showed, signed_refund, funded, gave_back = False, False, False, False
     for wait, one in drawn:
         side.now += wait * 1000
+        if one == "imported":
+            side.state = careful(side.state)
+            continue
         change = made(side, one)
         for effect in side.tell(change):
             showed |= isinstance(effect, SHOWING)

@@ -14,10 +14,11 @@ from foundation.database import Database
 from foundation.errors import BadInput
 from foundation.quantities import Satoshi, UnixMs
 from mpc.keystore import ScryptCost
-from settlement.swap.machine.changes import Wish
+from settlement.swap.machine.changes import OwnerAsked, Tick, Wish
 from settlement.swap.machine.effects import Watch
 from settlement.swap.machine.states import Follower, Initiator, Outcome, encode_state
 from settlement.swap.rescue import OtherMnemonic, Rescue, bring_in, careful, export, open_rescue
+from settlement.swap.store.rows import BITCOIN_CURSOR
 from settlement.swap.store.store import (
     KeptTransaction,
     OfferState,
@@ -62,7 +63,7 @@ async def fill(database: Database, row: SwapRow) -> None:
         await store.add(row)
         await store.keep(KeptTransaction(row.swap_id, "funding", 0, b"t" * 32, b"raw", Satoshi(5), AT))
         await store.set_cursor(f"destination/{row.swap_id.hex()}", b"script")
-        await store.set_cursor("watch/bitcoin", b"of this machine")
+        await store.set_cursor(BITCOIN_CURSOR, b"of this machine")
         await store.note(row.swap_id, AT, "the terms are complete")
         await store.put_offer(OwnOffer(5, an_offer(NOW), OfferState.OPEN, "", AT))
         await store.put_taking(Taking(6, an_offer(NOW, salt=1), TakingState.ASKED, "", None, AT))
@@ -95,7 +96,7 @@ async def test_another_machine_has_all_that_the_file_had(tmp_path: Path) -> None
             assert await store.swap(row.swap_id) == brought
             (kept,) = await store.all_kept(row.swap_id)
             assert (kept.raw, await store.cursor(f"destination/{row.swap_id.hex()}")) == (b"raw", b"script")
-            assert await store.cursor("watch/bitcoin") == b""
+            assert await store.cursor(BITCOIN_CURSOR) == b""
             notes = [line.note for line in await store.lines(row.swap_id)]
             assert notes == ["the terms are complete", "brought in from a rescue file"]
             assert [order.effect for order in await store.coming()] == [Watch()]
@@ -147,5 +148,14 @@ def test_an_imported_swap_promises_nothing_any_more() -> None:
     ended = replaced(follower().state, outcome=Outcome.RETURNED)
     assert careful(ended) is ended
     assert careful(one) is one
+    cancelled = follower()
+    cancelled.agree()
+    cancelled.tell(OwnerAsked(Wish.CANCEL))
+    cancelled.lock(final=False)
+    assert cancelled.state.outcome is None
+    assert isinstance(cancelled.state, Follower)
+    cancelled.state = careful(cancelled.state)
+    cancelled.tell(Tick())
+    assert not cancelled.state.funding, "who had decided never to fund has not funded since"
     told = replaced(other, wish=Wish.REDEEM)
     assert careful(told) == other, "the owner's word may have been taken back since"

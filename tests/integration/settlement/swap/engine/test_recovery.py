@@ -9,8 +9,13 @@ import pytest
 
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind
+from settlement.swap.engine import performer
+from settlement.swap.engine.hands.desk import Changes, Desk, NotNow
+from settlement.swap.evm.watch import DEPTH
+from settlement.swap.machine.effects import ClaimBitcoinByKey, ClaimBitcoinByScript, Effect
 from settlement.swap.machine.states import Outcome
 from settlement.swap.recovery.recover import SKIPPED_INDICES, recover
+from settlement.swap.store.store import SwapRow
 from settlement.swap.terms import Mode
 from tests.support.swap_people import Person, agreed, ended, redeem, town, until
 
@@ -62,6 +67,37 @@ async def test_a_swap_goes_on_from_the_words_alone(
             async with follower.running(alice), initiator.running(bob):
                 rows = [await ended(alice, ids[0], place.mine), await ended(bob, ids[1], place.mine)]
         assert [row.state.outcome for row in rows] == [Outcome.SWAPPED, Outcome.SWAPPED]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+async def test_a_lock_that_was_claimed_is_found_again(
+    tmp_path: Path, bitcoind: Bitcoind, anvil: Anvil, monkeypatch: pytest.MonkeyPatch, deep: bool
+) -> None:
+    """The follower has claimed the lock, a moment or many blocks ago; then both lose all. The initiator's secret is
+    public: it claims the bitcoin without a word of its owner's. The follower's swap is over, and it refunds nothing."""
+    async with town(tmp_path, bitcoind, anvil) as place:
+        follower, initiator = place.alice, place.bob
+        with monkeypatch.context() as away:
+            for kind in (ClaimBitcoinByKey, ClaimBitcoinByScript):
+                away.setitem(performer.HANDS, kind, never)  # type: ignore[arg-type]
+            async with follower.at_work() as alice, initiator.at_work() as bob:
+                offer = await follower.offer(alice, gives_bitcoin=True, mode=Mode.HASH)
+                await bob.trading.take(offer)
+                await ended(alice, await agreed(bob, offer), place.mine)
+        if deep:
+            await anvil.mine(DEPTH + 1)
+        lose(follower)
+        lose(initiator)
+        async with follower.at_work(runs=False) as alice, initiator.at_work(runs=False) as bob:
+            ids = [(await recover(engine)).swaps[0].swap_id for engine in (alice, bob)]
+            async with follower.running(alice), initiator.running(bob):
+                rows = [await ended(bob, ids[1], place.mine), await ended(alice, ids[0], place.mine)]
+        assert [row.state.outcome for row in rows] == [Outcome.SWAPPED, Outcome.SWAPPED]
+
+
+async def never(desk: Desk, row: SwapRow, order: Effect) -> Changes:
+    """A machine that dies before it comes to that."""
+    raise NotNow("it dies", 3_600)
 
 
 async def test_a_wallet_that_never_swapped_finds_nothing(tmp_path: Path, bitcoind: Bitcoind, anvil: Anvil) -> None:

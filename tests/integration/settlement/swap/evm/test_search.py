@@ -34,8 +34,8 @@ async def test_both_sides_find_all_their_locks(world: SwapWorld) -> None:
     """From account and keys alone each side finds its locks of either kind, how they ended, and opens their memos."""
     people = {is_hash: sides_of(secrets.token_hex(8)) for is_hash in (True, False)}
     ids = {await locked(world, is_hash, sides): is_hash for is_hash, sides in people.items()}
-    heads = world.follower.open.views.heads
-    found = await search_locks(heads, world.site, world.follower.account)
+    views = world.follower.open.views
+    found = await search_locks(views, world.site, world.follower.account)
     ours = {lock.terms.id: lock for lock in found.locks if lock.terms.id in ids}
     assert set(ours) == set(ids)
     for lock_id, is_hash in ids.items():
@@ -44,7 +44,7 @@ async def test_both_sides_find_all_their_locks(world: SwapWorld) -> None:
         with pytest.raises(MemoRefused):
             open_as_beneficiary(world.site, lock.terms, lock.memo, people[not is_hash].refunder)
         await world.follower.leg.claim(lock.terms, SECRET)
-    again = await search_locks(heads, world.site, world.initiator.account, since=BlockHeight(1))
+    again = await search_locks(views, world.site, world.initiator.account, since=BlockHeight(1))
     claimed = {lock.terms.id: lock for lock in again.locks if lock.terms.id in ids}
     for lock_id, is_hash in ids.items():
         lock, sides = claimed[lock_id], people[is_hash]
@@ -55,17 +55,17 @@ async def test_both_sides_find_all_their_locks(world: SwapWorld) -> None:
 async def test_strangers_find_nothing(world: SwapWorld) -> None:
     """An account that is no party to any lock finds none, and the chain's end is where a watch begins."""
     await world.placed()
-    found = await search_locks(world.follower.open.views.heads, world.site, secrets.token_bytes(20))
+    found = await search_locks(world.follower.open.views, world.site, secrets.token_bytes(20))
     assert found.locks == ()
     assert found.cursor.number >= world.site.start
     with pytest.raises(BadInput):
-        await search_locks(world.follower.open.views.heads, world.site, bytes(20))
+        await search_locks(world.follower.open.views, world.site, bytes(20))
 
 
 async def test_watch_goes_on_where_the_search_ended(world: SwapWorld) -> None:
     """A watch from the search's cursor proves every open lock that was found."""
     terms = await world.placed(False)
-    found = await search_locks(world.follower.open.views.heads, world.site, world.follower.account)
+    found = await search_locks(world.follower.open.views, world.site, world.follower.account)
     await until(world.watch(terms, cursor=found.cursor), tells(terms, LockStatus.OPEN))
 
 
@@ -76,4 +76,4 @@ async def test_endpoint_that_hides_a_lock_is_noticed(world: SwapWorld) -> None:
         for lie in (omits(world.site.escrow), forges(world.site.escrow, terms.amount, 1)):
             liar.lie = lie
             with pytest.raises(EndpointsDisagree):
-                await search_locks(views.heads, world.site, world.follower.account)
+                await search_locks(views, world.site, world.follower.account)

@@ -13,7 +13,8 @@ from settlement.swap.bitcoin.cosign import Asker
 from settlement.swap.bitcoin.output import SwapOutput
 from settlement.swap.engine.hands import claims
 from settlement.swap.machine import effects
-from settlement.swap.machine.messages import ClaimCosigned, RefundCosigned
+from settlement.swap.machine.facts import LockStatus
+from settlement.swap.machine.messages import ClaimCosigned, RefundCosigned, Secret
 from settlement.swap.terms import Mode, Role
 from tests.support.swap_bitcoin import RATE, Deal
 from tests.support.swap_sides import Side
@@ -26,6 +27,7 @@ class Desk:
     def __init__(self, deal: Deal) -> None:
         self.deal = deal
         self.said: list[Any] = []
+        self.seconds = 0
 
     def coin(self, row: Any, outpoint: bytes) -> Any:
         """The swap's."""
@@ -37,7 +39,8 @@ class Desk:
 
     def secrets(self, row: Any) -> Any:
         """This side's key."""
-        return SimpleNamespace(bitcoin=self.deal.follower if row.role is Role.FOLLOWER else self.deal.initiator)
+        key = self.deal.follower if row.role is Role.FOLLOWER else self.deal.initiator
+        return SimpleNamespace(bitcoin=key, preimage=self.deal.secret)
 
     async def say(self, row: Any, message: Any) -> None:
         """Remember what is said."""
@@ -56,10 +59,23 @@ def request(deal: Deal, role: Role) -> bytes:
 async def test_follower_signs_no_claim_without_the_secret(mode: Mode, secret: bytes, signs: bool) -> None:
     """A claim by both keys shows no secret: whoever signs it without one has given its bitcoin away."""
     deal = Deal(mode)
-    state = replace(Side(Role.FOLLOWER, mode).state, funding=True, secret=secret)
+    side = Side(Role.FOLLOWER, mode)
+    side.lock(LockStatus.CLAIMED)
+    state = replace(side.state, funding=True, secret=secret)
     desk, row = Desk(deal), SimpleNamespace(role=Role.FOLLOWER, state=state)
     await claims.cosign_claim(desk, row, effects.CosignClaim(request(deal, Role.INITIATOR)))  # type: ignore[arg-type]
     assert [type(one) for one in desk.said] == ([ClaimCosigned] if signs else [])
+
+
+async def test_follower_signs_no_claim_before_its_own_shows_the_secret() -> None:
+    """Lost with its memory, the secret would be on no chain: the lock would go back, and the bitcoin was given away."""
+    deal = Deal()
+    side = Side(Role.FOLLOWER, Mode.HASH)
+    side.lock()
+    state = replace(side.state, funding=True, secret=SECRET)
+    desk, row = Desk(deal), SimpleNamespace(role=Role.FOLLOWER, state=state)
+    await claims.cosign_claim(desk, row, effects.CosignClaim(request(deal, Role.INITIATOR)))  # type: ignore[arg-type]
+    assert not desk.said
 
 
 @pytest.mark.parametrize(
@@ -79,3 +95,21 @@ async def test_initiator_signs_no_refund_once_the_secret_is_out(decided: dict[st
     order = effects.SignRefundWith(deal.coin().outpoint.serialized(), request(deal, Role.FOLLOWER))
     await claims.cosign_refund(desk, row, order)  # type: ignore[arg-type]
     assert [type(one) for one in desk.said] == ([RefundCosigned] if signs else [])
+
+
+@pytest.mark.parametrize(("seconds", "tells"), [(-1, True), (0, False)])
+async def test_no_letter_tells_the_secret_from_t2_on(
+    seconds: int, tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that a crash held up until then could only help a follower that takes its bitcoin back."""
+    deal = Deal()
+    state = Side(Role.INITIATOR, Mode.HASH).state
+    desk, row = Desk(deal), SimpleNamespace(role=Role.INITIATOR, state=state)
+    desk.seconds = state.terms.bitcoin.expires_at + seconds
+
+    async def ask(*_: Any) -> bytes:
+        return b"request"
+
+    monkeypatch.setattr(claims, "_ask", ask)
+    await claims.reveal(desk, row, effects.RevealByLetter(deal.coin().outpoint.serialized(), 0))  # type: ignore[arg-type]
+    assert [type(one) for one in desk.said] == ([Secret] if tells else [])

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from foundation.database import Database, Moment
 from foundation.quantities import UnixMs
 from settlement.swap.engine.office import Office
-from settlement.swap.machine.changes import PeerAgreed, Tick, Wish
-from settlement.swap.machine.effects import PlaceLock
-from settlement.swap.machine.states import Initiator, Why
+from settlement.swap.machine.changes import Change, OwnerAsked, PeerAgreed, Tick, Wish
+from settlement.swap.machine.effects import Effect, PlaceLock
+from settlement.swap.machine.states import Initiator, Swap, Why
+from settlement.swap.machine.step import step
 from settlement.swap.store.store import Peer, SwapRow, SwapStore
 from settlement.swap.store.tables import SCHEMA
 from tests.support.swap_sides import initiator
@@ -207,3 +209,44 @@ async def test_a_swap_that_begins_while_another_changes_is_not_overlooked(office
     found = {row.swap_id: row for row in await office.swaps(open_only=True)}
     assert found.keys() == {first.swap_id, second.swap_id}
     assert found[first.swap_id].state.peer_agreed
+
+
+async def test_one_swap_that_cannot_go_on_keeps_no_other_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its step fails at a tick, and at what its owner asks; the others go on, and it is not tried without a pause."""
+    now = [AT]
+    good = a_row()
+    bad = replace(good, swap_id=b"\x02" * 32, index=1, state=replaced(good.state, began_at=UnixMs(1)))
+    failed: list[Change] = []
+
+    def stumble(state: Swap, change: Change, at: UnixMs) -> tuple[Swap, tuple[Effect, ...]]:
+        if state.began_at == 1 and now[0] > AT:
+            failed.append(change)
+            raise AssertionError("never both")
+        return step(state, change, at)
+
+    monkeypatch.setattr("settlement.swap.engine.office.step", stumble)
+    monkeypatch.setattr("settlement.swap.engine.office._WISH_SECONDS", 0)
+    async with await Database.open(f"sqlite:///{tmp_path / 'other.db'}", SCHEMA) as database:
+        async with database.unit() as unit:
+            await SwapStore(unit.connection).claim(b"w" * 32)
+            await unit.commit()
+        office = Office(database, lambda: UnixMs(now[0]))
+        for row in (bad, good):
+            await office.begin(row)
+        (before,) = {row.state.wake_at for row in await office.swaps(open_only=True)}
+        now[0] = before
+        assert await office.tick() == before, "something was due"
+        assert [type(change) for change in failed] == [Tick]
+        waiting = {row.swap_id: row.state.wake_at for row in await office.swaps(open_only=True)}
+        assert waiting[bad.swap_id] == before < waiting[good.swap_id]
+        async with database.unit() as unit:
+            for row in (bad, good):
+                await SwapStore(unit.connection).wish(row.swap_id, Wish.CANCEL)
+            await unit.commit()
+        assert await office.tick() != before, "it is not tried again at once"
+        assert [type(change) for change in failed] == [Tick, OwnerAsked]
+        assert any("cannot be done" in note for note in await notes(office, bad))
+        found = await office.swap(good.swap_id)
+        assert found is None or found.state.wish is Wish.CANCEL

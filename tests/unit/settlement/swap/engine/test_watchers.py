@@ -13,6 +13,7 @@ from adapters.evm.errors import Reverted
 from foundation.errors import BadInput
 from settlement.swap.engine.watchers import Watchers
 from settlement.swap.machine.changes import Tick
+from settlement.swap.store.rows import BITCOIN_CURSOR
 
 KNOWN, STRANGE = bytes(20), b"\x66" * 20
 
@@ -68,7 +69,7 @@ async def test_what_cannot_be_watched_now_is_watched_again(problem, monkeypatch)
     task = asyncio.create_task(watchers(desk)._steadily("bitcoin", look))
     await asyncio.wait_for(again.wait(), 5)
     task.cancel()
-    assert desk.cursors == ({"watch/bitcoin": b""} if isinstance(problem, DeepReorg) else {})
+    assert desk.cursors == ({BITCOIN_CURSOR: b""} if isinstance(problem, DeepReorg) else {})
 
 
 @pytest.mark.parametrize("problem", [AssertionError("an invariant"), BadInput("swap.state", "cannot be read")])

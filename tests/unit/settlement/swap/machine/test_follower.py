@@ -10,6 +10,7 @@ from settlement.swap.machine.changes import (
     FundingAbandoned,
     FundingPrepared,
     LockGone,
+    LockSeen,
     OutputGone,
     OwnerAsked,
     PeerAgreed,
@@ -33,7 +34,7 @@ from settlement.swap.machine.effects import (
     SendLetter,
     SignGiveBack,
 )
-from settlement.swap.machine.facts import MAX_OUTPUTS, LockStatus, SpendKind
+from settlement.swap.machine.facts import MAX_OUTPUTS, LockStatus, SpendKind, expected_lock
 from settlement.swap.machine.messages import GiveBackAsked, Quit, RefundCosigned, RungAnswers, RungPartials, Secret
 from settlement.swap.machine.states import MAX_ROUNDS, Outcome, Why
 from settlement.swap.terms import Mode
@@ -150,10 +151,27 @@ def test_a_secret_that_does_not_open_is_passed_over(mode, secret):
 
 
 def test_it_signs_the_initiators_claim_for_the_secret():
-    """A payment that looks like any other, for who has the secret already."""
+    """A payment that looks like any other, for who has the secret already. Not before a block has the own claim: what
+    both sign shows no secret, and who loses his memory in between would have to find it on a chain."""
+    side = follower().funded()
+    side.letter(Secret(SECRET, b"older"))
+    assert ClaimEvm in side.kinds()
+    side.letter(Secret(SECRET, b"request"))
+    assert CosignClaim not in side.kinds()
+    side.tell(LockSeen(expected_lock(side.terms), LockStatus.CLAIMED, 0, final=False))
+    assert CosignClaim not in side.kinds(), "a mempool forgets"
+    side.lock(LockStatus.CLAIMED, final=False)
+    assert side.last.count(CosignClaim(b"request")) == 1
+    side.lock(LockStatus.CLAIMED)
+    assert CosignClaim not in side.kinds(), "once for each call"
+
+
+def test_it_signs_no_claim_for_a_lock_that_went_back():
+    """The initiator was late with its secret: it has its claim by script, and gets no help with it."""
     side = follower().funded()
     side.letter(Secret(SECRET, b"request"))
-    assert CosignClaim(b"request") in side.last
+    side.lock(LockStatus.RETURNED)
+    assert CosignClaim not in side.kinds()
 
 
 def test_a_secret_before_the_funding_buys_nothing():
