@@ -18,9 +18,9 @@ from settlement.swap.machine.effects import (
     BroadcastFunding,
     ClaimBitcoinByRung,
     ClaimBitcoinByScript,
-    ClaimEvm,
     CosignClaim,
     PlaceLock,
+    RefundBitcoin,
     RevealByLetter,
 )
 from settlement.swap.machine.facts import SpendKind
@@ -175,11 +175,8 @@ async def test_signature_under_the_claim_is_none(case: OpenCase) -> None:
     """The initiator sees that it does not hold, and claims by script at once."""
     async with case() as swap:
         swap.follower.hands[CosignClaim] = bad_signature()
-        seen = asyncio.Event()
-        swap.follower.hands[ClaimEvm] = after(seen, ClaimEvm)  # a claim on the chain is a reason of its own
         await swap.agree()
         await swap.initiator.state(lambda state: state.answer_bad, "the initiator sees that it does not hold")
-        seen.set()
         assert await swap.outcomes() == ENDS_WELL
         state = as_initiator((await swap.initiator.row()).state)
         assert any(key.startswith("ClaimBitcoinByScript") for key in state.orders)
@@ -211,11 +208,14 @@ async def test_secret_is_shown_at_the_last_moment(case: OpenCase, mode: Mode) ->
     async with case(mode) as swap:
         swap.initiator.hands[RevealByLetter] = once(other_nothing)
         swap.initiator.hands[kind] = not_before(kind, lambda row: row.state.terms.bitcoin.expires_at)
+        seen = asyncio.Event()
+        swap.follower.hands[RefundBitcoin] = after(seen, RefundBitcoin)
         await swap.agree()
         await swap.initiator.state(lambda state: state.shown, "it shows the secret, as far as its machine knows")
         swap.chains.mining = False
         await swap.pass_t2()
         await swap.follower.state(lambda state: state.secret, "the mempool shows the secret")
+        seen.set()
         swap.chains.mining = True
         outcomes = await swap.outcomes()
         paid = [out.spend.kind for out in (await swap.initiator.row()).state.outputs if out.spend is not None]
