@@ -29,9 +29,12 @@ from mpc.errors import MalformedInput
 from settlement.quantities import tagged_hash
 from settlement.swap.bitcoin.output import Path, SwapOutput, output_of
 from settlement.swap.bitcoin.rungs import Rung
+from settlement.swap.machine.states import MAX_ROUNDS, MAX_RUNGS
 from settlement.swap.terms import Mode, Role, SwapTerms
 
 BUNDLE_BYTES_MAX: Final = 4 << 20
+LADDERS_MAX: Final = 64
+"""Outputs that a bundle refunds: a tower takes no more, for strangers may pay to the swap's script too."""
 _MAGIC: Final = b"CWTOWER\x01"
 _Outpoint = Annotated[bytes, Meta(min_length=36, max_length=36)]
 _Raw = Annotated[bytes, Meta(max_length=4_000)]
@@ -65,9 +68,9 @@ class _Content(Struct, frozen=True, forbid_unknown_fields=True):
     act_by: _Whole
     since: _Whole
     birth: _Whole
-    refunds: Annotated[tuple[Ladder, ...], Meta(max_length=64)]
+    refunds: Annotated[tuple[Ladder, ...], Meta(max_length=LADDERS_MAX)]
     claims: Annotated[tuple[Ladder, ...], Meta(max_length=8)]
-    presignatures: Annotated[tuple[bytes, ...], Meta(max_length=64)]
+    presignatures: Annotated[tuple[bytes, ...], Meta(max_length=MAX_ROUNDS * MAX_RUNGS)]
 
 
 @dataclass(frozen=True)  # no slots: the cached property lives in the instance's dictionary

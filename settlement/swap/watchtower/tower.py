@@ -215,7 +215,7 @@ class Watchtower:
         for bundle in waiting:
             if bundle.owner not in known:
                 self._bitcoin.watch(bundle.output.script, await bitcoin_birth(self._rpc, bundle))
-                for ladder in bundle.ladders:
+                for ladder in reversed(bundle.ladders):  # the watch forgets the oldest, the bundle has the agreed first
                     self._bitcoin.expect(bundle.output.script, ladder.outpoint[:32])
         self._view = await self._bitcoin.look()
         known.update(bundle.owner for bundle in waiting)

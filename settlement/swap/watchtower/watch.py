@@ -24,6 +24,8 @@ from settlement.swap.watchtower.bundle import Bundle, Ladder
 
 CLIMB_BLOCKS: Final = 2
 """A spend that is not in a block after so many is paid more."""
+LEAST_MISSED: Final = 1_000
+"""Satoshi. Nobody is told of an output that is worth less: its refund would hardly pay for itself."""
 OTHERS: Final = -1
 """In place of a rung: a spend that is not the tower's stands in the mempool."""
 
@@ -168,11 +170,13 @@ def is_over(bundle: Bundle, progress: Progress, sight: Sight) -> bool:
 
 
 def unknown_outputs(bundle: Bundle, sight: Sight) -> int:
-    """How many of the follower's outputs came after the bundle was made, so that nothing is signed for them."""
+    """How many of the follower's outputs came after the bundle was made, so that nothing is signed for them. Strangers'
+    dust does not count."""
     if bundle.role is not Role.FOLLOWER:
         return 0
     known = {ladder.outpoint for ladder in bundle.refunds}
-    return sum(1 for view in sight.outputs if view.spend is None and view.outpoint.serialized() not in known)
+    missed = (view for view in sight.outputs if view.spend is None and view.outpoint.serialized() not in known)
+    return sum(1 for view in missed if view.value >= LEAST_MISSED)
 
 
 # --- The lock ---------------------------------------------------------------------------------------------------------
@@ -229,8 +233,9 @@ def _reserved(bundle: Bundle, progress: Progress, sight: Sight) -> bytes:
     for view in sight.outputs:
         if view.spend is not None and bundle.output.read(view.spend.witness).path is not Path.REFUND:
             return view.outpoint.serialized()
-    amount = bundle.terms.bitcoin.amount
-    return next((one.outpoint for one in bundle.refunds if one.value == amount), b"")
+    exact = [one.outpoint for one in bundle.refunds if one.value == bundle.terms.bitcoin.amount]
+    views = _views(sight)
+    return next((one for one in exact if one in views), exact[0] if exact else b"")
 
 
 def _climb(

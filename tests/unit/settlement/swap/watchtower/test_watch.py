@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from msgspec.structs import replace as replaced
 
 from adapters.bitcoin.primitives import OutPoint
 from foundation.quantities import Satoshi
@@ -111,6 +114,24 @@ def test_an_output_that_the_bundle_does_not_know_is_told_of() -> None:
     assert unknown_outputs(watched.bundle, watched.sight) == 0
     assert not watched.see(outputs=(watched.view, later))
     assert unknown_outputs(watched.bundle, watched.sight) == 1
+
+
+def test_dust_of_strangers_is_not_told_of() -> None:
+    """No bundle that was made anew would refund it."""
+    watched = follower()
+    dust = tuple(OutputView(OutPoint(bytes([one]) * 32, 0), Satoshi(330), 1) for one in range(64))
+    assert not watched.see(outputs=(*dust, watched.view))
+    assert unknown_outputs(watched.bundle, watched.sight) == 0
+
+
+def test_the_output_that_is_left_to_the_initiator_is_one_that_is_there() -> None:
+    """Of a bundle that refunds fundings which never came, too: the secret is out, and the lock can be claimed."""
+    watched = follower()
+    (ladder,) = watched.bundle.refunds
+    never = replaced(ladder, outpoint=b"\x0d" * 36)
+    watched.bundle = replace(watched.bundle, refunds=(never, ladder))
+    watched.see(secret=watched.trade.secret, lock=LockStatus.CLAIMED)
+    assert not watched.rung(*watched.see(median_time=watched.t2 + GRACE + 1))
 
 
 # --- The follower's claim ---------------------------------------------------------------------------------------------
