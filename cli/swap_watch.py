@@ -24,8 +24,9 @@ from settlement.swap.machine.facts import LockStatus
 from settlement.swap.store.store import SwapStore
 from settlement.swap.terms import Role
 from settlement.swap.watchtower.keeping import BundleMaker
+from settlement.swap.watchtower.opening import open_tower
 from settlement.swap.watchtower.shelf import Shelf
-from settlement.swap.watchtower.tower import News, Watchtower, misplaced, open_tower
+from settlement.swap.watchtower.tower import News, Watchtower, misplaced
 
 if TYPE_CHECKING:
     from cli.output import Output

@@ -24,8 +24,9 @@ from settlement.swap.terms import BitcoinLeg, EvmLeg, Mode, Role, SwapTerms, poi
 from settlement.swap.wallet.secrets import SwapSecrets, TraderKeys
 from settlement.swap.watchtower.bundle import Bundle
 from settlement.swap.watchtower.making import make_bundle
+from settlement.swap.watchtower.opening import open_tower
 from settlement.swap.watchtower.shelf import Shelf
-from settlement.swap.watchtower.tower import News, Watchtower, open_tower
+from settlement.swap.watchtower.tower import News, Watchtower
 from tests.support.swap_bitcoin import AMOUNT, POLICY, Deal, SwapNode
 from tests.support.swap_locks import SwapWorld
 from tests.support.swap_people import QUICK, SETTINGS, until

@@ -34,7 +34,8 @@ OTHERS: Final = -1
 class Sight:
     """What both chains show. Fields: median_time, height (bitcoin's); outputs (to the swap's script); evm_time; lock
     (None: there is none); lock_final (its newest change has the confirmations that the swap asks for); lock_settled
-    (and that is final by the chain's own rule too); secret (that a claim of the lock has shown)."""
+    (and that is final by the chain's own rule too); secret (that a claim of the lock has shown); lock_known (the EVM
+    chain was read: where it was not, there may be a lock all the same)."""
 
     median_time: int
     height: int
@@ -44,6 +45,7 @@ class Sight:
     lock_final: bool
     lock_settled: bool
     secret: bytes = b""
+    lock_known: bool = True
 
     @property
     def now(self) -> int:
@@ -211,16 +213,20 @@ def _views(sight: Sight) -> Mapping[bytes, OutputView]:
 
 
 def _is_due(bundle: Bundle, sight: Sight, grace_s: int) -> bool:
-    """Whether the trader had the time to act itself."""
+    """Whether the trader had the time to act itself. Where the EVM chain cannot be read, half of what time there is has
+    to be over, too: the lock may be the follower's already, and the bitcoin the initiator's."""
     if bundle.role is Role.FOLLOWER:
-        spare = max(0, bundle.act_by - bundle.terms.bitcoin.expires_at) // 4
-        return sight.median_time > bundle.terms.bitcoin.expires_at + min(grace_s, spare)
+        spare = max(0, bundle.act_by - bundle.terms.bitcoin.expires_at)
+        wait = min(grace_s, spare // 4) if sight.lock_known else spare // 2
+        return sight.median_time > bundle.terms.bitcoin.expires_at + wait
     return sight.now >= bundle.made_at + min(grace_s, max(0, bundle.act_by - bundle.made_at) // 4)
 
 
 def _left_to_claim(bundle: Bundle, progress: Progress, sight: Sight) -> bytes:
     """The outpoint that the initiator may have, because the lock is the follower's or can still safely become so."""
-    if bundle.role is Role.INITIATOR or sight.lock in (None, LockStatus.RETURNED):
+    if bundle.role is Role.INITIATOR or sight.lock is LockStatus.RETURNED:
+        return b""
+    if sight.lock is None and sight.lock_known:
         return b""
     is_ours = sight.lock is LockStatus.CLAIMED and sight.lock_final
     return _reserved(bundle, progress, sight) if is_ours or sight.now < bundle.act_by else b""

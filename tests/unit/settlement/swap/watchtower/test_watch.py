@@ -116,6 +116,25 @@ def test_an_output_that_the_bundle_does_not_know_is_told_of() -> None:
     assert unknown_outputs(watched.bundle, watched.sight) == 1
 
 
+def test_a_refund_waits_for_the_lock_to_be_seen_while_there_is_time() -> None:
+    """It may be the follower's already. Half of the time is left for the node to come back: after that the initiator
+    might take both."""
+    watched = follower()
+    half = watched.t2 + (watched.bundle.act_by - watched.t2) // 2
+    assert not watched.see(median_time=half, lock=None, lock_known=False)
+    assert watched.rung(*watched.see(median_time=half + 1))
+    assert watched.rung(*watched.see(median_time=watched.t2 + GRACE + 1, lock_known=True)) == [0]
+
+
+def test_what_is_the_initiators_is_left_to_it_while_the_lock_cannot_be_seen() -> None:
+    """The secret is known, so that the lock was claimed, or can be; until it would be too late."""
+    watched = follower()
+    watched.see(secret=watched.trade.secret, lock=LockStatus.CLAIMED, lock_final=False)
+    last = watched.bundle.act_by - 1
+    assert not watched.see(median_time=last, lock=None, lock_known=False)
+    assert watched.rung(*watched.see(median_time=last + 1))
+
+
 def test_dust_of_strangers_is_not_told_of() -> None:
     """No bundle that was made anew would refund it."""
     watched = follower()
