@@ -143,4 +143,4 @@ def ability(state: Swap) -> object:
     if isinstance(state, Initiator):
         return outputs, state.shown, state.target, state.presignatures
     assert isinstance(state, Follower), "there are two sides"
-    return outputs, state.funding, state.prepared, state.presignatures
+    return outputs, state.funding, state.prepared, state.abandoned, state.presignatures, bool(state.secret)

@@ -32,8 +32,8 @@ def make_bundle(
     planned: Sequence[OutPoint] = (),
     birth: int = 0,
 ) -> Bundle:
-    """The bundle of a swap as it stands now. It is good for what is known now: after a funding, a refund or a reveal a
-    new one can do more.
+    """The bundle of a swap as it stands now. It is good for what is known now: after a funding or a refund, or when the
+    secret has been shown, a new one can do more.
 
     Args:
         state: the swap.
@@ -54,10 +54,13 @@ def make_bundle(
     refunds: tuple[Ladder, ...] = ()
     claims: list[Ladder] = []
     presignatures: tuple[bytes, ...] = ()
+    secret = b""
     act_by = state.gates.refund_bitcoin
     if isinstance(state, Follower):
         refunds = _refunds(output, _refundable(state, output, planned), destination, secrets.bitcoin, rates)
         presignatures = tuple(one for signed in state.presignatures for one in signed)
+        # Who has paid nothing has nothing to claim.
+        secret = state.secret if state.funding else b""
         act_by = state.gates.claim_evm_by
     elif isinstance(state, Initiator) and state.shown:
         # Never before: a claim holds the secret, or is completed by it.
@@ -75,6 +78,7 @@ def make_bundle(
         refunds=refunds,
         claims=tuple(claims),
         presignatures=presignatures,
+        secret=secret,
     )
 
 

@@ -266,7 +266,7 @@ class Watchtower:
         before = self.progress(bundle)
         progress, acts = step(bundle, before, sight, self._grace)
         if progress.secret and not before.secret:
-            self._say(bundle, "the secret is out")
+            self._say(bundle, "the bundle holds the secret" if bundle.secret else "the secret is out")
         self._remember(owner, progress)
         for act in acts:
             if isinstance(act, Broadcast):

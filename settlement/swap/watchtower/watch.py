@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from settlement.swap.bitcoin.output import Path
 from settlement.swap.bitcoin.rungs import scalar_in
 from settlement.swap.bitcoin.watch import OutputView
-from settlement.swap.machine.facts import LockStatus
+from settlement.swap.machine.facts import LARGEST_WRITE_OFF, LockStatus
 from settlement.swap.machine.guards import secret_opens
 from settlement.swap.terms import Mode, Role
 from settlement.swap.watchtower.bundle import Bundle, Ladder
@@ -63,8 +63,8 @@ class Climb(Struct, frozen=True, array_like=True):
 
 
 class Progress(Struct, frozen=True):
-    """What a tower remembers of one swap. Fields: climbs (by outpoint); secret (that a chain has shown: 32 bytes, or
-    empty), which no reorganisation makes unknown again; secret_at (when; seconds)."""
+    """What a tower remembers of one swap. Fields: climbs (by outpoint); secret (that a chain has shown, or the bundle
+    holds: 32 bytes, or empty), which no reorganisation makes unknown again; secret_at (since when; seconds)."""
 
     climbs: dict[bytes, Climb] = {}  # noqa: RUF012 # msgspec copies it, and nobody writes into it
     secret: bytes = b""
@@ -187,6 +187,9 @@ def unknown_outputs(bundle: Bundle, sight: Sight) -> int:
 def _learn(bundle: Bundle, progress: Progress, sight: Sight) -> Progress:
     if progress.secret:
         return progress
+    if bundle.secret and sight.now:
+        # The trader could act itself since it made the bundle, whatever its clock says beyond the chains'.
+        return replace(progress, secret=bundle.secret, secret_at=min(bundle.made_at, sight.now))
     secret = shown_secret(bundle, sight.outputs)
     if not secret and secret_opens(bundle.terms, sight.secret):
         secret = sight.secret
@@ -199,10 +202,22 @@ def _lock_acts(bundle: Bundle, progress: Progress, sight: Sight, grace_s: int) -
         return ()
     if bundle.role is Role.INITIATOR:
         return (ReturnLock(),) if sight.evm_time >= expires_at + grace_s else ()
-    if not progress.secret or sight.evm_time >= expires_at:
+    if not progress.secret or sight.evm_time >= expires_at or _is_whole(bundle, sight):
         return ()
     spare = max(0, bundle.act_by - progress.secret_at) // 4
     return (ClaimLock(progress.secret),) if sight.now >= progress.secret_at + min(grace_s, spare) else ()
+
+
+def _is_whole(bundle: Bundle, sight: Sight) -> bool:
+    """Whether all that the follower paid has come back for good: it has nothing to claim then. Dust does not count."""
+    terms = bundle.terms.bitcoin
+    paid = [view for view in sight.outputs if view.value == terms.amount or view.value > LARGEST_WRITE_OFF]
+    return any(view.value == terms.amount for view in paid) and all(
+        view.spend is not None
+        and view.spend.confirmations >= terms.confirmations
+        and bundle.output.read(view.spend.witness).path is Path.REFUND
+        for view in paid
+    )
 
 
 # --- The bitcoin ------------------------------------------------------------------------------------------------------

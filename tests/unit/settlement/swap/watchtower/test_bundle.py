@@ -64,8 +64,29 @@ def test_no_key_is_ever_in_a_file_and_no_secret_before_the_reveal(mode: Mode, ro
     assert trade.initiator.scalar not in data
     later = file_of(trade, role, revealed=True)
     assert all(secret not in later for secret in secrets_in(trade).values())
-    is_told = role is Role.INITIATOR and mode is Mode.HASH
-    assert (trade.secret in later) == is_told, "only the claims of the one that has shown it hold it"
+    is_told = role is Role.FOLLOWER or mode is Mode.HASH
+    assert (trade.secret in later) == is_told, "the claims of the one that has shown it hold it, and the other knows it"
+
+
+@BOTH
+def test_a_followers_secret_is_in_its_bundle(mode: Mode) -> None:
+    """When it knows it, and has paid; a bundle without one is what it was before there were any."""
+    trade = on_paper(mode)
+    state = trade.state(Role.FOLLOWER, revealed=True)
+    assert made(state, trade.follower, NOW).secret == trade.secret
+    assert not made(replaced(state, funding=False), trade.follower, NOW).secret
+    assert b"secret" in file_of(trade, Role.FOLLOWER, revealed=True)
+    assert b"secret" not in file_of(trade, Role.FOLLOWER)
+
+
+@BOTH
+def test_a_secret_that_opens_nothing_is_refused_even_when_signed(mode: Mode) -> None:
+    """Another one, none of 32 bytes, no scalar, and the true one in the initiator's bundle."""
+    trade = on_paper(mode)
+    bundle = made(trade.state(Role.FOLLOWER), trade.follower, NOW)
+    for wrong in (b"\x01" * 32, bytes(32), b"\xff" * 32, trade.secret[:31], trade.secret + b"\0", b"\x01"):
+        _refuses(trade, replace(bundle, secret=wrong))
+    _refuses(trade, replace(made(trade.state(Role.INITIATOR), trade.initiator, NOW), secret=trade.secret))
 
 
 def test_a_bundle_before_the_reveal_completes_no_claim_of_a_private_swap() -> None:

@@ -129,6 +129,18 @@ async def test_the_engine_keeps_a_file_until_the_swap_ends(desk: Desk, tmp_path:
     assert not file.exists()
 
 
+async def test_a_secret_that_a_follower_learns_is_kept_for_its_tower(desk: Desk, tmp_path: Path) -> None:
+    """The initiator's claim that it signs by key shows none, and the follower may be gone before its own is mined."""
+    folder = tmp_path / "bundles"
+    keeper = BundleKeeper(desk.office, desk.maker, folder)
+    assert await keeper.write_all()
+    shelf = Shelf([folder])
+    assert [one.secret for one in shelf.read().values()] == [b""]
+    await desk.save(secret=desk.trade.secret)
+    assert await keeper.write_all()
+    assert [one.secret for one in shelf.read().values()] == [desk.trade.secret]
+
+
 async def test_what_no_tower_would_read_takes_no_bundles_place(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
