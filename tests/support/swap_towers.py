@@ -39,8 +39,8 @@ class FakeChains:
     Fields: bundles (by owner); is_folder (more may come); median_time, outputs (of each bundle's script); evm_time,
     locks (status by the terms' hash), secret (that a claimed one shows); trouble (what a chain answers with until it is
     taken away, by its name; `events` are the EVM chain's, the `mempool` is bitcoin's); once (the same, a single time);
-    asked (chains, each time); begun (since when locks were read, each time anew); sent (txids), returned, claimed
-    (locks); news.
+    asked (chains, each time); expected (txids in the mempool, each time); begun (since when locks were read, each time
+    anew); sent (txids), returned, claimed (locks); news.
     """
 
     bundles: dict[bytes, Bundle] = field(default_factory=dict)
@@ -53,6 +53,7 @@ class FakeChains:
     trouble: dict[str, Exception] = field(default_factory=dict)
     once: dict[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    expected: list[bytes] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     returned: list[bytes] = field(default_factory=list)
@@ -191,7 +192,7 @@ class _BitcoinWatch:
 
     def expect(self, script: bytes, txid: bytes) -> None:
         assert script in self.scripts
-        assert len(txid) == 32
+        self.chains.expected.append(txid)
 
     async def look(self) -> ChainView:
         self.chains.answer("bitcoin")

@@ -227,10 +227,12 @@ class Watchtower:
             known.clear()
         waiting = self._waiting()
         for bundle in waiting:
+            script = bundle.output.script
             if bundle.owner not in known:
-                self._bitcoin.watch(bundle.output.script, await bitcoin_birth(self._rpc, bundle))
-                for ladder in reversed(bundle.ladders):  # the watch forgets the oldest, the bundle has the agreed first
-                    self._bitcoin.expect(bundle.output.script, ladder.outpoint[:32])
+                self._bitcoin.watch(script, await bitcoin_birth(self._rpc, bundle))
+            # Each time, the agreed amount last: the watch forgets the oldest for what a reorganisation gave back.
+            for ladder in reversed(bundle.ladders):
+                self._bitcoin.expect(script, ladder.outpoint[:32])
         self._view = await self._bitcoin.look()
         known.update(bundle.owner for bundle in waiting)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from adapters.bitcoin import errors as bitcoin_errors
 from adapters.evm import errors as evm_errors
@@ -181,6 +182,18 @@ async def test_no_answer_of_a_node_ends_a_tower(
         assert not run.tower.problems
     told = [text for text in chains.said if type(error).__name__ in text]
     assert len(told) == 2, "once for each bundle"
+
+
+async def test_the_funding_is_looked_for_at_every_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Last of all: what else was paid to the script, and fell out of its blocks, pushes it out of no memory."""
+    bundle = bundle_of(on_paper(), Role.FOLLOWER)
+    (ladder,) = bundle.refunds
+    other = replaced(ladder, outpoint=b"\x0d" * 36, value=5_000)
+    bundle = replace(bundle, refunds=(ladder, other))
+    chains = chains_for(bundle)
+    async with chains.tower(tmp_path / "memory", monkeypatch):
+        await chains.look(3)
+    assert chains.expected[:4] == [other.outpoint[:32], ladder.outpoint[:32]] * 2
 
 
 async def test_a_node_that_refuses_to_take_anything_ends_no_tower(
