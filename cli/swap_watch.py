@@ -24,8 +24,9 @@ from settlement.swap.machine.facts import LockStatus
 from settlement.swap.store.store import SwapStore
 from settlement.swap.terms import Role
 from settlement.swap.watchtower.keeping import BundleMaker
+from settlement.swap.watchtower.opening import open_tower
 from settlement.swap.watchtower.shelf import Shelf
-from settlement.swap.watchtower.tower import News, Watchtower, misplaced, open_tower
+from settlement.swap.watchtower.tower import News, Watchtower, misplaced
 
 if TYPE_CHECKING:
     from cli.output import Output
@@ -49,14 +50,18 @@ async def make_bundle_file(settings: TraderSettings, keys: TraderKeys, output: O
     write_durably(file, data)
     document = {"file": str(file), "swap": row.swap_id.hex(), "role": bundle.role.value, "can": abilities(bundle)}
     text = f"{file} lets a watchtower, without any key of yours:\n" + "\n".join(f"- {one}" for one in abilities(bundle))
-    output.result(document, text + "\n\nMake it anew when more has happened: after your funding, or after the reveal.")
+    output.result(
+        document,
+        text + "\n\nMake it anew when more has happened: after your funding, or after the reveal, on either side.",
+    )
 
 
 def abilities(bundle: Bundle) -> list[str]:
     """What a tower can do with a bundle, for people."""
     if bundle.role is Role.FOLLOWER:
         found = [f"refund {btc(one.value)} after T2, at {len(one.rungs)} fees" for one in bundle.refunds]
-        return [*(found or ["refund nothing yet: no funding is known"]), "claim the lock once bitcoin shows the secret"]
+        claim = "claim the lock" if bundle.secret else "claim the lock once bitcoin shows the secret"
+        return [*(found or ["refund nothing yet: no funding is known"]), claim]
     found = [f"claim {btc(one.value)}, at {len(one.rungs)} fees" for one in bundle.claims]
     return [*found, "return the lock after T1"]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from adapters.bitcoin.hd_keys import new_mnemonic
 from adapters.bitcoin.primitives import Coin, OutPoint
 from adapters.evm.escrow.types import AnyTerms
-from foundation.quantities import BlockHeight, Satoshi, TokenUnits
+from foundation.quantities import BlockHeight, Satoshi, SatPerKvB, TokenUnits
+from settlement.swap.bitcoin.cosign import Asker, answer
 from settlement.swap.bitcoin.output import SwapOutput, output_of
 from settlement.swap.bitcoin.rungs import Rung
 from settlement.swap.engine.settings import TraderSettings, load_settings
@@ -24,8 +25,9 @@ from settlement.swap.terms import BitcoinLeg, EvmLeg, Mode, Role, SwapTerms, poi
 from settlement.swap.wallet.secrets import SwapSecrets, TraderKeys
 from settlement.swap.watchtower.bundle import Bundle
 from settlement.swap.watchtower.making import make_bundle
+from settlement.swap.watchtower.opening import open_tower
 from settlement.swap.watchtower.shelf import Shelf
-from settlement.swap.watchtower.tower import News, Watchtower, open_tower
+from settlement.swap.watchtower.tower import News, Watchtower
 from tests.support.swap_bitcoin import AMOUNT, POLICY, Deal, SwapNode
 from tests.support.swap_locks import SwapWorld
 from tests.support.swap_people import QUICK, SETTINGS, until
@@ -83,12 +85,23 @@ class Trade:
         """What claims both."""
         return self.initiator.scalar if self.terms.mode is Mode.POINT else self.initiator.preimage
 
+    @property
+    def deal(self) -> Deal:
+        """Its bitcoin."""
+        terms = self.terms
+        return Deal(terms.mode, self.initiator.bitcoin, self.follower.bitcoin, self.secret, terms.bitcoin.expires_at)
+
     def rungs(self) -> tuple[Rung, ...]:
         """A private swap's claims."""
         assert self.coin is not None
-        terms = self.terms
-        deal = Deal(terms.mode, self.initiator.bitcoin, self.follower.bitcoin, self.secret, terms.bitcoin.expires_at)
-        return deal.rungs(self.coin, PAYEE, FEES)
+        return self.deal.rungs(self.coin, PAYEE, FEES)
+
+    def claimed_together(self) -> bytes:
+        """The initiator's claim that both sign: where the secret is a preimage, the chain does not show it."""
+        assert self.coin is not None
+        spend = self.output.by_key(self.coin, PAYEE, SatPerKvB(2_000))
+        asker = Asker(self.output, Role.INITIATOR, self.initiator.bitcoin, spend)
+        return asker.finish(answer(self.output, Role.FOLLOWER, self.follower.bitcoin, asker.request))
 
     def seen(self, *outputs: Output) -> tuple[Output, ...]:
         """What a machine knows of the output."""
@@ -97,7 +110,7 @@ class Trade:
         return (Output(self.coin.outpoint.serialized(), self.coin.value, 1),)
 
     def state(self, role: Role, *, rungs: Sequence[Rung] = (), revealed: bool = False) -> Swap:
-        """A side's, after the funding."""
+        """A side's, after the funding; and after the reveal, when both know the secret."""
         common = {
             "terms_bytes": self.terms.encoded,
             "gates": gates_of(self.terms),
@@ -106,7 +119,12 @@ class Trade:
         }
         signed = tuple(one.encode() for one in rungs)
         if role is Role.FOLLOWER:
-            return Follower(**common, funding=True, presignatures=(signed,) if signed else ())  # type: ignore[arg-type]
+            return Follower(
+                **common,  # type: ignore[arg-type]
+                funding=True,
+                presignatures=(signed,) if signed else (),
+                secret=self.secret if revealed else b"",
+            )
         target = self.coin.outpoint.serialized() if revealed and self.coin else b""
         return Initiator(
             **common,  # type: ignore[arg-type]

@@ -2,13 +2,16 @@
 
 - The follower's: refunds of its bitcoin output to itself, signed at a ladder of fees, each valid only after T2; and in
   a private swap the pre-signatures by which the initiator's claim shows the secret. With the secret anybody may have
-  the lock paid out to the follower.
+  the lock paid out to the follower: once the follower knows it, it is in the bundle too, for a claim that both sign
+  shows it on no chain.
 - The initiator's: its claims of the bitcoin, at a ladder of fees, once it has shown the secret; never before, for they
   hold it. After T1 anybody may have the lock returned to the initiator.
 
 What it discloses: the terms (both chains' amounts, accounts and keys, so that the legs of a private swap are linked for
-whoever has it), and where the trader's bitcoin goes to. It holds no key, and no secret that is not out. A bundle that
-was made earlier is never harmful: what it holds is invalid by then, or what the trader would do as well.
+whoever has it), and where the trader's bitcoin goes to. It holds no key, and no secret that the other side does not
+have. A bundle that was made earlier is never harmful: what it holds is invalid by then, or what the trader would do as
+well. A follower's secret helps nobody against it: the initiator has it, alone gets the bitcoin by it, and the lock that
+it opens pays the follower.
 """
 
 from __future__ import annotations
@@ -29,9 +32,13 @@ from mpc.errors import MalformedInput
 from settlement.quantities import tagged_hash
 from settlement.swap.bitcoin.output import Path, SwapOutput, output_of
 from settlement.swap.bitcoin.rungs import Rung
+from settlement.swap.machine.guards import secret_opens
+from settlement.swap.machine.states import MAX_ROUNDS, MAX_RUNGS
 from settlement.swap.terms import Mode, Role, SwapTerms
 
 BUNDLE_BYTES_MAX: Final = 4 << 20
+LADDERS_MAX: Final = 64
+"""Outputs that a bundle refunds: a tower takes no more, for strangers may pay to the swap's script too."""
 _MAGIC: Final = b"CWTOWER\x01"
 _Outpoint = Annotated[bytes, Meta(min_length=36, max_length=36)]
 _Raw = Annotated[bytes, Meta(max_length=4_000)]
@@ -57,7 +64,7 @@ class Ladder(Struct, frozen=True, array_like=True):
 _Whole = Annotated[int, Meta(ge=0, lt=1 << 48)]
 
 
-class _Content(Struct, frozen=True, forbid_unknown_fields=True):
+class _Content(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     terms: bytes
     role: Role
     owner: Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -65,9 +72,11 @@ class _Content(Struct, frozen=True, forbid_unknown_fields=True):
     act_by: _Whole
     since: _Whole
     birth: _Whole
-    refunds: Annotated[tuple[Ladder, ...], Meta(max_length=64)]
+    refunds: Annotated[tuple[Ladder, ...], Meta(max_length=LADDERS_MAX)]
     claims: Annotated[tuple[Ladder, ...], Meta(max_length=8)]
-    presignatures: Annotated[tuple[bytes, ...], Meta(max_length=64)]
+    presignatures: Annotated[tuple[bytes, ...], Meta(max_length=MAX_ROUNDS * MAX_RUNGS)]
+    # Left out where there is none: a tower that does not know of it reads all other bundles.
+    secret: Annotated[bytes, Meta(max_length=32)] = b""
 
 
 @dataclass(frozen=True)  # no slots: the cached property lives in the instance's dictionary
@@ -78,7 +87,8 @@ class Bundle:
     made_at (seconds since 1970); act_by (by then a follower's claim of the lock has to be under way and its refund in a
     block, an initiator's claim of the bitcoin in a block); since (nothing of the swap is older; 0: unknown); birth (the
     bitcoin block before which there is no output of the swap; 0: unknown); refunds (of the follower's outputs); claims
-    (of the initiator's target); presignatures (of a private swap's follower, encoded).
+    (of the initiator's target); presignatures (of a private swap's follower, encoded); secret (32 bytes, that a
+    follower knows; empty: it does not).
     """
 
     terms: SwapTerms
@@ -91,6 +101,7 @@ class Bundle:
     refunds: tuple[Ladder, ...]
     claims: tuple[Ladder, ...]
     presignatures: tuple[bytes, ...]
+    secret: bytes = b""
 
     @property
     def output(self) -> SwapOutput:
@@ -118,6 +129,7 @@ class Bundle:
                 self.refunds,
                 self.claims,
                 self.presignatures,
+                self.secret,
             )
         )
         return _MAGIC + PrivateKey(secret).sign_schnorr(_digest(content)) + content
@@ -152,6 +164,7 @@ class Bundle:
             content.refunds,
             content.claims,
             content.presignatures,
+            content.secret,
         )
         made.check()
         return made
@@ -163,11 +176,13 @@ class Bundle:
 
     def check(self) -> None:
         """Make sure that every transaction spends the output that it is for, the way that its role spends it, and
-        nothing else. Raises `BundleDamaged`."""
+        nothing else; and that a secret opens the lock. Raises `BundleDamaged`."""
         if (self.refunds and self.role is not Role.FOLLOWER) or (self.claims and self.role is not Role.INITIATOR):
             raise BundleDamaged("holds what its role never signs")
         if self.presignatures and (self.role, self.terms.mode) != (Role.FOLLOWER, Mode.POINT):
             raise BundleDamaged("holds pre-signatures that its role has no use for")
+        if self.secret and not (self.role is Role.FOLLOWER and secret_opens(self.terms, self.secret)):
+            raise BundleDamaged("holds a secret that opens no lock for its role")
         try:
             tuple(Rung.decode(one) for one in self.presignatures)
         except (MalformedInput, BadInput) as error:

@@ -22,7 +22,7 @@ from settlement.swap.engine.office import Office
 from settlement.swap.machine.states import Follower, Initiator, Swap
 from settlement.swap.store.store import SwapRow, SwapStore
 from settlement.swap.wallet.secrets import TraderKeys
-from settlement.swap.watchtower.bundle import Bundle
+from settlement.swap.watchtower.bundle import Bundle, BundleDamaged
 from settlement.swap.watchtower.making import make_bundle
 from settlement.swap.watchtower.shelf import SUFFIX
 
@@ -48,6 +48,7 @@ class BundleMaker:
 
         Raises:
             BadInput: the swap has ended.
+            BundleDamaged: no tower would take it.
             Retryable: the node's wallet cannot be asked for a script, where there is none yet.
         """
         secrets = self._keys.swap(row.index)
@@ -61,7 +62,11 @@ class BundleMaker:
         bundle = make_bundle(
             row.state, secrets, destination, self._policy, self._seconds(), planned=planned, birth=height
         )
-        return bundle, bundle.encode(secrets.identity)
+        data = bundle.encode(secrets.identity)
+        # Read as a tower reads it: what it refuses must not take the place of a bundle that it has.
+        if Bundle.decode(data) != bundle:
+            raise BundleDamaged("is not what was to be written")
+        return bundle, data
 
     async def _destination(self, row: SwapRow) -> bytes:
         """Where the swap's bitcoin goes to: what the engine has chosen, or will use."""
@@ -138,4 +143,4 @@ def ability(state: Swap) -> object:
     if isinstance(state, Initiator):
         return outputs, state.shown, state.target, state.presignatures
     assert isinstance(state, Follower), "there are two sides"
-    return outputs, state.funding, state.prepared, state.presignatures
+    return outputs, state.funding, state.prepared, state.abandoned, state.presignatures, bool(state.secret)

@@ -16,7 +16,7 @@ from settlement.swap.machine.facts import Output
 from settlement.swap.machine.states import Follower, Initiator, Swap
 from settlement.swap.terms import Mode
 from settlement.swap.wallet.secrets import SwapSecrets
-from settlement.swap.watchtower.bundle import Bundle, Ladder
+from settlement.swap.watchtower.bundle import LADDERS_MAX, Bundle, Ladder
 
 LEAST_RISE = SatPerKvB(1_000)
 """What a replacement pays for its own relay at nodes' usual settings."""
@@ -32,8 +32,8 @@ def make_bundle(
     planned: Sequence[OutPoint] = (),
     birth: int = 0,
 ) -> Bundle:
-    """The bundle of a swap as it stands now. It is good for what is known now: after a funding, a refund or a reveal a
-    new one can do more.
+    """The bundle of a swap as it stands now. It is good for what is known now: after a funding or a refund, or when the
+    secret has been shown, a new one can do more.
 
     Args:
         state: the swap.
@@ -51,15 +51,16 @@ def make_bundle(
         raise BadInput("swap", "has ended", "nothing is left to watch")
     output = output_of(state.terms)
     rates = ladder(policy.floor, policy.highest, LEAST_RISE)
-    refunds: list[Ladder] = []
+    refunds: tuple[Ladder, ...] = ()
     claims: list[Ladder] = []
     presignatures: tuple[bytes, ...] = ()
+    secret = b""
     act_by = state.gates.refund_bitcoin
     if isinstance(state, Follower):
-        for coin in _refundable(state, output, planned):
-            signed = refund_ladder(output, coin, destination, secrets.bitcoin, rates)
-            refunds.append(Ladder(coin.outpoint.serialized(), coin.value, tuple(rung.raw for rung in signed)))
+        refunds = _refunds(output, _refundable(state, output, planned), destination, secrets.bitcoin, rates)
         presignatures = tuple(one for signed in state.presignatures for one in signed)
+        # Who has paid nothing has nothing to claim.
+        secret = state.secret if state.funding else b""
         act_by = state.gates.claim_evm_by
     elif isinstance(state, Initiator) and state.shown:
         # Never before: a claim holds the secret, or is completed by it.
@@ -74,14 +75,33 @@ def make_bundle(
         act_by=act_by,
         since=0 if state.recovered else state.terms.agreed_at,  # a recovery does not know when it was agreed
         birth=birth,
-        refunds=tuple(refunds),
+        refunds=refunds,
         claims=tuple(claims),
         presignatures=presignatures,
+        secret=secret,
     )
 
 
+def _refunds(
+    output: SwapOutput, coins: Sequence[Coin], destination: bytes, secret: bytes, rates: tuple[SatPerKvB, ...]
+) -> tuple[Ladder, ...]:
+    """Of coins that bear a fee, the first ones: as many as a tower takes."""
+    made: list[Ladder] = []
+    for coin in coins:
+        signed = refund_ladder(output, coin, destination, secret, rates)
+        if signed:
+            made.append(Ladder(coin.outpoint.serialized(), coin.value, tuple(rung.raw for rung in signed)))
+        if len(made) == LADDERS_MAX:
+            break
+    return tuple(made)
+
+
 def _refundable(state: Follower, output: SwapOutput, planned: Sequence[OutPoint]) -> list[Coin]:
-    """What was paid and is not spent for good, and what may be paid yet: a refund is valid for nothing else."""
+    """What was paid and is not spent for good, and what may be paid yet: a refund is valid for nothing else.
+
+    The agreed amount first, and of that the trader's own funding, as far as it is known, before anybody else's; then by
+    value: whatever strangers pay to the script, it does not push out what the swap is about.
+    """
     depth = state.terms.bitcoin.confirmations
     seen = {one.outpoint for one in state.outputs}
     coins = [
@@ -89,9 +109,13 @@ def _refundable(state: Follower, output: SwapOutput, planned: Sequence[OutPoint]
         for one in state.outputs
         if not one.written_off and (one.spend is None or one.spend.confirmations < depth)
     ]
-    coming = [*planned, *([OutPoint.parse(state.prepared)] if state.prepared and not state.abandoned else [])]
+    prepared = [OutPoint.parse(state.prepared)] if state.prepared else []
+    own = dict.fromkeys([*planned, *prepared])
+    coming = dict.fromkeys([*planned, *([] if state.abandoned else prepared)])
     amount = state.terms.bitcoin.amount
-    return coins + [Coin(one, amount, output.script) for one in dict.fromkeys(coming) if one.serialized() not in seen]
+    coins += [Coin(one, amount, output.script) for one in coming if one.serialized() not in seen]
+    # What was seen stays before what was not: the sort keeps the order of equals.
+    return sorted(coins, key=lambda coin: (coin.value != amount, coin.outpoint not in own, -coin.value))
 
 
 def _claims(

@@ -7,9 +7,8 @@ nothing else from being done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,25 +19,21 @@ from adapters.bitcoin.errors import DeepReorg
 from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.bitcoin.transactions import parse_transaction
 from adapters.evm.errors import CursorReorged
-from adapters.evm.flight import SenderPolicy
-from foundation.database import Database
-from foundation.errors import CausewayError, Retryable
+from foundation.errors import CausewayError, Fatal
 from foundation.files import write_durably
 from foundation.unreadable import UNREADABLE
-from settlement.ledgers.evm.journal import DatabaseJournal
 from settlement.swap.bitcoin.desk import BitcoinDesk, Submission
 from settlement.swap.bitcoin.watch import BitcoinWatch, ChainView
-from settlement.swap.engine.runtime import bitcoin_rpc, only_process
 from settlement.swap.engine.settings import TraderSettings
 from settlement.swap.evm.birth import evm_birth
 from settlement.swap.evm.errors import LockEnded, LockNotThere
 from settlement.swap.evm.leg import EscrowLeg
-from settlement.swap.evm.opening import Views, open_leg
+from settlement.swap.evm.opening import Views
 from settlement.swap.evm.terms import lock_terms
 from settlement.swap.evm.watch import EscrowWatch, LockFact
-from settlement.swap.store.tables import SCHEMA
 from settlement.swap.watchtower.beginning import bitcoin_birth
 from settlement.swap.watchtower.bundle import Bundle
+from settlement.swap.watchtower.rests import Rests
 from settlement.swap.watchtower.shelf import Shelf
 from settlement.swap.watchtower.watch import (
     Act,
@@ -52,9 +47,7 @@ from settlement.swap.watchtower.watch import (
     unknown_outputs,
 )
 
-GRACE_SECONDS: Final = 600
-_MEMORY_NAME: Final = "tower.memory"
-_memory = msgspec.msgpack.Decoder(dict[bytes, Progress])
+_memory: Final = msgspec.msgpack.Decoder(dict[bytes, Progress])
 _log = structlog.get_logger(__name__)
 
 
@@ -111,9 +104,11 @@ class Watchtower:
         self._evm_since = 0
         self._is_checked = False
         self._view: ChainView | None = None
-        self._read: dict[str, set[bytes]] = {"bitcoin": set(), "evm": set()}  # owners whose swap a chain was read for
+        # Owners for whose swap a chain was read, since it was begun anew: of nobody else is anything known.
+        self._read: dict[str, set[bytes]] = {"bitcoin": set(), "evm": set()}
         self._locks: dict[bytes, LockFact] = {}
         self._evm_time = 0
+        self._rests = Rests(1.0)
         self._errands: dict[tuple[bytes, type[Act]], asyncio.Task[None]] = {}
         self._said: set[tuple[bytes, str]] = set()
         self.bundles: Mapping[bytes, Bundle] = {}
@@ -124,10 +119,12 @@ class Watchtower:
         """What keeps a chain from being read now, by its name."""
 
     async def run(self, poll_seconds: float = 1.0, show: Callable[[Watchtower], None] = lambda _: None) -> None:
-        """Watch until every swap is over; for ever where more bundles may come. Nodes that are away are waited for.
+        """Watch until every swap is over; for ever where more bundles may come. Nodes that are away, or say what cannot
+        be, are waited for.
 
         `show` is called after each look.
         """
+        self._rests = Rests(poll_seconds)
         try:
             while True:
                 self._read_bundles()
@@ -159,6 +156,7 @@ class Watchtower:
             fact is not None and fact.is_final(asked),
             fact is not None and fact.is_settled(asked),
             b"" if fact is None else fact.secret,
+            lock_known=bundle.owner in self._read["evm"],
         )
 
     def progress(self, bundle: Bundle) -> Progress:
@@ -173,7 +171,7 @@ class Watchtower:
         for owner, bundle in fitting.items():
             if self.bundles.get(owner) != bundle:
                 self.over.discard(owner)  # it may be able to do more
-                self._forget(owner)
+                self._read["bitcoin"].discard(owner)  # there may be more to look for; the lock is the same
         self.bundles = fitting
 
     def _fits(self, bundle: Bundle) -> bool:
@@ -183,25 +181,41 @@ class Watchtower:
         return not problem
 
     async def _steadily(self, name: str, read: Callable[[], Awaitable[None]]) -> None:
+        """Whatever a node answers: a tower that ends does nothing for anybody any more."""
+        if self._rests.has(name):
+            return
         try:
             await read()
-            self.problems.pop(name, None)
-        except Retryable as error:
-            if self.problems.get(name) != str(error):
-                _log.warning("a chain cannot be read now", chain=name, problem=str(error))
-            self.problems[name] = str(error)
         except (DeepReorg, CursorReorged) as error:
             _log.warning("the chain was replaced from below what was read", chain=name, problem=str(error))
             self._begin_anew()
+            self._rests.give(name)
+        except CausewayError as error:
+            self._trouble(name, error)
+            self._rests.give(name)
+        else:
+            self.problems.pop(name, None)
+            self._rests.end(name)
 
-    def _forget(self, *owners: bytes) -> None:
-        for known in self._read.values():
-            known.difference_update(owners)
+    def _trouble(self, name: str, error: CausewayError) -> None:
+        if self.problems.get(name) != str(error):
+            _log.warning("a chain cannot be read now", chain=name, problem=str(error))
+        self.problems[name] = str(error)
+        if isinstance(error, Fatal):
+            # It does not pass by itself, perhaps: somebody has to look at the node, or at swap.toml.
+            for bundle in self._waiting():
+                self._say(bundle, f"the {name} node's answer is of no use ({type(error).__name__}); it is asked again")
 
     def _begin_anew(self) -> None:
-        self._bitcoin, self._evm = None, None
+        self._bitcoin, self._view = None, None
+        self._read["bitcoin"].clear()
+        self._evm = None
+        self._forget_locks()
+
+    def _forget_locks(self) -> None:
         self._locks.clear()
-        self._forget(*self._read["bitcoin"], *self._read["evm"])
+        self._evm_time = 0
+        self._read["evm"].clear()
 
     def _waiting(self) -> list[Bundle]:
         return [one for owner, one in self.bundles.items() if owner not in self.over]
@@ -214,10 +228,12 @@ class Watchtower:
             known.clear()
         waiting = self._waiting()
         for bundle in waiting:
+            script = bundle.output.script
             if bundle.owner not in known:
-                self._bitcoin.watch(bundle.output.script, await bitcoin_birth(self._rpc, bundle))
-                for ladder in bundle.ladders:
-                    self._bitcoin.expect(bundle.output.script, ladder.outpoint[:32])
+                self._bitcoin.watch(script, await bitcoin_birth(self._rpc, bundle))
+            # Each time, the agreed amount last: the watch forgets the oldest for what a reorganisation gave back.
+            for ladder in reversed(bundle.ladders):
+                self._bitcoin.expect(script, ladder.outpoint[:32])
         self._view = await self._bitcoin.look()
         known.update(bundle.owner for bundle in waiting)
 
@@ -228,10 +244,10 @@ class Watchtower:
         waiting = self._waiting()
         if self._evm is None or any(one.since < self._evm_since for one in waiting):
             # At first, or a bundle has come whose lock may be older than what was read.
-            self._evm_since = min((one.since for one in waiting), default=0)
-            cursor = await evm_birth(self._views, self._settings.site.start, self._evm_since)
-            self._locks.clear()
-            self._read["evm"].clear()
+            since = min((one.since for one in waiting), default=0)
+            cursor = await evm_birth(self._views, self._settings.site.start, since)
+            self._forget_locks()
+            self._evm_since = since
             self._evm = EscrowWatch(self._settings.site, self._views, self._leg.account, cursor)
         for bundle in waiting:
             self._evm.want(lock_terms(bundle.terms), bundle.terms.evm.confirmations)
@@ -253,7 +269,7 @@ class Watchtower:
         before = self.progress(bundle)
         progress, acts = step(bundle, before, sight, self._grace)
         if progress.secret and not before.secret:
-            self._say(bundle, "the secret is out")
+            self._say(bundle, "the bundle holds the secret" if bundle.secret else "the secret is out")
         self._remember(owner, progress)
         for act in acts:
             if isinstance(act, Broadcast):
@@ -264,7 +280,8 @@ class Watchtower:
             self._say(
                 bundle, f"{missing} outputs came after the bundle was made, which cannot refund them: make it anew"
             )
-        if self._view is not None and self._evm_time and is_over(bundle, self.progress(bundle), sight):
+        is_read = all(owner in known for known in self._read.values())
+        if is_read and is_over(bundle, self.progress(bundle), sight):
             self.over.add(owner)
             self._say(bundle, "nothing is left that this bundle can do")
 
@@ -284,8 +301,8 @@ class Watchtower:
                     break  # spent, or too early: the watch will show it
             else:
                 self._say(bundle, "no fee that was signed for is high enough for the mempool now")
-        except Retryable as error:
-            self.problems["bitcoin"] = str(error)
+        except CausewayError as error:
+            self._trouble("bitcoin", error)
             return
         self._remember(owner, self.progress(bundle).refused(outpoint, height))
 
@@ -314,7 +331,10 @@ class Watchtower:
     def _remember(self, owner: bytes, progress: Progress) -> None:
         if self._memory.get(owner, Progress()) != progress:
             self._memory[owner] = progress
-            write_durably(self._memory_file, msgspec.msgpack.encode(self._memory))
+            try:
+                write_durably(self._memory_file, msgspec.msgpack.encode(self._memory))
+            except OSError as error:
+                _log.warning("what was done cannot be kept; it costs fees at most", problem=str(error))
 
     def _say(self, bundle: Bundle, text: str) -> None:
         """Tell each thing once."""
@@ -334,53 +354,6 @@ def misplaced(bundle: Bundle, settings: TraderSettings) -> str:
     if terms.evm.escrow != settings.site.escrow:
         return f"its Escrow is 0x{terms.evm.escrow.hex()}, and that of swap.toml 0x{settings.site.escrow.hex()}"
     return ""
-
-
-@asynccontextmanager
-async def open_tower(
-    settings: TraderSettings,
-    shelf: Shelf,
-    account: bytes,
-    folder: Path,
-    *,
-    grace_s: int = GRACE_SECONDS,
-    tell: Tell,
-    sender: SenderPolicy | None = None,
-) -> AsyncIterator[Watchtower]:
-    """A watchtower with the nodes of a configuration, ready to `run`. Nodes may be down meanwhile.
-
-    Args:
-        settings: chains, nodes and fees; a wallet is not needed.
-        shelf: the bundles.
-        account: secret of the tower's own EVM account, 32 bytes, which pays gas and nothing else; no one else sends
-            from it.
-        folder: where the tower keeps what it has sent.
-        grace_s, tell: see `Watchtower`.
-        sender: bids and waits on the EVM chain.
-
-    Raises:
-        WalletBusy: another tower works in the folder.
-        BadInput: the account's key is none.
-    """
-    # The node's own address: a tower has no wallet there, and the trader's may not be loaded.
-    node = replace(settings.bitcoin, url=settings.bitcoin.url.partition("/wallet/")[0])
-    await asyncio.to_thread(folder.mkdir, 0o700, True, True)
-    with only_process(folder):
-        async with (
-            await Database.open(f"sqlite:///{folder / 'tower.db'}", SCHEMA) as database,
-            bitcoin_rpc(node) as rpc,
-            open_leg(
-                settings.site,
-                settings.urls,
-                account,
-                DatabaseJournal(database, settings.site.chain.caip2),
-                sender,
-                quorum=settings.quorum,
-            ) as opened,
-        ):
-            yield Watchtower(
-                shelf, rpc, opened.leg, opened.views, settings, folder / _MEMORY_NAME, grace_s=grace_s, tell=tell
-            )
 
 
 def _load(memory: Path) -> Mapping[bytes, Progress]:

@@ -17,13 +17,15 @@ from msgspec.structs import replace
 from settlement.swap.bitcoin.output import Path
 from settlement.swap.bitcoin.rungs import scalar_in
 from settlement.swap.bitcoin.watch import OutputView
-from settlement.swap.machine.facts import LockStatus
+from settlement.swap.machine.facts import LARGEST_WRITE_OFF, LockStatus
 from settlement.swap.machine.guards import secret_opens
 from settlement.swap.terms import Mode, Role
 from settlement.swap.watchtower.bundle import Bundle, Ladder
 
 CLIMB_BLOCKS: Final = 2
 """A spend that is not in a block after so many is paid more."""
+LEAST_MISSED: Final = 1_000
+"""Satoshi. Nobody is told of an output that is worth less: its refund would hardly pay for itself."""
 OTHERS: Final = -1
 """In place of a rung: a spend that is not the tower's stands in the mempool."""
 
@@ -32,7 +34,8 @@ OTHERS: Final = -1
 class Sight:
     """What both chains show. Fields: median_time, height (bitcoin's); outputs (to the swap's script); evm_time; lock
     (None: there is none); lock_final (its newest change has the confirmations that the swap asks for); lock_settled
-    (and that is final by the chain's own rule too); secret (that a claim of the lock has shown)."""
+    (and that is final by the chain's own rule too); secret (that a claim of the lock has shown); lock_known (the EVM
+    chain was read: where it was not, there may be a lock all the same)."""
 
     median_time: int
     height: int
@@ -42,6 +45,7 @@ class Sight:
     lock_final: bool
     lock_settled: bool
     secret: bytes = b""
+    lock_known: bool = True
 
     @property
     def now(self) -> int:
@@ -59,8 +63,8 @@ class Climb(Struct, frozen=True, array_like=True):
 
 
 class Progress(Struct, frozen=True):
-    """What a tower remembers of one swap. Fields: climbs (by outpoint); secret (that a chain has shown: 32 bytes, or
-    empty), which no reorganisation makes unknown again; secret_at (when; seconds)."""
+    """What a tower remembers of one swap. Fields: climbs (by outpoint); secret (that a chain has shown, or the bundle
+    holds: 32 bytes, or empty), which no reorganisation makes unknown again; secret_at (since when; seconds)."""
 
     climbs: dict[bytes, Climb] = {}  # noqa: RUF012 # msgspec copies it, and nobody writes into it
     secret: bytes = b""
@@ -168,11 +172,13 @@ def is_over(bundle: Bundle, progress: Progress, sight: Sight) -> bool:
 
 
 def unknown_outputs(bundle: Bundle, sight: Sight) -> int:
-    """How many of the follower's outputs came after the bundle was made, so that nothing is signed for them."""
+    """How many of the follower's outputs came after the bundle was made, so that nothing is signed for them. Strangers'
+    dust does not count."""
     if bundle.role is not Role.FOLLOWER:
         return 0
     known = {ladder.outpoint for ladder in bundle.refunds}
-    return sum(1 for view in sight.outputs if view.spend is None and view.outpoint.serialized() not in known)
+    missed = (view for view in sight.outputs if view.spend is None and view.outpoint.serialized() not in known)
+    return sum(1 for view in missed if view.value >= LEAST_MISSED)
 
 
 # --- The lock ---------------------------------------------------------------------------------------------------------
@@ -181,6 +187,9 @@ def unknown_outputs(bundle: Bundle, sight: Sight) -> int:
 def _learn(bundle: Bundle, progress: Progress, sight: Sight) -> Progress:
     if progress.secret:
         return progress
+    if bundle.secret and sight.now:
+        # The trader could act itself since it made the bundle, whatever its clock says beyond the chains'.
+        return replace(progress, secret=bundle.secret, secret_at=min(bundle.made_at, sight.now))
     secret = shown_secret(bundle, sight.outputs)
     if not secret and secret_opens(bundle.terms, sight.secret):
         secret = sight.secret
@@ -193,10 +202,22 @@ def _lock_acts(bundle: Bundle, progress: Progress, sight: Sight, grace_s: int) -
         return ()
     if bundle.role is Role.INITIATOR:
         return (ReturnLock(),) if sight.evm_time >= expires_at + grace_s else ()
-    if not progress.secret or sight.evm_time >= expires_at:
+    if not progress.secret or sight.evm_time >= expires_at or _is_whole(bundle, sight):
         return ()
     spare = max(0, bundle.act_by - progress.secret_at) // 4
     return (ClaimLock(progress.secret),) if sight.now >= progress.secret_at + min(grace_s, spare) else ()
+
+
+def _is_whole(bundle: Bundle, sight: Sight) -> bool:
+    """Whether all that the follower paid has come back for good: it has nothing to claim then. Dust does not count."""
+    terms = bundle.terms.bitcoin
+    paid = [view for view in sight.outputs if view.value == terms.amount or view.value > LARGEST_WRITE_OFF]
+    return any(view.value == terms.amount for view in paid) and all(
+        view.spend is not None
+        and view.spend.confirmations >= terms.confirmations
+        and bundle.output.read(view.spend.witness).path is Path.REFUND
+        for view in paid
+    )
 
 
 # --- The bitcoin ------------------------------------------------------------------------------------------------------
@@ -207,16 +228,20 @@ def _views(sight: Sight) -> Mapping[bytes, OutputView]:
 
 
 def _is_due(bundle: Bundle, sight: Sight, grace_s: int) -> bool:
-    """Whether the trader had the time to act itself."""
+    """Whether the trader had the time to act itself. Where the EVM chain cannot be read, half of what time there is has
+    to be over, too: the lock may be the follower's already, and the bitcoin the initiator's."""
     if bundle.role is Role.FOLLOWER:
-        spare = max(0, bundle.act_by - bundle.terms.bitcoin.expires_at) // 4
-        return sight.median_time > bundle.terms.bitcoin.expires_at + min(grace_s, spare)
+        spare = max(0, bundle.act_by - bundle.terms.bitcoin.expires_at)
+        wait = min(grace_s, spare // 4) if sight.lock_known else spare // 2
+        return sight.median_time > bundle.terms.bitcoin.expires_at + wait
     return sight.now >= bundle.made_at + min(grace_s, max(0, bundle.act_by - bundle.made_at) // 4)
 
 
 def _left_to_claim(bundle: Bundle, progress: Progress, sight: Sight) -> bytes:
     """The outpoint that the initiator may have, because the lock is the follower's or can still safely become so."""
-    if bundle.role is Role.INITIATOR or sight.lock in (None, LockStatus.RETURNED):
+    if bundle.role is Role.INITIATOR or sight.lock is LockStatus.RETURNED:
+        return b""
+    if sight.lock is None and sight.lock_known:
         return b""
     is_ours = sight.lock is LockStatus.CLAIMED and sight.lock_final
     return _reserved(bundle, progress, sight) if is_ours or sight.now < bundle.act_by else b""
@@ -229,8 +254,9 @@ def _reserved(bundle: Bundle, progress: Progress, sight: Sight) -> bytes:
     for view in sight.outputs:
         if view.spend is not None and bundle.output.read(view.spend.witness).path is not Path.REFUND:
             return view.outpoint.serialized()
-    amount = bundle.terms.bitcoin.amount
-    return next((one.outpoint for one in bundle.refunds if one.value == amount), b"")
+    exact = [one.outpoint for one in bundle.refunds if one.value == bundle.terms.bitcoin.amount]
+    views = _views(sight)
+    return next((one for one in exact if one in views), exact[0] if exact else b"")
 
 
 def _climb(

@@ -19,7 +19,7 @@ SIDES = {
     (role, mode, revealed): Watched(role, mode, revealed)
     for role in Role
     for mode in Mode
-    for revealed in ((False,) if role is Role.FOLLOWER else (False, True))
+    for revealed in (False, True)
 }
 DATA = {key: one.trade.bundle(one.role, rungs=one.rungs, revealed=one.revealed) for key, one in SIDES.items()}
 LOOKS = st.lists(

@@ -88,6 +88,26 @@ async def test_the_lock_is_claimed_for_a_sleeper_when_bitcoin_shows_the_secret(t
     assert "claimed for its beneficiary" in town.said()
 
 
+async def test_the_lock_is_claimed_for_a_sleeper_that_signed_the_initiators_claim(town: TowerTown) -> None:
+    """No chain shows the preimage then: the bundle that was made when the follower learnt it holds it."""
+    trade = await town.trade(Mode.HASH)
+    file = town.put("a.bundle", trade.bundle(Role.FOLLOWER))
+    async with town.tower(file) as tower:
+        await town.chain.rpc.submit(trade.claimed_together())
+        await town.chain.node.mine()
+
+        async def seen() -> bool:
+            return any(view.spend is not None for one in tower.bundles.values() for view in tower.sight(one).outputs)
+
+        await until(seen, "the claim is seen")
+        assert not any(tower.progress(one).secret for one in tower.bundles.values())
+        town.put("a.bundle", trade.bundle(Role.FOLLOWER, revealed=True))
+        await town.lock_is(trade, LockStatus.CLAIMED)
+        await town.over(tower)
+    assert "the bundle holds the secret" in town.said()
+    assert "refund" not in town.said()
+
+
 @pytest.mark.parametrize("mode", Mode)
 async def test_the_bitcoin_is_claimed_for_an_initiator_that_sleeps_after_the_reveal(
     town: TowerTown, mode: Mode

@@ -10,12 +10,14 @@ from msgspec.structs import replace as replaced
 from adapters.bitcoin.primitives import OutPoint
 from adapters.bitcoin.transactions import parse_transaction
 from foundation.errors import BadInput
-from settlement.swap.machine.facts import Output, Spend, SpendKind
-from settlement.swap.machine.states import Outcome
+from settlement.swap.machine.absorb import absorb
+from settlement.swap.machine.changes import OutputSeen
+from settlement.swap.machine.facts import MAX_OUTPUTS, Output, Spend, SpendKind
+from settlement.swap.machine.states import MAX_ROUNDS, MAX_RUNGS, Follower, Outcome
 from settlement.swap.terms import Mode, Role
-from settlement.swap.watchtower.bundle import Bundle, BundleDamaged, Ladder
+from settlement.swap.watchtower.bundle import LADDERS_MAX, Bundle, BundleDamaged, Ladder
 from settlement.swap.watchtower.making import make_bundle
-from tests.support.swap_bitcoin import POLICY
+from tests.support.swap_bitcoin import AMOUNT, POLICY
 from tests.support.swap_terms import NOW
 from tests.support.swap_tower import PAYEE, Trade, made, on_paper
 
@@ -62,8 +64,29 @@ def test_no_key_is_ever_in_a_file_and_no_secret_before_the_reveal(mode: Mode, ro
     assert trade.initiator.scalar not in data
     later = file_of(trade, role, revealed=True)
     assert all(secret not in later for secret in secrets_in(trade).values())
-    is_told = role is Role.INITIATOR and mode is Mode.HASH
-    assert (trade.secret in later) == is_told, "only the claims of the one that has shown it hold it"
+    is_told = role is Role.FOLLOWER or mode is Mode.HASH
+    assert (trade.secret in later) == is_told, "the claims of the one that has shown it hold it, and the other knows it"
+
+
+@BOTH
+def test_a_followers_secret_is_in_its_bundle(mode: Mode) -> None:
+    """When it knows it, and has paid; a bundle without one is what it was before there were any."""
+    trade = on_paper(mode)
+    state = trade.state(Role.FOLLOWER, revealed=True)
+    assert made(state, trade.follower, NOW).secret == trade.secret
+    assert not made(replaced(state, funding=False), trade.follower, NOW).secret
+    assert b"secret" in file_of(trade, Role.FOLLOWER, revealed=True)
+    assert b"secret" not in file_of(trade, Role.FOLLOWER)
+
+
+@BOTH
+def test_a_secret_that_opens_nothing_is_refused_even_when_signed(mode: Mode) -> None:
+    """Another one, none of 32 bytes, no scalar, and the true one in the initiator's bundle."""
+    trade = on_paper(mode)
+    bundle = made(trade.state(Role.FOLLOWER), trade.follower, NOW)
+    for wrong in (b"\x01" * 32, bytes(32), b"\xff" * 32, trade.secret[:31], trade.secret + b"\0", b"\x01"):
+        _refuses(trade, replace(bundle, secret=wrong))
+    _refuses(trade, replace(made(trade.state(Role.INITIATOR), trade.initiator, NOW), secret=trade.secret))
 
 
 def test_a_bundle_before_the_reveal_completes_no_claim_of_a_private_swap() -> None:
@@ -107,8 +130,61 @@ def test_what_is_on_its_way_is_refunded_and_what_is_over_is_not() -> None:
         )
         return [ladder.outpoint for ladder in found.refunds]
 
-    assert outpoints(young, dust) == [output.outpoint, planned.serialized()]
+    assert outpoints(young, dust) == [planned.serialized(), output.outpoint], "the own funding is first"
     assert outpoints(final) == [planned.serialized()]
+
+
+def paid_by_strangers(trade: Trade, *values: int) -> Follower:
+    """A follower's state: strangers had paid these to the swap's script before the funding came."""
+    state = trade.state(Role.FOLLOWER)
+    assert isinstance(state, Follower)
+    (own,) = state.outputs
+    state = replaced(state, outputs=())
+    for number, value in enumerate(values):
+        state = absorb(state, OutputSeen(b"\x07" * 31 + bytes([number]) + bytes(4), value, 1))
+    return absorb(state, OutputSeen(own.outpoint, own.value, 3))
+
+
+def test_dust_disables_no_tower() -> None:
+    """Whoever knows the script pays to it as often as a state remembers: the funding is refunded all the same, and what
+    bears no fee takes no room."""
+    trade = on_paper()
+    state = paid_by_strangers(trade, *[330] * MAX_OUTPUTS)
+    assert len(state.outputs) == MAX_OUTPUTS + 1
+    data = made(state, trade.follower, NOW).encode(trade.follower.identity)
+    (ladder,) = Bundle.decode(data).refunds
+    assert ladder.outpoint == trade.seen()[0].outpoint
+
+
+def test_what_a_bundle_has_no_room_for_is_worth_least() -> None:
+    """The agreed amount is first, then all else by value, and what is left over is the smallest."""
+    trade = on_paper()
+    state = paid_by_strangers(trade, *range(5_000, 5_000 + MAX_OUTPUTS))
+    bundle = Bundle.decode(made(state, trade.follower, NOW).encode(trade.follower.identity))
+    values = [one.value for one in bundle.refunds]
+    assert values == [AMOUNT, *range(5_000 + MAX_OUTPUTS - 1, 5_000, -1)]
+    assert len(values) == LADDERS_MAX
+
+
+def test_strangers_who_pay_the_agreed_amount_push_out_no_funding() -> None:
+    """The trader's own is first: seen, or signed and on its way."""
+    trade = on_paper()
+    own = trade.seen()[0].outpoint
+    state = paid_by_strangers(trade, *[AMOUNT] * MAX_OUTPUTS)
+    planned = [OutPoint(b"\xfe" * 32, 0), OutPoint.parse(own)]
+    found = make_bundle(state, trade.follower, PAYEE, POLICY, NOW, planned=planned).refunds
+    assert [one.outpoint for one in found[:2]] == [own, planned[0].serialized()]
+    assert len(found) == LADDERS_MAX
+
+
+def test_every_round_of_a_private_swap_has_room() -> None:
+    """Pre-signatures of all of them are kept: each can show the secret."""
+    trade = on_paper(Mode.POINT)
+    signed = tuple(one.encode() for one in trade.rungs())
+    rounds = tuple((signed * MAX_RUNGS)[:MAX_RUNGS] for _ in range(MAX_ROUNDS))
+    state = replaced(trade.state(Role.FOLLOWER), presignatures=rounds)
+    data = made(state, trade.follower, NOW).encode(trade.follower.identity)
+    assert len(Bundle.decode(data).presignatures) == MAX_ROUNDS * MAX_RUNGS
 
 
 def test_a_private_swap_refunds_its_prepared_funding_until_it_is_abandoned() -> None:

@@ -22,8 +22,10 @@ from settlement.swap.store.store import Peer, SwapRow, SwapStore
 from settlement.swap.store.tables import SCHEMA
 from settlement.swap.terms import Role
 from settlement.swap.wallet.secrets import SwapSecrets, TraderKeys
+from settlement.swap.watchtower import keeping
 from settlement.swap.watchtower.bundle import Bundle, BundleDamaged
 from settlement.swap.watchtower.keeping import BundleKeeper, BundleMaker, ability
+from settlement.swap.watchtower.making import make_bundle
 from settlement.swap.watchtower.shelf import SUFFIX, Shelf
 from tests.support.swap_bitcoin import POLICY
 from tests.support.swap_terms import NOW
@@ -125,6 +127,45 @@ async def test_the_engine_keeps_a_file_until_the_swap_ends(desk: Desk, tmp_path:
     await desk.save(outcome=Outcome.RETURNED)
     assert await keeper.write_all()
     assert not file.exists()
+
+
+async def test_a_secret_that_a_follower_learns_is_kept_for_its_tower(desk: Desk, tmp_path: Path) -> None:
+    """The initiator's claim that it signs by key shows none, and the follower may be gone before its own is mined."""
+    folder = tmp_path / "bundles"
+    keeper = BundleKeeper(desk.office, desk.maker, folder)
+    assert await keeper.write_all()
+    shelf = Shelf([folder])
+    assert [one.secret for one in shelf.read().values()] == [b""]
+    await desk.save(secret=desk.trade.secret)
+    assert await keeper.write_all()
+    assert [one.secret for one in shelf.read().values()] == [desk.trade.secret]
+
+
+async def test_what_no_tower_would_read_takes_no_bundles_place(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The good one stays, and it is tried again; a tower goes on with what it has."""
+    folder = tmp_path / "bundles"
+    keeper = BundleKeeper(desk.office, desk.maker, folder)
+    assert await keeper.write_all()
+    first = (folder / f"{desk.row.swap_id.hex()}{SUFFIX}").read_bytes()
+
+    def too_much(*given: Any, **more: Any) -> Bundle:
+        bundle = make_bundle(*given, **more)
+        (ladder, *_) = bundle.refunds
+        return replace(bundle, refunds=(*[replaced(ladder, value=one) for one in range(65)],))
+
+    monkeypatch.setattr(keeping, "make_bundle", too_much)
+    (output,) = desk.row.state.outputs
+    await desk.save(outputs=(output, replaced(output, outpoint=b"\x0d" * 36)))
+    assert not await keeper.write_all()
+    assert (folder / f"{desk.row.swap_id.hex()}{SUFFIX}").read_bytes() == first
+    with pytest.raises(BundleDamaged):
+        await desk.maker.make(desk.row)
+    monkeypatch.undo()
+    assert await keeper.write_all()
+    (bundle,) = Shelf([folder]).read().values()
+    assert len(bundle.refunds) == 2
 
 
 async def test_the_keeper_works_at_every_change(desk: Desk, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from msgspec.structs import replace as replaced
 
 from adapters.bitcoin.primitives import OutPoint
 from foundation.quantities import Satoshi
@@ -15,6 +18,7 @@ from settlement.swap.watchtower.watch import (
     ClaimLock,
     Climb,
     ReturnLock,
+    shown_secret,
     unknown_outputs,
 )
 from tests.support.swap_terms import NOW
@@ -113,6 +117,43 @@ def test_an_output_that_the_bundle_does_not_know_is_told_of() -> None:
     assert unknown_outputs(watched.bundle, watched.sight) == 1
 
 
+def test_a_refund_waits_for_the_lock_to_be_seen_while_there_is_time() -> None:
+    """It may be the follower's already. Half of the time is left for the node to come back: after that the initiator
+    might take both."""
+    watched = follower()
+    half = watched.t2 + (watched.bundle.act_by - watched.t2) // 2
+    assert not watched.see(median_time=half, lock=None, lock_known=False)
+    assert watched.rung(*watched.see(median_time=half + 1))
+    assert watched.rung(*watched.see(median_time=watched.t2 + GRACE + 1, lock_known=True)) == [0]
+
+
+def test_what_is_the_initiators_is_left_to_it_while_the_lock_cannot_be_seen() -> None:
+    """The secret is known, so that the lock was claimed, or can be; until it would be too late."""
+    watched = follower()
+    watched.see(secret=watched.trade.secret, lock=LockStatus.CLAIMED, lock_final=False)
+    last = watched.bundle.act_by - 1
+    assert not watched.see(median_time=last, lock=None, lock_known=False)
+    assert watched.rung(*watched.see(median_time=last + 1))
+
+
+def test_dust_of_strangers_is_not_told_of() -> None:
+    """No bundle that was made anew would refund it."""
+    watched = follower()
+    dust = tuple(OutputView(OutPoint(bytes([one]) * 32, 0), Satoshi(330), 1) for one in range(64))
+    assert not watched.see(outputs=(*dust, watched.view))
+    assert unknown_outputs(watched.bundle, watched.sight) == 0
+
+
+def test_the_output_that_is_left_to_the_initiator_is_one_that_is_there() -> None:
+    """Of a bundle that refunds fundings which never came, too: the secret is out, and the lock can be claimed."""
+    watched = follower()
+    (ladder,) = watched.bundle.refunds
+    never = replaced(ladder, outpoint=b"\x0d" * 36)
+    watched.bundle = replace(watched.bundle, refunds=(never, ladder))
+    watched.see(secret=watched.trade.secret, lock=LockStatus.CLAIMED)
+    assert not watched.rung(*watched.see(median_time=watched.t2 + GRACE + 1))
+
+
 # --- The follower's claim ---------------------------------------------------------------------------------------------
 
 
@@ -149,6 +190,45 @@ def test_a_secret_that_the_lock_itself_showed_counts() -> None:
     watched = follower()
     watched.see(lock=LockStatus.CLAIMED, lock_final=False, secret=watched.trade.secret)
     assert watched.see(lock=LockStatus.OPEN, secret=b"", evm_time=NOW + GRACE) == (ClaimLock(watched.trade.secret),)
+
+
+@BOTH
+def test_a_secret_in_the_bundle_claims_the_lock(mode: Mode) -> None:
+    """Whatever bitcoin shows, and be it a claim that both have signed; the trader is left the time since it made the
+    bundle, and the initiator is left its bitcoin."""
+    watched = Watched(Role.FOLLOWER, mode, revealed=True)
+    blind = replace(watched.bundle, secret=b"", presignatures=())
+    together = watched.spent(watched.trade.claimed_together(), 3)
+    if mode is Mode.HASH:
+        assert not shown_secret(blind, together)
+    assert not watched.see(evm_time=NOW + GRACE - 1, outputs=together)
+    assert watched.progress.secret == watched.trade.secret
+    claim = (ClaimLock(watched.trade.secret),)
+    assert watched.see(evm_time=NOW + GRACE) == claim
+    assert watched.see(outputs=(watched.view,), median_time=watched.t2 + GRACE + 1) == claim
+    assert not watched.rung(*watched.see(lock=LockStatus.CLAIMED))
+    assert watched.over
+
+
+def test_a_traders_clock_puts_no_claim_off() -> None:
+    """It made the bundle in a year to come, or long ago; and where nothing was read, no time has passed."""
+    ahead, behind = (Watched(Role.FOLLOWER, revealed=True) for _ in range(2))
+    ahead.bundle = replace(ahead.bundle, made_at=NOW + 10_000 * HOUR)
+    assert not ahead.see()
+    assert ahead.see(evm_time=NOW + GRACE) == (ClaimLock(ahead.trade.secret),)
+    behind.bundle = replace(behind.bundle, made_at=NOW - HOUR)
+    assert not behind.see(evm_time=0, median_time=0, lock=None, lock_known=False)
+    assert behind.see(evm_time=NOW, lock=LockStatus.OPEN, lock_known=True) == (ClaimLock(behind.trade.secret),)
+
+
+def test_a_follower_that_is_whole_claims_nothing() -> None:
+    """All has come back for good; while a reorganisation may still take the refund away, it claims."""
+    watched = Watched(Role.FOLLOWER, revealed=True)
+    claim = (ClaimLock(watched.trade.secret),)
+    assert watched.see(evm_time=watched.bundle.act_by, outputs=watched.refund(confirmations=1)) == claim
+    assert watched.see(outputs=watched.refund(confirmations=2)) == ()
+    other = replace(watched.view, outpoint=OutPoint(b"\x0f" * 32, 0))
+    assert watched.see(outputs=(*watched.refund(confirmations=2), other)) == claim
 
 
 def test_a_preimage_of_nothing_is_no_secret() -> None:
