@@ -284,7 +284,11 @@ def _offer(one: OwnOffer) -> _Offer:
 
 
 def _own(one: _Offer) -> OwnOffer:
-    return OwnOffer(one.index, SignedOffer.read(one.text), OfferState(one.state), one.board, UnixMs(one.made_at))
+    """An own offer, which nobody can take any more: somebody may have, after the file was written, and a second swap by
+    the same keys would know nothing of what the first one promised."""
+    state = OfferState(one.state)
+    state = OfferState.WITHDRAWN if state is OfferState.OPEN else state
+    return OwnOffer(one.index, SignedOffer.read(one.text), state, one.board, UnixMs(one.made_at))
 
 
 def _taking(one: Taking) -> _Taking:
@@ -292,6 +296,8 @@ def _taking(one: Taking) -> _Taking:
 
 
 def _taken(one: _Taking) -> Taking:
-    return Taking(
-        one.index, SignedOffer.read(one.text), TakingState(one.state), one.problem, one.swap_id, UnixMs(one.made_at)
-    )
+    """A taking, which begins no swap any more: its maker may have answered after the file was written (see `_own`)."""
+    state, problem = TakingState(one.state), one.problem
+    if state is TakingState.ASKED:
+        state, problem = TakingState.REFUSED, "it was asked for before the rescue file was brought in"
+    return Taking(one.index, SignedOffer.read(one.text), state, problem, one.swap_id, UnixMs(one.made_at))

@@ -13,7 +13,7 @@ import structlog
 
 from adapters.bitcoin.fees import FeePolicy
 from foundation.database import Database
-from foundation.errors import CausewayError
+from foundation.errors import CausewayError, Retryable
 from foundation.files import write_durably
 from settlement.swap.bitcoin.funding import Funding
 from settlement.swap.bitcoin.wallet import NodeWallet
@@ -100,7 +100,11 @@ class BundleKeeper:
         try:
             while True:
                 listener.clear()
-                pause = None if await self.write_all() else _RETRY_SECONDS
+                try:
+                    pause = None if await self.write_all() else _RETRY_SECONDS
+                except Retryable as error:
+                    _log.warning("bundles have to wait", problem=str(error))
+                    pause = _RETRY_SECONDS
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await listener.wait()
