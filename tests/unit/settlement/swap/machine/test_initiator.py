@@ -148,6 +148,21 @@ def test_it_claims_by_key_with_the_other_sides_signature():
     assert ClaimBitcoinByScript not in side.kinds()
 
 
+def test_it_waits_for_the_signature_while_the_follower_claims_the_lock():
+    """The other side signs once its own claim is in a block: that the secret is public then is no reason for a script
+    which shows it on the other chain as well, and costs more."""
+    side = initiator().funded()
+    side.lock(LockStatus.CLAIMED, final=False)
+    assert side.state.exposed
+    assert ClaimBitcoinByScript not in side.kinds()
+    side.letter(ClaimCosigned(b"answer"))
+    assert ClaimBitcoinByKey in side.kinds()
+    late = initiator().funded()
+    late.lock(LockStatus.CLAIMED)
+    late.wait(late.gates.patience_ms / 1000)
+    assert ClaimBitcoinByScript in late.kinds()
+
+
 def test_without_an_answer_it_claims_by_script():
     """Patience is short: the time until T2 runs."""
     side = initiator().funded()
