@@ -16,6 +16,7 @@ from adapters.evm.errors import (
     Reverted,
     RpcRefused,
     TransactionAbandoned,
+    WrongChain,
 )
 from adapters.evm.flight import UNSENT, Flight, SenderNode, SenderPolicy, TxResult
 from adapters.evm.journal import SignedTx, TxJournal, TxStatus
@@ -104,7 +105,7 @@ class Shepherd:
         try:
             blocks = await self._node.blocks(["latest", "finalized"])
             counts = await self._node.transaction_counts(account, ["latest", "finalized"])
-        except Retryable as error:
+        except (Retryable, WrongChain) as error:
             blocks = await self._node.blocks(["latest"])
             counts = await self._node.transaction_counts(account, ["latest"])
             if str(error) != self._doubt:

@@ -18,6 +18,7 @@ from adapters.evm.errors import (
     Reverted,
     RpcRefused,
     TooFewEndpoints,
+    WrongChain,
 )
 from adapters.evm.proved import Mined
 from adapters.evm.transport import Json, NodeError
@@ -241,6 +242,25 @@ async def test_of_three_endpoints_one_moves_nothing(chain: FakeChain, lie: int) 
     assert latest is not None
     assert latest.base_fee == 7
     assert await node.transaction_counts(ACCOUNT, ["latest"]) == [3]
+
+
+async def test_an_endpoint_of_another_chain_is_passed_over(chain: FakeChain) -> None:
+    """One that came back as another chain's is named and not asked, where another one answers; alone it is fatal, as
+    it is for what has to be agreed on."""
+    astray, honest = Node(chain, "astray"), Node(chain, "honest", used=3)
+    astray.lies["eth_chainId"] = lambda params, truth: "0x1"
+    endpoints = together(astray, honest)
+    node = AgreedNode(endpoints)
+    assert await node.transaction_counts(ACCOUNT, ["latest"]) == [3]
+    assert (await node.simulate(CALL, ACCOUNT)).gas == 50_000
+    await node.send_raw(b"\x02raw")
+    assert (astray.sent, honest.sent) == ([], [hexed(b"\x02raw")])
+    assert isinstance(endpoints.faults["astray"], WrongChain)
+    with pytest.raises(WrongChain):
+        await node.blocks(["finalized"])
+    honest.is_down = True
+    with pytest.raises(WrongChain):
+        await node.simulate(CALL, ACCOUNT)
 
 
 async def test_a_transaction_is_not_given_up_on_one_endpoints_word(chain: FakeChain) -> None:

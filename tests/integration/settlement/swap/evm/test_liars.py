@@ -89,6 +89,7 @@ LIES: dict[str, Lie] = {
     "no fees": base_fee("0x0"),
     "impossible": refuses,
     "another count": miscounts,
+    "another chain": says("eth_chainId", hex(42)),
 }
 
 
