@@ -44,7 +44,7 @@ _FAULTS: Final = (EndpointLied, NodeUnavailable, AccessDenied, RpcRefused, BadAn
 
 
 class Endpoints:
-    """The endpoints of one chain. All methods raise `WrongChain` (fatal) for one that serves another chain.
+    """The endpoints of one chain. All methods but `each` raise `WrongChain` (fatal) for one that serves another chain.
 
     With a single endpoint its own failures are raised as they are; with several, `TooFewEndpoints` and
     `EndpointsDisagree`, and both can pass.
@@ -211,7 +211,8 @@ class Endpoints:
         Args:
             subject: what is asked, for errors.
             ask: asks one endpoint.
-            least: how many have to answer; the quorum where None.
+            least: how many have to answer; the quorum where None. Where it is given, one that serves another chain has
+                not answered, and is passed over if another one has.
 
         Raises:
             TooFewEndpoints: too few answer; with a single endpoint its own failure.
@@ -242,11 +243,12 @@ class Endpoints:
         needed = self.quorum if least is None else least
         outcomes = await asyncio.gather(*(self._outcome(endpoint, ask) for endpoint in self._endpoints))
         failures = {name: error for name, _, error in outcomes if error is not None}
-        for error in failures.values():
-            # Not before all have ended: whoever closes the endpoints then leaves nothing running.
-            if isinstance(error, WrongChain):
-                raise error
         answers = {name: answer[0] for name, answer, error in outcomes if answer is not None}
+        if least is None or not answers:
+            for error in failures.values():
+                # Not before all have ended: whoever closes the endpoints then leaves nothing running.
+                if isinstance(error, WrongChain):
+                    raise error
         if len(answers) < needed:
             if len(self._endpoints) == 1:
                 raise next(iter(failures.values()))
@@ -268,7 +270,7 @@ class Endpoints:
             if not endpoint.is_checked:
                 await endpoint.check(self.chain)
             answer = await ask(endpoint)
-        except _FAULTS as error:
+        except (*_FAULTS, WrongChain) as error:
             # Whatever comes back after a failure may be another node.
             endpoint.is_checked = False
             before = self._faults.get(endpoint.name)

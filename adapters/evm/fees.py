@@ -40,13 +40,17 @@ class FeePolicy:
         if self.bump_permille < MIN_BUMP_PERMILLE:
             raise BadInput("fees.bump_permille", f"{self.bump_permille}", f"at least {MIN_BUMP_PERMILLE}")
 
-    def bid(self, base_fee: Wei) -> Fees:
+    def bid(self, base_fee: Wei, least: Wei | None = None) -> Fees:
         """Twice the base fee and the tip, within the cap: it stays valid while six full blocks raise the base fee.
+
+        Args:
+            base_fee: the newest block's.
+            least: what it may be as well, where nodes differ: only if that does not fit either, nothing is bid.
 
         Raises:
             GasPriceAboveCap: not even the base fee and the tip fit.
         """
-        needed = base_fee + self.tip
+        needed = (base_fee if least is None else least) + self.tip
         if needed > self.cap:
             raise GasPriceAboveCap(Wei(needed), self.cap)
         return Fees(Wei(min(2 * base_fee + self.tip, self.cap)), self.tip)

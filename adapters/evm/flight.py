@@ -73,8 +73,12 @@ class SenderPolicy:
 
     def gas_limit(self, simulation: Simulation) -> int:
         """The gas limit for a call that was simulated: with the margin, as far as a transaction may have it."""
-        wanted = simulation.gas * (1000 + self.gas_margin_permille) // 1000 + self.gas_margin
-        return min(wanted, max(min(simulation.block.gas_limit, TRANSACTION_GAS), simulation.gas))
+        most = min(simulation.block.gas_limit, TRANSACTION_GAS)
+        return min(self.with_margin(simulation.gas), max(most, simulation.gas))
+
+    def with_margin(self, gas: int) -> int:
+        """The gas limit for a call that needs so much, with the margin."""
+        return gas * (1000 + self.gas_margin_permille) // 1000 + self.gas_margin
 
     def pause(self, waited_seconds: float) -> float:
         """How long to wait for the next look, when `waited_seconds` passed since something was sent."""
@@ -100,8 +104,8 @@ class Flight:
 
     Fields: key; nonce; versions (all that were signed, the newest last; at least one); signed_at (the newest); sent_at
     (the last broadcast, `UNSENT` where there was none); refusals (in a row, for reasons we do not know);
-    underpriced (the node asks for a higher bid); included (its receipt, once it is in a block); outcome (for those who
-    wait).
+    underpriced (the node asks for a higher bid); too_poor (the account cannot pay for the newest version); included
+    (its receipt, once it is in a block); outcome (for those who wait).
     """
 
     key: str
@@ -111,6 +115,7 @@ class Flight:
     sent_at: float = UNSENT
     refusals: int = 0
     underpriced: bool = False
+    too_poor: bool = False
     included: Receipt | None = None
     outcome: asyncio.Future[TxResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 

@@ -17,6 +17,7 @@ from typing import Final, Self
 
 import structlog
 
+from adapters.evm.bids import Bid, TooLittle, affordable
 from adapters.evm.errors import InsufficientBalance, NodeUnavailable, SenderClosed
 from adapters.evm.flight import Flight, SenderNode, SenderPolicy, TxResult, check_same_call
 from adapters.evm.journal import TxJournal, TxStatus
@@ -25,7 +26,6 @@ from adapters.evm.shepherd import Shepherd
 from adapters.evm.signing import AccountSigner
 from adapters.evm.types import BlockHeader, Call
 from foundation.errors import CausewayError
-from foundation.quantities import Wei
 
 _BACK_OFF_FIRST: Final = 0.1
 _BACK_OFF_MOST: Final = 2.0
@@ -113,7 +113,7 @@ class TxSender:
 
         Raises:
             Reverted: the contract refuses it; nothing was sent, unless the error names a transaction.
-            InsufficientBalance: the account cannot pay; nothing was sent.
+            InsufficientBalance: the account cannot pay even the base fee and the tip; nothing was sent.
             GasPriceAboveCap: the chain is too busy for our cap; nothing was sent.
             KeyReused: the key belongs to another call.
             TransactionAbandoned: it can never be mined, because something else took its nonce.
@@ -159,19 +159,13 @@ class TxSender:
 
     async def _admit(self, call: Call, key: str, gas: int | None) -> Flight | TxResult:
         """Give a new transaction its nonce, write it down, and broadcast it."""
-        if gas is None:
-            simulation = await self._node.simulate(call, self.account)
-            gas, block = self._policy.gas_limit(simulation), simulation.block
-            self._check_balance(call, gas, simulation.balance, block)
-        else:
-            block = await self._latest_block()
+        bid = await self._bid(call, key, gas)
         async with self._shepherd.lock:
             found = await self._find(call, key)  # another task may have been faster
             if found is not None:
                 return found
-            fees = self._policy.fees.bid(block.base_fee)
             nonce = await self._free_nonce()
-            signed = self._signer.sign(key, nonce, call, gas, fees)
+            signed = self._signer.sign(key, nonce, call, bid.gas, bid.fees)
             self._next_nonce = None  # if the journal fails now, only the journal knows whether the nonce is free
             await self._journal.record(signed)
             self._next_nonce = nonce + 1
@@ -187,10 +181,16 @@ class TxSender:
                 self._next_nonce = None  # somebody else uses the account: ask the chain again
             return flight
 
-    def _check_balance(self, call: Call, gas: int, balance: Wei, block: BlockHeader) -> None:
-        needed = call.value + gas * self._policy.fees.bid(block.base_fee).max_fee
-        if balance < needed:
-            raise InsufficientBalance(self.account, f"it has {balance:,} wei, and needs {needed:,}")
+    async def _bid(self, call: Call, key: str, gas: int | None) -> Bid:
+        """What the call is signed with; simulated, unless its gas limit is given."""
+        if gas is not None:
+            return Bid(gas, self._policy.fees.bid((await self._latest_block()).base_fee))
+        bid = affordable(await self._node.simulate(call, self.account), call.value, self._policy)
+        if isinstance(bid, TooLittle):
+            raise InsufficientBalance(self.account, f"it has {bid.balance:,} wei, and needs {bid.needed:,}")
+        if bid.is_lowered:
+            _log.warning("a transaction bids what the account bears", transaction=key, max_fee=bid.fees.max_fee)
+        return bid
 
     async def _latest_block(self) -> BlockHeader:
         block = (await self._node.blocks(["latest"]))[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import groupby
 
 import structlog
@@ -15,16 +16,27 @@ from adapters.evm.errors import (
     Reverted,
     RpcRefused,
     TransactionAbandoned,
+    WrongChain,
 )
 from adapters.evm.flight import UNSENT, Flight, SenderNode, SenderPolicy, TxResult
 from adapters.evm.journal import SignedTx, TxJournal, TxStatus
 from adapters.evm.mempool import Verdict, verdict
 from adapters.evm.signing import AccountSigner
 from adapters.evm.types import Call, Receipt
+from foundation.errors import Retryable
 from foundation.quantities import BlockHeight, Wei
 
 _GAPS_AT_ONCE = 16
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A state of the chain. Fields: number (of its block); base_fee; count (the account's next nonce)."""
+
+    number: BlockHeight
+    base_fee: Wei
+    count: int
 
 
 class Shepherd:
@@ -46,6 +58,7 @@ class Shepherd:
         self._clock = clock
         self.flights: dict[int, Flight] = {}
         self.lock = asyncio.Lock()
+        self._doubt = ""  # why the final state was last not known: said once
 
     @property
     def is_waiting(self) -> bool:
@@ -75,18 +88,41 @@ class Shepherd:
         """Settle what is final, and do for the others what they need."""
         if not self.flights:
             return
-        latest_block, final_block = await self._node.blocks(["latest", "finalized"])
-        if latest_block is None:
+        newest, final = await self._states()
+        if final is not None:
+            await self._settle_included(final.number)
+            await self._settle_lost(final.count)
+        await self._close_gap(newest.count, newest.base_fee)
+        await self._care(newest.count, newest.base_fee)
+
+    async def _states(self) -> tuple[_State, _State | None]:
+        """The newest state, and the final one; None where there is none, or none that can be told now.
+
+        Endpoints that do not agree on what is final keep nothing from being settled but that: what has to be in a block
+        in time is cared for all the same.
+        """
+        account = self._signer.address
+        try:
+            blocks = await self._node.blocks(["latest", "finalized"])
+            counts = await self._node.transaction_counts(account, ["latest", "finalized"])
+        except (Retryable, WrongChain) as error:
+            blocks = await self._node.blocks(["latest"])
+            counts = await self._node.transaction_counts(account, ["latest"])
+            if str(error) != self._doubt:
+                _log.warning("what is final is not known; transactions are cared for without", problem=str(error))
+            self._doubt = str(error)
+        else:
+            self._doubt = ""
+        newest, *final = (
+            None if block is None else _State(block.number, block.base_fee, count)
+            for block, count in zip(blocks, counts, strict=True)
+        )
+        if newest is None:
             raise NodeUnavailable("eth_getBlockByNumber", "the node has no latest block")
-        latest, final = await self._node.transaction_counts(self._signer.address, ["latest", "finalized"])
-        if final_block is not None:
-            await self._settle_included(final_block.number)
-            await self._settle_lost(final)
-        await self._close_gap(latest, latest_block.base_fee)
-        await self._care(latest, latest_block.base_fee)
+        return newest, final[0] if final else None
 
     async def broadcast(self, flight: Flight) -> Verdict:
-        """Hand the newest version to the node. Raises `NodeUnavailable`."""
+        """Hand the newest version to the node, or one before it that the account can pay. Raises `NodeUnavailable`."""
         try:
             await self._node.send_raw(flight.latest.raw)
         except RpcRefused as error:
@@ -96,13 +132,26 @@ class Shepherd:
             answer = Verdict.TAKEN
         flight.sent_at = self._clock()
         flight.underpriced = answer is Verdict.UNDERPRICED
+        flight.too_poor = answer is Verdict.TOO_POOR
         flight.refusals = flight.refusals + 1 if answer is Verdict.REFUSED else 0
         if answer is Verdict.NEVER and not flight.latest.is_filler:
             log.warning("a transaction can never be mined; its nonce is used up otherwise")
             await self._fill(flight)
         elif answer not in (Verdict.TAKEN, Verdict.NONCE_USED):
             log.warning("the node does not take a transaction", verdict=answer.value)
+        if flight.too_poor:
+            await self._fall_back(flight)
         return answer
+
+    async def _fall_back(self, flight: Flight) -> None:
+        """Hand in the highest bid that the account can pay: a node may have dropped it for one that it cannot."""
+        for version in reversed(flight.versions[:-1]):
+            try:
+                await self._node.send_raw(version.raw)
+            except RpcRefused as error:
+                if verdict(error.message) is Verdict.TOO_POOR:
+                    continue
+            return
 
     async def result(self, key: str, versions: tuple[SignedTx, ...]) -> TxResult | Flight:
         """What became of a transaction that was final. It is on its way again, where a reorganisation went deeper than
@@ -200,7 +249,9 @@ class Shepherd:
                     continue
                 versions = await self._journal.by_nonce(self._signer.address, nonce)
                 if not versions:
-                    filler = self._signer.filler(f"filler:{nonce}", nonce, self._policy.fees.bid(base_fee))
+                    # Up to the cap, whatever the base fee is said to be: nothing else can go before it.
+                    fees = self._policy.fees.bid(base_fee, least=Wei(0))
+                    filler = self._signer.filler(f"filler:{nonce}", nonce, fees)
                     await self._journal.record(filler)
                     versions = (filler,)
                 _log.warning("a nonce is missing in the chain", nonce=nonce, transaction=versions[0].key)
@@ -224,7 +275,8 @@ class Shepherd:
                 await self.broadcast(flight)
 
     async def _bump(self, flight: Flight, base_fee: Wei, is_known: bool) -> None:
-        fees = self._policy.fees.raised(flight.bid, base_fee)
+        # Where the account cannot pay what is bid, it cannot pay more.
+        fees = None if flight.too_poor else self._policy.fees.raised(flight.bid, base_fee)
         if fees is None:
             flight.signed_at = self._clock()  # looked at again after the same wait: the chain may have become cheaper
             _log.warning("a transaction waits, and bids the most it may", transaction=flight.key, nonce=flight.nonce)

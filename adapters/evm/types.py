@@ -87,8 +87,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What trying a call on the newest state told. Fields: gas (needed); balance (the sender's); block (newest)."""
+    """What trying a call on the newest state told.
+
+    Fields: gas (needed); balance (the sender's); block (newest); least (the lower of what two nodes told, figure by
+    figure, where the others have the higher; None: only one thing was told).
+    """
 
     gas: int
     balance: Wei
     block: BlockHeader
+    least: Simulation | None = None

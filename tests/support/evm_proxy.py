@@ -11,7 +11,16 @@ from aiohttp import ClientSession, web
 from infra.ports import free_port
 
 Lie = Callable[[str, Any], Any]
-"""Makes another answer of a method's honest one."""
+"""Makes another answer of a method's honest one. Raises `Refusing`: no answer."""
+
+
+class Refusing(Exception):
+    """The endpoint answers with an error. Fields: code; message; data (hexadecimal; None: none)."""
+
+    def __init__(self, message: str, code: int = -32_000, data: str | None = None) -> None:
+        self.code = code
+        self.message = message
+        self.data = data
 
 
 class LyingEndpoint:
@@ -54,7 +63,11 @@ class LyingEndpoint:
     def _one(self, method: str, answer: dict[str, Any]) -> dict[str, Any]:
         if self.lie is None or "result" not in answer:
             return answer
-        return answer | {"result": self.lie(method, answer["result"])}
+        try:
+            return answer | {"result": self.lie(method, answer["result"])}
+        except Refusing as error:
+            told = {"code": error.code, "message": error.message} | ({"data": error.data} if error.data else {})
+            return {name: value for name, value in answer.items() if name != "result"} | {"error": told}
 
 
 def omits(contract: bytes) -> Lie:

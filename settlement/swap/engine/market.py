@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from adapters.evm.lockbox.types import NATIVE_COIN
 from adapters.evm.rpc import EvmRpc
 from foundation.errors import Retryable
-from foundation.quantities import Satoshi
+from foundation.quantities import Satoshi, Wei
 from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.funding import most_fee
 from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.settings import TraderSettings
 from settlement.swap.engine.trading import OfferUnknown
 from settlement.swap.evm.assets import check_asset
+from settlement.swap.evm.gas import GasNeed, whole_need
 from settlement.swap.evm.opening import Views
 from settlement.swap.offers import Offer
 from settlement.swap.planning.conditions import Conditions
 from settlement.swap.terms import Role
 
-GAS_LOCK: Final = 160_000
-GAS_CLAIM: Final = 120_000
-"""Of coin or a token, with room to spare: so much has to be affordable before anything is agreed."""
-
 
 class NotEnough(Retryable):
     """The trader's own money does not suffice. Fields: what; needed, held (base units, without what is promised in
-    other swaps; below zero where more is promised than is there)."""
+    other swaps; below zero where more is promised than is there); gas (of what is needed, for gas)."""
 
-    def __init__(self, what: str, needed: int, held: int, symbol: str) -> None:
+    cure = "pay more in, or wait until swaps that it is promised in have ended"
+
+    def __init__(self, what: str, needed: int, held: int, symbol: str, gas: int = 0) -> None:
         self.what = what
         self.needed = needed
         self.held = held
+        self.gas = gas
         free = max(0, held)
+        part = f" ({gas:,} of them for gas)" if gas else ""
         super().__init__(
-            f"{what}: {needed:,} base units of {symbol} are needed, and {free:,} are there and not promised"
+            f"{what}: {needed:,} base units of {symbol} are needed{part}, and {free:,} are there and not promised"
         )
 
 
@@ -84,17 +83,21 @@ class TraderMarket:
             raise NotEnough("the bitcoin wallet", needed, held, "BTC")
 
     async def _check_evm(self, offer: Offer, role: Role, symbol: str, promised: Promised) -> None:
-        """Of the asset what is to be locked, and of the coin the gas for this side's part."""
-        leg = self._desk.evm
-        gas = GAS_LOCK if role is Role.INITIATOR else GAS_CLAIM
+        """Of the asset what is to be locked; of the coin, this side's gas beside that of other swaps."""
+        leg, settings = self._desk.evm, self._settings
         newest = await self._rpc.block("latest")
-        fee = 0 if newest is None else gas * 2 * newest.base_fee
-        coin = await leg.funds(NATIVE_COIN) - promised.of(NATIVE_COIN)
+        base_fee = Wei(0) if newest is None else newest.base_fee
+
+        def cost(need: GasNeed) -> Wei:
+            return need.cost(base_fee, settings.fee_cap, settings.conditions.evm)
+
+        gas = cost(whole_need(role, offer.asset))
+        coin = await leg.funds(NATIVE_COIN) - promised.of(NATIVE_COIN) - cost(promised.gas)
         wanted = offer.amount if role is Role.INITIATOR else 0
         if any(offer.asset):
             held = await leg.funds(offer.asset) - promised.of(offer.asset) if wanted else 0
             if held < wanted:
                 raise NotEnough("the EVM account", wanted, held, symbol)
             wanted = 0
-        if coin < wanted + fee:
-            raise NotEnough("the EVM account, gas included", wanted + fee, coin, self._settings.assets[1].symbol)
+        if coin < wanted + gas:
+            raise NotEnough("the EVM account, gas included", wanted + gas, coin, settings.assets[1].symbol, gas)

@@ -16,6 +16,8 @@ from settlement.swap.terms import OWN_FINALITY
 
 HOUR: Final = 3_600
 BITCOIN: Final = 100_000_000
+_DOUBLING_S: Final = 450
+_DOUBLINGS_MOST: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,16 @@ class EvmConditions:
     def has_own_finality(self) -> bool:
         """Whether the chain says itself what is final."""
         return self.final_s > 0
+
+    @property
+    def fee_stress(self) -> int:
+        """How many times the present base fee a transaction may have to bear that has to get in on the worst day.
+
+        Twice, which covers six full blocks at once (EIP-1559: an eighth more for each); and doubled once more for each
+        450 s of the `stress_blocks` that the planner gives it to get in, three times at most: eightfold on Ethereum.
+        The protocol allows for more in that time. Should it come, a sender still bids what the account bears.
+        """
+        return 2 << min(self.stress_blocks * self.interval_s // _DOUBLING_S, _DOUBLINGS_MOST)
 
     def seconds(self, blocks: int, confirmations: int, exponent: int, *, stress: bool) -> int:
         """In how long a transaction is in a block of so many, and final, but for one time in 10**exponent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.evm.agreed_node import AgreedNode
 from adapters.evm.ends import GONE, FinalEnds
@@ -12,10 +13,12 @@ from adapters.evm.errors import (
     EndpointLied,
     EndpointsDisagree,
     FalseReceipts,
+    InsufficientBalance,
     NodeUnavailable,
     Reverted,
     RpcRefused,
     TooFewEndpoints,
+    WrongChain,
 )
 from adapters.evm.proved import Mined
 from adapters.evm.transport import Json, NodeError
@@ -28,7 +31,8 @@ LOG: Log = (LOCKBOX, (b"\x05" * 32,), b"six")
 
 
 class Node(FakeTransport):
-    """An endpoint that knows what senders ask. Fields: counts (nonces, by block or tag); sent; refusal; gas."""
+    """An endpoint that knows what senders ask. Fields: used (nonces); sent; refusal; gas; balance; base_fee (None:
+    the chain's)."""
 
     def __init__(self, chain: FakeChain, name: str, used: int = 0) -> None:
         super().__init__(chain, name)
@@ -36,6 +40,8 @@ class Node(FakeTransport):
         self.sent: list[str] = []
         self.refusal = ""
         self.gas = 50_000
+        self.balance = 0
+        self.base_fee: int | None = None
 
     def _eth_getTransactionReceipt(self, tx: str) -> Json:
         for number, block in enumerate(self.chain.receipts):
@@ -60,11 +66,19 @@ class Node(FakeTransport):
 
     def _eth_estimateGas(self, *_: Any) -> Json:
         if self.refusal:
-            raise NodeError("eth_estimateGas", 3, self.refusal, "0x")
+            reverts = "reverted" in self.refusal
+            raise NodeError("eth_estimateGas", 3 if reverts else -32000, self.refusal, "0x" if reverts else None)
         return quantity(self.gas)
 
     def _eth_getBlockByNumber(self, number: str, full: bool) -> Json:
-        return super()._eth_getBlockByNumber(quantity(self._top) if number == "latest" else number, full)
+        block = super()._eth_getBlockByNumber(quantity(self._top) if number == "latest" else number, full)
+        told: Any = block
+        return (
+            block if self.base_fee is None or number != "latest" else told | {"baseFeePerGas": quantity(self.base_fee)}
+        )
+
+    def _eth_getBalance(self, account: str, block: str) -> Json:
+        return quantity(self.balance)
 
 
 @pytest.fixture
@@ -177,18 +191,87 @@ async def test_a_transaction_is_given_to_all_endpoints(chain: FakeChain) -> None
     assert await node.known([b"\x02raw"]) == [False]
 
 
-async def test_a_simulation_needs_what_the_most_careful_endpoint_says(chain: FakeChain) -> None:
-    """The highest gas counts; a refusal that not all tell is a disagreement, and one that all tell stands."""
+async def test_a_call_is_sent_if_one_endpoint_accepts_it(chain: FakeChain) -> None:
+    """One endpoint that refuses is passed over and named, whatever its reason; a refusal by all that answer stands."""
     one, other = Node(chain, "one"), Node(chain, "other")
     node = AgreedNode(together(one, other))
-    one.gas = 21_000
-    assert (await node.simulate(CALL, ACCOUNT)).gas == 50_000
-    one.refusal = "execution reverted: no"
-    with pytest.raises(EndpointsDisagree):
-        await node.simulate(CALL, ACCOUNT)
-    other.refusal = one.refusal
+    for refusal in ("execution reverted: no", "insufficient funds for transfer"):
+        one.refusal = refusal
+        with capture_logs() as logs:
+            assert (await node.simulate(CALL, ACCOUNT)).gas == 50_000
+        assert [set(log["refused"]) for log in logs if log["log_level"] == "warning"] == [{"one"}]
+    one.refusal = other.refusal = "execution reverted: no"
     with pytest.raises(Reverted):
         await node.simulate(CALL, ACCOUNT)
+    one.refusal, other.is_down = "insufficient funds for transfer", True
+    with pytest.raises(InsufficientBalance):
+        await node.simulate(CALL, ACCOUNT)
+
+
+async def test_of_two_endpoints_both_figures_are_told(chain: FakeChain) -> None:
+    """Gas, balance and base fee of one of them are the higher, and of the other the least, and who told them is logged;
+    gas beyond what a transaction may have is no figure."""
+    one, other = Node(chain, "one"), Node(chain, "other")
+    node = AgreedNode(together(one, other))
+    one.gas, one.balance, one.base_fee = 21_000, 5, 900
+    other.balance = 10**18
+    with capture_logs() as logs:
+        told = await node.simulate(CALL, ACCOUNT)
+    assert [set(log["told"]) for log in logs if log["log_level"] == "warning"] == [{"one", "other"}]
+    assert (told.gas, told.balance, told.block.base_fee) == (50_000, 10**18, 900)
+    assert told.least is not None
+    assert (told.least.gas, told.least.balance, told.least.block.base_fee) == (21_000, 5, 7)
+    one.gas = 2**60
+    told = await node.simulate(CALL, ACCOUNT)
+    assert (told.gas, told.least and told.least.gas) == (50_000, 50_000)
+
+
+@pytest.mark.parametrize("lie", [0, 10**40])
+async def test_of_three_endpoints_one_moves_nothing(chain: FakeChain, lie: int) -> None:
+    """What one says that lies, up or down, is between no two others, and counts for nothing."""
+    honest = [Node(chain, "a", used=3), Node(chain, "b", used=3)]
+    for node in honest:
+        node.balance = 10**18
+    liar = Node(chain, "liar", used=lie)
+    liar.gas = liar.balance = liar.base_fee = lie
+    node = AgreedNode(together(*honest, liar, quorum=2))
+    told = await node.simulate(CALL, ACCOUNT)
+    for one in (told, told.least or told):
+        assert (one.gas, one.balance, one.block.base_fee) == (50_000, 10**18, 7)
+    (latest,) = await node.blocks(["latest"])
+    assert latest is not None
+    assert latest.base_fee == 7
+    assert await node.transaction_counts(ACCOUNT, ["latest"]) == [3]
+
+
+async def test_an_endpoint_of_another_chain_is_passed_over(chain: FakeChain) -> None:
+    """One that came back as another chain's is named and not asked, where another one answers; alone it is fatal, as
+    it is for what has to be agreed on."""
+    astray, honest = Node(chain, "astray"), Node(chain, "honest", used=3)
+    astray.lies["eth_chainId"] = lambda params, truth: "0x1"
+    endpoints = together(astray, honest)
+    node = AgreedNode(endpoints)
+    assert await node.transaction_counts(ACCOUNT, ["latest"]) == [3]
+    assert (await node.simulate(CALL, ACCOUNT)).gas == 50_000
+    await node.send_raw(b"\x02raw")
+    assert (astray.sent, honest.sent) == ([], [hexed(b"\x02raw")])
+    assert isinstance(endpoints.faults["astray"], WrongChain)
+    with pytest.raises(WrongChain):
+        await node.blocks(["finalized"])
+    honest.is_down = True
+    with pytest.raises(WrongChain):
+        await node.simulate(CALL, ACCOUNT)
+
+
+async def test_a_transaction_is_not_given_up_on_one_endpoints_word(chain: FakeChain) -> None:
+    """One that calls a transaction impossible, which another has, is not believed; the mildest refusal counts."""
+    liar, honest = Node(chain, "liar"), Node(chain, "honest")
+    node = AgreedNode(together(liar, honest))
+    liar.refusal, honest.refusal = "intrinsic gas too low", "already known"
+    await node.send_raw(b"\x02raw")
+    honest.refusal = "replacement transaction underpriced"
+    with pytest.raises(RpcRefused, match="underpriced"):
+        await node.send_raw(b"\x02raw")
 
 
 async def test_final_and_newest_blocks_are_those_of_all(chain: FakeChain) -> None:

@@ -8,20 +8,34 @@ from typing import Any
 
 import pytest
 
-from foundation.quantities import Satoshi
+from adapters.evm.bids import Bid, affordable
+from adapters.evm.fees import FeePolicy
+from adapters.evm.flight import SenderPolicy
+from adapters.evm.types import BlockHeader, Simulation
+from foundation.quantities import BlockHeight, Satoshi, Wei
+from registry.caip import evm_chain
 from settlement.swap.engine import market as engine_market
-from settlement.swap.engine.market import GAS_CLAIM, GAS_LOCK, NotEnough, TraderMarket
+from settlement.swap.engine.market import NotEnough, TraderMarket
 from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.settings import AssetName
 from settlement.swap.engine.trading import OfferUnknown
+from settlement.swap.evm.gas import GasNeed, claim_need, lock_need
 from settlement.swap.offers import Offer
+from settlement.swap.planning.conditions import EVM_PROFILES, conditions_for
 from settlement.swap.terms import Role
 from tests.support.swap_offers import an_offer
 from tests.support.swap_terms import NOW
 
 ETHER, TOKEN = bytes(20), b"\x44" * 20
-GAS_PRICE = 10**9
+BASE_FEE = 3 * 10**9
+CAP = Wei(10**12)
 OFFER = an_offer(NOW).offer
+CONDITIONS = replace(conditions_for(OFFER.bitcoin_chain, OFFER.evm_chain), evm=EVM_PROFILES[evm_chain(1)])
+
+
+def cost(need: GasNeed) -> int:
+    """What the market reckons with."""
+    return need.cost(Wei(BASE_FEE), CAP, CONDITIONS.evm)
 
 
 class World:
@@ -38,6 +52,8 @@ class World:
             site=SimpleNamespace(escrow=OFFER.escrow),
             bitcoin=SimpleNamespace(network=None),
             assets=assets,
+            fee_cap=CAP,
+            conditions=CONDITIONS,
             token=lambda address: next((one for one in assets if one.token == address), None),
         )
         evm = SimpleNamespace(check=self._head, funds=self._funds)
@@ -64,7 +80,7 @@ class World:
         return (SimpleNamespace(value=third), SimpleNamespace(value=self.satoshi - third))
 
     async def _block(self, tag: str) -> Any:
-        return SimpleNamespace(base_fee=GAS_PRICE)
+        return SimpleNamespace(base_fee=BASE_FEE)
 
 
 @pytest.fixture
@@ -77,19 +93,20 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 async def test_who_locks_the_coin_needs_it_and_the_gas(world: World) -> None:
     """One unit less is refused, by name."""
-    gas = GAS_LOCK * 2 * GAS_PRICE
+    gas = cost(lock_need(ETHER))
     world.funds[ETHER] = OFFER.amount + gas
     await world.able(OFFER, Role.INITIATOR)
     world.funds[ETHER] -= 1
     with pytest.raises(NotEnough, match="gas included") as problem:
         await world.able(OFFER, Role.INITIATOR)
-    assert (problem.value.needed, problem.value.held) == (OFFER.amount + gas, OFFER.amount + gas - 1)
+    whole = OFFER.amount + gas
+    assert (problem.value.needed, problem.value.held, problem.value.gas) == (whole, whole - 1, gas)
 
 
 async def test_who_locks_a_token_needs_it_and_gas_in_the_coin(world: World) -> None:
     """Either is missed by itself."""
     offer = replace(OFFER, asset=TOKEN)
-    world.funds = {ETHER: GAS_LOCK * 2 * GAS_PRICE, TOKEN: offer.amount}
+    world.funds = {ETHER: cost(lock_need(TOKEN)), TOKEN: offer.amount}
     await world.able(offer, Role.INITIATOR)
     world.funds[TOKEN] -= 1
     with pytest.raises(NotEnough, match="of USDC"):
@@ -101,7 +118,7 @@ async def test_who_locks_a_token_needs_it_and_gas_in_the_coin(world: World) -> N
 
 async def test_who_funds_needs_bitcoin_with_the_fee_and_gas_for_the_claim(world: World) -> None:
     """The coins together, and a fee beside the amount."""
-    world.funds[ETHER] = GAS_CLAIM * 2 * GAS_PRICE
+    world.funds[ETHER] = cost(claim_need(ETHER))
     world.satoshi = int(OFFER.satoshi)
     with pytest.raises(NotEnough, match="the bitcoin wallet"):
         await world.able(OFFER, Role.FOLLOWER)
@@ -115,13 +132,42 @@ async def test_who_funds_needs_bitcoin_with_the_fee_and_gas_for_the_claim(world:
 @pytest.mark.parametrize("role", Role)
 async def test_what_is_promised_is_not_there(world: World, role: Role) -> None:
     """Enough for one swap is not enough for the second one, and never for a third below nothing."""
-    world.funds[ETHER] = OFFER.amount + GAS_LOCK * 2 * GAS_PRICE
+    world.funds[ETHER] = OFFER.amount + cost(lock_need(ETHER))
     world.satoshi = int(OFFER.satoshi) + 10_000
     await world.able(OFFER, role)
     for times in (1, 2):
         promised = Promised(Satoshi(times * OFFER.satoshi), {ETHER: times * OFFER.amount})
         with pytest.raises(NotEnough, match="are there and not promised"):
             await world.able(OFFER, role, promised)
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_gas_of_another_swap_is_not_there(world: World, role: Role) -> None:
+    """The gas with which open swaps are to be claimed, or taken back, is neither locked nor used for this one."""
+    other = claim_need(TOKEN) + lock_need(ETHER)
+    own = OFFER.amount + cost(lock_need(ETHER)) if role is Role.INITIATOR else cost(claim_need(ETHER))
+    world.satoshi = int(OFFER.satoshi) + 10_000
+    world.funds[ETHER] = own + cost(other)
+    await world.able(OFFER, role, Promised(gas=other))
+    world.funds[ETHER] -= 1
+    with pytest.raises(NotEnough, match="gas included") as problem:
+        await world.able(OFFER, role, Promised(gas=other))
+    assert (problem.value.needed, problem.value.held) == (own, own - 1)
+
+
+@pytest.mark.parametrize("asset", [ETHER, TOKEN], ids=["coin", "token"])
+async def test_what_passes_can_send_its_claim_under_stress(world: World, asset: bytes) -> None:
+    """Who has just enough when a swap is agreed on bids in full at four times the base fee, and what the network takes
+    at almost eight times; the Escrow wants much more gas than a claim uses."""
+    world.satoshi = int(OFFER.satoshi) + 10_000
+    world.funds[ETHER] = cost(claim_need(asset))
+    await world.able(replace(OFFER, asset=asset), Role.FOLLOWER)
+    least = {ETHER: 125_904, TOKEN: 346_145}[asset]  # measured: tests/integration/settlement/swap/evm/test_gas.py
+    for times, is_lowered in ((1, False), (4, False), (7, True)):
+        header = BlockHeader(BlockHeight(7), bytes(32), bytes(32), 0, Wei(times * BASE_FEE), 30_000_000)
+        bid = affordable(Simulation(least, Wei(world.funds[ETHER]), header), Wei(0), SenderPolicy(FeePolicy(CAP)))
+        assert isinstance(bid, Bid)
+        assert bid.is_lowered == is_lowered
 
 
 @pytest.mark.parametrize("field", ["escrow", "asset", "evm_chain", "bitcoin_chain"])
