@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from adapters.evm.lockbox.types import NATIVE_COIN
-from adapters.evm.rpc import EvmRpc
 from foundation.errors import Retryable
 from foundation.quantities import Satoshi, Wei
+from settlement.swap.bitcoin.funding import is_usable
 from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.funding import most_fee
 from settlement.swap.engine.promised import Promised
@@ -40,12 +40,10 @@ class NotEnough(Retryable):
 class TraderMarket:
     """`trading.Market` by a trader's own configuration and nodes."""
 
-    def __init__(self, settings: TraderSettings, desk: Desk, views: Views, rpc: EvmRpc) -> None:
-        """`rpc`: the EVM node that is sent to."""
+    def __init__(self, settings: TraderSettings, desk: Desk, views: Views) -> None:
         self._settings = settings
         self._desk = desk
         self._views = views
-        self._rpc = rpc
 
     def check_known(self, offer: Offer) -> None:
         """See `trading.Market`."""
@@ -77,7 +75,7 @@ class TraderMarket:
         await self._check_evm(offer, role, asset.symbol, promised)
 
     async def _check_bitcoin(self, offer: Offer, promised: Promised) -> None:
-        held = sum(coin.value for coin in await self._desk.wallet.coins()) - promised.satoshi
+        held = sum(coin.value for coin in await self._desk.wallet.coins() if is_usable(coin)) - promised.satoshi
         needed = offer.satoshi + min(most_fee(offer.satoshi), Satoshi(10_000))
         if held < needed:
             raise NotEnough("the bitcoin wallet", needed, held, "BTC")
@@ -85,8 +83,7 @@ class TraderMarket:
     async def _check_evm(self, offer: Offer, role: Role, symbol: str, promised: Promised) -> None:
         """Of the asset what is to be locked; of the coin, this side's gas beside that of other swaps."""
         leg, settings = self._desk.evm, self._settings
-        newest = await self._rpc.block("latest")
-        base_fee = Wei(0) if newest is None else newest.base_fee
+        base_fee = await leg.base_fee()
 
         def cost(need: GasNeed) -> Wei:
             return need.cost(base_fee, settings.fee_cap, settings.conditions.evm)

@@ -18,7 +18,6 @@ from adapters.bitcoin.notices import BlockNotices
 from adapters.bitcoin.rpc import BitcoinRpc
 from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderPolicy
-from adapters.evm.rpc import EvmRpc
 from foundation.database import Database
 from foundation.errors import Fatal, Retryable
 from foundation.quantities import UnixMs
@@ -209,7 +208,6 @@ async def open_engine(
             office = Office(database, clock)
             journal = DatabaseJournal(database, settings.site.chain.caip2)
             async with (
-                EvmRpc(settings.urls[0]) as evm_rpc,
                 open_leg(
                     settings.site, settings.urls, keys.account_secret, journal, policy, quorum=settings.quorum
                 ) as opened,
@@ -226,9 +224,7 @@ async def open_engine(
                         settings.bitcoin.fees,
                         opened.leg,
                     )
-                    trading = Trading(
-                        office, keys, TraderMarket(settings, desk, opened.views, evm_rpc), seconds, accepts
-                    )
+                    trading = Trading(office, keys, TraderMarket(settings, desk, opened.views), seconds, accepts)
                     trading.letters = letters
                     holder.append(trading)
                     notices = BlockNotices(settings.bitcoin.zmq, settings.poll_seconds)

@@ -64,6 +64,10 @@ class GasNeed:
         now, stress = (min(cap, times * base_fee + tip) for times in (2, conditions.fee_stress))
         return Wei(self.others * now + self.claims * stress)
 
+    def plain_cost(self, base_fee: Wei) -> Wei:
+        """What a sender wants the account to have for it now: at twice the base fee, and the tip."""
+        return Wei((self.claims + self.others) * (2 * base_fee + FeePolicy().tip))
+
 
 def lock_need(asset: bytes) -> GasNeed:
     """For an initiator that has not locked yet."""

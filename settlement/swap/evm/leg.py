@@ -27,7 +27,7 @@ from adapters.evm.sender import TxSender
 from adapters.evm.types import Call
 from adapters.native.eip712 import BadSignature, recover, sign_digest
 from foundation.errors import BadInput
-from foundation.quantities import BlockHeight
+from foundation.quantities import BlockHeight, Wei
 from settlement.swap.evm.errors import AllowanceRefused, LockEnded, LockIdTaken, LockNotThere
 from settlement.swap.evm.site import EscrowSite
 from settlement.swap.evm.terms import opens
@@ -117,6 +117,13 @@ class EscrowLeg:
     async def funds(self, asset: bytes) -> int:
         """What the account has of an asset (20 bytes), in base units, as all endpoints agree."""
         return await self.contract.balance(self.account, asset, await self.head())
+
+    async def base_fee(self) -> Wei:
+        """The newest block's, wei per gas, as the sender takes it: of what the endpoints tell, the middle."""
+        (block,) = await self._rpc.blocks(["latest"])
+        if block is None:
+            raise NodeUnavailable("eth_getBlockByNumber", "the chain has no block yet")
+        return block.base_fee
 
     async def status(self, terms: AnyTerms) -> LockStatus | None:
         """What has become of the lock, as all endpoints agree at their newest block; None: none has these terms."""

@@ -10,6 +10,7 @@ import structlog
 from adapters.bitcoin.errors import InsufficientFunds, OutputBelowDust, RpcRefused
 from adapters.bitcoin.primitives import TxOut, hash_text
 from adapters.bitcoin.transactions import parse_transaction
+from adapters.evm.lockbox.types import NATIVE_COIN
 from foundation.errors import BadInput, CausewayError
 from foundation.quantities import Satoshi, SatPerKvB
 from settlement.swap.bitcoin.cosign import BadCosignature
@@ -18,6 +19,7 @@ from settlement.swap.bitcoin.funding import Funding
 from settlement.swap.bitcoin.rungs import RUNGS, RungMaker, RungOffer, complete_rungs, offer_rungs, rung_fees
 from settlement.swap.bitcoin.rungs import Rung as Claim
 from settlement.swap.engine.hands.desk import Changes, Desk, NotNow
+from settlement.swap.evm.gas import claim_need
 from settlement.swap.machine import guards
 from settlement.swap.machine.changes import (
     Failed,
@@ -71,10 +73,21 @@ async def broadcast(desk: Desk, row: SwapRow, order: BroadcastFunding) -> Change
         funding = Funding.decode(kept[-1].raw)
         if order.attempt and was_sent:
             return await _raise(desk, row, order, funding)
+    if not was_sent:
+        await _check_gas(desk, row)
     # From here on it may be out, whatever the node says.
     await desk.set_cursor(_sent(row), b"1")
     submitted = await desk.bitcoin.submit(funding.raw)
     return (Sent(order.key, funding.txid),) if submitted is Submission.TAKEN else ()
+
+
+async def _check_gas(desk: Desk, row: SwapRow) -> None:
+    """Without gas for the claim of the lock, the funding would be a gift: it waits until there is some, or ends."""
+    base_fee = await desk.evm.base_fee()
+    needed = claim_need(row.state.terms.evm.asset).plain_cost(base_fee)
+    held = await desk.evm.funds(NATIVE_COIN)
+    if held < needed:
+        raise NotNow(f"the EVM account has {held:,} wei, and gas for its claim may cost {needed:,}: pay more in", 5)
 
 
 def _not_to_be_sent(desk: Desk, row: SwapRow, order: BroadcastFunding, kept: Sequence[KeptTransaction]) -> str:

@@ -33,15 +33,22 @@ class FakeDesk:
     said: list[Any] = field(default_factory=list)
     was_sent: bytes = b""
     reserved: int = 0
+    wei: int = 10**18
 
     def __post_init__(self) -> None:
         self.row: Any = SimpleNamespace(state=self.side.state, swap_id=bytes(32))
         self.office = SimpleNamespace(clock=lambda: UnixMs(self.side.now))
-        self.bitcoin = self.wallet = self
+        self.bitcoin = self.wallet = self.evm = self
 
     @property
     def seconds(self) -> int:
         return self.side.now // 1000
+
+    async def base_fee(self) -> int:
+        return 10**9
+
+    async def funds(self, asset: bytes) -> int:
+        return self.wei
 
     async def kept(self, row: Any, key: str) -> list[Any]:
         return self.kept_ones
@@ -125,6 +132,19 @@ async def test_a_funding_that_waited_does_not_leave_after_the_last_moment(by):
         (failed,) = await hand.broadcast(desk, desk.row, order(limit))  # type: ignore[arg-type]
         assert isinstance(failed, Failed)
     assert not desk.sent
+
+
+async def test_a_funding_waits_for_gas_for_the_claim():
+    """Whoever has spent it since the swap was agreed would pay for a lock that it cannot claim."""
+    desk = FakeDesk(follower().locked(), wei=10**12)
+    with pytest.raises(NotNow, match="pay more in"):
+        await hand.broadcast(desk, desk.row, order())  # type: ignore[arg-type]
+    assert not desk.sent
+    assert not desk.was_sent
+    desk.wei = 10**18
+    assert await hand.broadcast(desk, desk.row, order())  # type: ignore[arg-type]
+    desk.wei = 0
+    assert await hand.broadcast(desk, desk.row, order()), "what may be out is sent again"  # type: ignore[arg-type]
 
 
 async def test_a_funding_waits_for_the_lock_to_be_seen():

@@ -38,6 +38,11 @@ def cost(need: GasNeed) -> int:
     return need.cost(Wei(BASE_FEE), CAP, CONDITIONS.evm)
 
 
+SEGWIT = b"\x00\x14" + bytes(20)
+LEGACY = b"\x76\xa9\x14" + bytes(20) + b"\x88\xac"
+"""No funding spends it: whoever signs for such a coin can change the transaction's id."""
+
+
 class World:
     """A configuration, and two nodes that tell what there is."""
 
@@ -56,12 +61,11 @@ class World:
             conditions=CONDITIONS,
             token=lambda address: next((one for one in assets if one.token == address), None),
         )
-        evm = SimpleNamespace(check=self._head, funds=self._funds)
+        evm = SimpleNamespace(check=self._head, funds=self._funds, base_fee=self._base_fee)
         bitcoin = SimpleNamespace(check_network=self._any_network)
         desk: Any = SimpleNamespace(evm=evm, rpc=bitcoin, wallet=SimpleNamespace(coins=self._coins))
         views: Any = SimpleNamespace(heads=None)
-        rpc: Any = SimpleNamespace(block=self._block)
-        self.market = TraderMarket(self.settings, desk, views, rpc)
+        self.market = TraderMarket(self.settings, desk, views)
 
     async def able(self, offer: Offer, role: Role, promised: Promised | None = None) -> None:
         """Raises what the market says."""
@@ -77,10 +81,11 @@ class World:
 
     async def _coins(self) -> tuple[Any, ...]:
         third = self.satoshi // 3
-        return (SimpleNamespace(value=third), SimpleNamespace(value=self.satoshi - third))
+        coins = [(third, SEGWIT), (self.satoshi - third, SEGWIT), (10**10, LEGACY)]
+        return tuple(SimpleNamespace(value=value, script=script) for value, script in coins)
 
-    async def _block(self, tag: str) -> Any:
-        return SimpleNamespace(base_fee=BASE_FEE)
+    async def _base_fee(self) -> int:
+        return BASE_FEE
 
 
 @pytest.fixture
