@@ -5,6 +5,7 @@ Heavy imports are inside the functions, so that `causeway --help` does not wait 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -269,10 +270,13 @@ async def open_sender(network: NetworkFile, native: NativeChain, secret: bytes) 
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's asynchronous work, on the loop that the gateway has too."""
+    """Run a command's asynchronous work, on the loop that the gateway has too. What is cancelled was interrupted."""
     import uvloop
 
-    return uvloop.run(work)
+    try:
+        return uvloop.run(work)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def _toml(path: Path) -> Mapping[str, Any]:

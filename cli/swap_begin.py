@@ -16,7 +16,7 @@ from cli.context import (
     read_text,
     run,
 )
-from cli.output import Output, facts
+from cli.output import Output, facts, paragraph
 from cli.swap_app import app
 from cli.swap_folder import WALLET_NAME, FolderOption, swap_folder, trader, trader_keys
 from foundation.errors import BadInput
@@ -80,6 +80,8 @@ def init(
     from adapters.evm.hexes import address_text, parse_address
     from cli.swap_setup import BitcoinNode, EvmNodes, settings_text, write_settings
     from mpc.cluster_errors import KeystoreExists
+    from settlement.swap.engine.settings import check_symbol
+    from settlement.swap.offers import check_place
     from settlement.swap.wallet.secrets import TraderKeys
     from settlement.swap.wallet.wallet_file import create_wallet
 
@@ -92,6 +94,10 @@ def init(
     secret = read_text(bitcoin_password_file, "--bitcoin-password-file").strip() if bitcoin_password_file else ""
     node = BitcoinNode(bitcoin_url, bitcoin_wallet, bitcoin_cookie, bitcoin_user, secret, bitcoin_zmq)
     address = parse_address(escrow, "--escrow")
+    check_symbol(symbol, "--symbol")
+    for place, option in ((name, "--name"), (board, "--board")):
+        if place:
+            check_place(place, option)
     tokens = [_token(one) for one in token or ()]
     nodes = EvmNodes(tuple(evm_url), address, escrow_start, symbol, tokens)
     text = run(settings_text(node, nodes, listen, name, board, poll_seconds))
@@ -176,6 +182,7 @@ def plan(
     import time
 
     from cli.swap_amounts import parse_asset_amount, span
+    from cli.swap_making import check_bitcoin
     from foundation.quantities import Satoshi
     from settlement.swap.planning.plan import plan as make_plan
 
@@ -183,6 +190,7 @@ def plan(
     asset, units = parse_asset_amount(amount, settings, "AMOUNT")
     if asset.token is not None:
         raise BadInput("AMOUNT", f"is of {asset.symbol}", "of bitcoin: its value decides the confirmations")
+    check_bitcoin(settings, units, "AMOUNT")
     now = int(time.time())
     found = make_plan(Satoshi(units), now, settings.conditions)
     document = {
@@ -196,13 +204,17 @@ def plan(
         ("bitcoin's time-out T2", f"in {span(found.bitcoin_expires_at - now)}"),
         ("the lock's time-out T1", f"in {span(found.evm_expires_at - now)}"),
     ]
-    Output(as_json).result(document, facts(pairs) + "\n\n" + "\n".join(f"- {line}" for line in found.reasons))
+    reasons = "\n".join(paragraph(line, "- ") for line in found.reasons)
+    Output(as_json).result(document, facts(pairs) + "\n\n" + reasons)
 
 
 def _token(text: str) -> tuple[str, str, int]:
+    from settlement.swap.engine.settings import check_symbol
+
     parts = text.split(":")
     if len(parts) != 3 or not parts[2].isascii() or not parts[2].isdigit():
         raise BadInput("--token", f"{text[:80]!r} is no token", "SYMBOL:0xADDRESS:DECIMALS, like USDC:0xA0b8…:6")
+    check_symbol(parts[0], "--token")
     return parts[0], parts[1], int(parts[2])
 
 

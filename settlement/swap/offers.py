@@ -261,13 +261,13 @@ class SignedOffer:
             raise OfferExpired(self.offer.valid_until)
 
 
-def check_place(place: str) -> None:
-    """Make sure that letters could be brought to `place`. Raises `BadInput`."""
+def check_place(place: str, field: str = "place") -> None:
+    """Make sure that letters could be brought to `place`. Raises `BadInput` naming `field`."""
     parts = urlsplit(place)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise BadInput("place", f"{place[:80]!r} is no address of mailboxes", "http(s)://host:port/path")
+        raise BadInput(field, f"{place[:80]!r} is no address of mailboxes", "http(s)://host:port/path")
     if len(place.encode()) > PLACE_BYTES_MAX or not place.isprintable() or " " in place:
-        raise BadInput("place", "is too long, or holds what no URL holds", f"at most {PLACE_BYTES_MAX} bytes")
+        raise BadInput(field, "is too long, or holds what no URL holds", f"at most {PLACE_BYTES_MAX} bytes")
 
 
 def bitcoin_asset_on(chain: ChainId) -> AssetType:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from cli.output import Output
-from cli.swap_making import board_offers
-from cli.swap_serving import Maker, Side, ask, rates_of, serve
+from cli.swap_asking import ask
+from cli.swap_board import board_offers
+from cli.swap_serving import Maker, Side, rates_of, serve
 from foundation.quantities import Satoshi
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind
