@@ -8,35 +8,17 @@ import pytest
 
 from cli.swap_amounts import btc, evm_amount, moment, parse_asset_amount, parse_span, sides, span
 from foundation.errors import BadInput
-from settlement.swap.engine.settings import TraderSettings, load_settings
+from settlement.swap.engine.settings import TraderSettings
 from settlement.swap.planning.reasons import span_text
 from tests.support.swap_offers import an_offer
-from tests.support.swap_people import SETTINGS
+from tests.support.swap_settings import TOKEN, settings_in
 from tests.support.swap_terms import NOW
-
-TOKEN = b"\xaa" * 20
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> TraderSettings:
     """Bitcoin, ether, and a token of six decimals."""
-    text = SETTINGS.format(
-        bitcoin="http://127.0.0.1:1",
-        wallet="w",
-        user="u",
-        password="p",  # noqa: S106
-        zmq="",
-        chain=31_337,
-        genesis="01" * 32,
-        evm="http://127.0.0.1:2",
-        escrow="11" * 20,
-        start=0,
-        board="",
-    )
-    text += f'\n[[evm.tokens]]\nsymbol = "USDC"\naddress = "0x{TOKEN.hex()}"\ndecimals = 6\n'
-    text += f'\n[[evm.tokens]]\nsymbol = "USDC.e"\naddress = "0x{"ab" * 20}"\ndecimals = 6\n'
-    (tmp_path / "swap.toml").write_text(text)
-    return load_settings(tmp_path)
+    return settings_in(tmp_path)
 
 
 @pytest.mark.parametrize(
