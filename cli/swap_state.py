@@ -13,6 +13,7 @@ from cli.context import (
 from cli.output import Output
 from cli.swap_app import SwapArgument, app
 from cli.swap_folder import FolderOption, reading, trader, trader_keys
+from cli.swap_nodes import nodes_of, run_naming
 
 if TYPE_CHECKING:
     from settlement.swap.machine.changes import Wish
@@ -87,7 +88,7 @@ def resume(folder: FolderOption = None, password_file: PasswordFileOption = None
     from cli.swap_resuming import resume_all
 
     settings = trader(folder)
-    run(resume_all(settings, trader_keys(settings, password_file), Output(as_json)))
+    run_naming(resume_all(settings, trader_keys(settings, password_file), Output(as_json)), nodes_of(settings))
 
 
 @app.command()
@@ -139,4 +140,4 @@ def _wish(swap: str, wish: Wish, folder: Path | None, password_file: Path | None
     def keys() -> TraderKeys:
         return trader_keys(settings, password_file)
 
-    run(ask_and_carry_on(settings, keys, Output(as_json), swap, wish))
+    run_naming(ask_and_carry_on(settings, keys, Output(as_json), swap, wish), nodes_of(settings))

@@ -15,6 +15,7 @@ from cli.context import (
 from cli.output import Output, short, table
 from cli.swap_app import BoardOption, app
 from cli.swap_folder import FolderOption, trader, trader_keys
+from cli.swap_nodes import nodes_of, run_naming
 from foundation.errors import BadInput
 
 
@@ -49,9 +50,9 @@ def offer(
 
     settings = trader(folder)
     keys = trader_keys(settings, password_file)
-    run(
-        make_offer(settings, keys, Output(as_json), give, want, valid, private, publish, board or "", show_qr=not no_qr)
-    )
+    output = Output(as_json)
+    work = make_offer(settings, keys, output, give, want, valid, private, publish, board or "", show_qr=not no_qr)
+    run_naming(work, nodes_of(settings))
 
 
 @app.command()
@@ -160,7 +161,8 @@ def serve(
             (way, size) for way, is_traded in ((True, side.gives_bitcoin), (False, side.gives_asset)) if is_traded
         ]
     keys = trader_keys(settings, password_file)
-    run(serve_takers(settings, keys, Output(as_json), Maker(settings, rates, limits, side), rates, shelf, where))
+    work = serve_takers(settings, keys, Output(as_json), Maker(settings, rates, limits, side), rates, shelf, where)
+    run_naming(work, nodes_of(settings))
 
 
 @app.command()
@@ -190,7 +192,8 @@ def take(
     signed = SignedOffer.read(sys.stdin.read(2_000) if is_piped else offer)
     check_takeable(settings, signed)
     confirm(settings, signed, yes=yes, is_piped=is_piped, as_json=as_json)
-    run(take_offer(settings, trader_keys(settings, password_file), Output(as_json), signed))
+    work = take_offer(settings, trader_keys(settings, password_file), Output(as_json), signed)
+    run_naming(work, nodes_of(settings))
 
 
 @app.command()

@@ -36,19 +36,23 @@ _GIVES_BITCOIN: Final = 2
 
 
 class OfferDamaged(Fatal):
-    """What claims to be an offer is none, or is not as its maker signed it. Fields: problem."""
+    """What claims to be an offer is none, or is not as its maker signed it. Fields: problem; cure."""
+
+    cure = "ask its maker for it again, over a way that changes nothing"
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
-        super().__init__(f"the offer {problem}; ask its maker for it again, over a way that changes nothing")
+        super().__init__(f"the offer {problem}")
 
 
 class OfferExpired(Fatal):
-    """The offer is not valid any more. Fields: valid_until (seconds since 1970)."""
+    """The offer is not valid any more. Fields: valid_until (seconds since 1970); cure."""
+
+    cure = "ask its maker for a new one"
 
     def __init__(self, valid_until: int) -> None:
         self.valid_until = valid_until
-        super().__init__("the offer has expired; ask its maker for a new one")
+        super().__init__("the offer has expired, or is about to")
 
 
 @dataclass(frozen=True)  # no slots: the cached properties live in the instance's dictionary

@@ -45,7 +45,11 @@ class TooManyOffers(Retryable):
 
 
 class OfferUnknown(Fatal):
-    """The offer is of chains, contracts or assets that this trader does not know. Fields: field; problem."""
+    """The offer is of chains, contracts or assets that this trader does not know. Fields: field; problem; cure."""
+
+    cure = (
+        "take offers of your own chains, Escrow and assets; a token that you trust goes into swap.toml, as evm.tokens"
+    )
 
     def __init__(self, field: str, problem: str) -> None:
         self.field = field

@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from adapters.bitcoin.hd_keys import new_mnemonic
+from cli.exits import explain
 from cli.swap_making import board_of, draft_of
+from cli.swap_outcomes import NotTaken
 from foundation.errors import BadInput
+from mpc.keystore import ScryptCost
 from settlement.swap.engine.settings import TraderSettings
+from settlement.swap.engine.trading import OfferUnknown
+from settlement.swap.offers import OfferDamaged, OfferExpired
+from settlement.swap.wallet.wallet_file import create_wallet
 from tests.support.command import InProcess
 from tests.support.swap_settings import settings_in
 
@@ -78,3 +85,52 @@ def test_a_plan_is_bound_by_all_bitcoin(settings: TraderSettings, tmp_path: Path
     assert max(map(len, lines)) <= 100
     t1 = next(line for line in lines if line.startswith("the lock's")).split(" in ")[1]
     assert any(line.endswith(f"T1, the lock's, in {t1}") for line in lines)
+
+
+def test_a_node_that_is_down_is_named_with_where_its_address_is(settings: TraderSettings, tmp_path: Path) -> None:
+    """In swap.toml, or in the option; secrets in an address are not shown."""
+    causeway = InProcess(tmp_path, {"CAUSEWAY_SWAP": str(tmp_path), "CAUSEWAY_PASSWORD": "secret"})
+    create_wallet(tmp_path / "wallet", new_mnemonic(bytes(32)), "secret", ScryptCost(log_n=4, r=8, p=1))
+    told = causeway.run("swap", "funds", status=5).stderr
+    assert "the bitcoin node at http://127.0.0.1:1 does not serve" in told
+    assert f"[bitcoin] url in {tmp_path / 'swap.toml'}" in told
+    nodes = ["--bitcoin-user", "me", "--evm-url", "http://127.0.0.1:2", "--bitcoin-url"]
+    begin = ["--folder", str(tmp_path / "new"), "--escrow", "0x" + "11" * 20, *nodes]
+    assert causeway.run("swap", "init", *begin, "nonsense", status=3).stderr.startswith("error: --bitcoin-url: ")
+    arguments = [*begin, "http://127.0.0.1:1"]
+    told = causeway.run("swap", "init", *arguments, status=5).stderr
+    assert "the bitcoin node at http://127.0.0.1:1 does not serve" in told
+    assert "--bitcoin-url" in told
+    (tmp_path / "key").write_text("11" * 32)
+    arguments = ["--evm-url", "http://127.0.0.1:2/v3/KEY", "--account-key", str(tmp_path / "key")]
+    told = causeway.run("swap", "deploy-escrow", *arguments, status=5).stderr
+    assert "the EVM node at http://127.0.0.1:2 does not serve" in told
+    assert "--evm-url" in told
+
+
+def test_a_file_of_prices_that_lacks_one_is_named(settings: TraderSettings, tmp_path: Path) -> None:
+    """It will not be better by itself: status 3; a service of prices may be: 5."""
+    causeway = InProcess(tmp_path, {"CAUSEWAY_SWAP": str(tmp_path), "CAUSEWAY_PASSWORD": "secret"})
+    create_wallet(tmp_path / "wallet", new_mnemonic(bytes(32)), "secret", ScryptCost(log_n=4, r=8, p=1))
+    (tmp_path / "prices.toml").write_text('[prices]\nBTC = "60000"\n')
+    told = causeway.run("swap", "serve", "--price-file", str(tmp_path / "prices.toml"), status=3).stderr
+    assert "--price-file: lacks a price: ETH" in told
+    told = causeway.run("swap", "serve", "--price-url", "http://127.0.0.1:1/prices", status=5).stderr
+    assert "--price-url" in told
+
+
+def test_a_wrong_password_is_that_of_the_wallet_or_of_the_rescue_file(settings: TraderSettings, tmp_path: Path) -> None:
+    """A trader has no keystore."""
+    causeway = InProcess(tmp_path, {"CAUSEWAY_SWAP": str(tmp_path), "CAUSEWAY_PASSWORD": "wrong"})
+    create_wallet(tmp_path / "wallet", new_mnemonic(bytes(32)), "secret", ScryptCost(log_n=4, r=8, p=1))
+    told = causeway.run("swap", "funds", status=3).stderr
+    assert "give the password of that swap wallet" in told
+    told = causeway.run("swap", "import", str(tmp_path / "swap.toml"), status=4).stderr
+    assert "it is no rescue file" in told
+    assert "keystore" not in told
+
+
+@pytest.mark.parametrize("error", [OfferUnknown("asset", "?"), OfferDamaged("is cut off"), OfferExpired(1), NotTaken()])
+def test_what_became_of_an_offer_is_told_with_what_to_do(error: Exception) -> None:
+    """Never just `try again`."""
+    assert explain(error).cure not in ("", "try again")
