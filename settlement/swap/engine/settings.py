@@ -1,4 +1,4 @@
-"""A trader's configuration: `swap.toml` in the trader's folder, checked before anything starts.
+"""A trader's configuration: `swap.toml` in the trader's folder, checked before anything starts. docs/swaps.md has all.
 
 [bitcoin]
 network = "regtest"                    # main, test, testnet4, signet or regtest
@@ -211,6 +211,11 @@ class TraderSettings:
     def token(self, token: bytes) -> AssetName | None:
         """The EVM asset with this address (zero: the coin); None where it is not in the file."""
         return next((one for one in self.assets if one.token == token), None)
+
+
+def settings_form() -> type[Struct]:
+    """The form of the file, for what describes it."""
+    return _File
 
 
 def load_settings(folder: Path) -> TraderSettings:
