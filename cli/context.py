@@ -5,7 +5,6 @@ Heavy imports are inside the functions, so that `causeway --help` does not wait 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -270,13 +269,10 @@ async def open_sender(network: NetworkFile, native: NativeChain, secret: bytes) 
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's asynchronous work, on the loop that the gateway has too. What is cancelled was interrupted."""
+    """Run a command's asynchronous work, on the loop that the gateway has too."""
     import uvloop
 
-    try:
-        return uvloop.run(work)
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    return uvloop.run(work)
 
 
 def _toml(path: Path) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -55,13 +56,19 @@ def nodes_of(settings: TraderSettings) -> Nodes:
 
 
 def run_naming(work: Coroutine[Any, Any, T], nodes: Nodes) -> T:
-    """Run a command's work. Raises `NodeAway` and `NodeDenies` in place of what does not say which node it is."""
+    """Run a command's work; where a signal cancels it, it was interrupted.
+
+    Raises:
+        NodeAway, NodeDenies: in place of what does not say which node it is.
+    """
     from adapters import rpc_errors
     from adapters.bitcoin import errors as bitcoin_errors
     from adapters.evm import errors as evm_errors
 
     try:
         return run(work)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     except (rpc_errors.NodeUnavailable, rpc_errors.AccessDenied) as error:
         of_bitcoin = isinstance(error, bitcoin_errors.NodeUnavailable | bitcoin_errors.AccessDenied)
         node, place = _named(nodes, of_bitcoin)

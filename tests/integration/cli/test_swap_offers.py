@@ -34,10 +34,12 @@ from tests.support.swap_told import Told
 pytestmark = pytest.mark.integration
 
 
-def offering(who: Person, told: Told, give: str = "1BTC", valid: str = "10m", *, publish: bool = False) -> Any:
+def offering(
+    who: Person, told: Told, give: str = "1BTC", valid: str = "10m", *, publish: bool = False, qr: bool = False
+) -> Any:
     """`causeway swap offer`, as a coroutine."""
     form = (who.settings, who.keys, told, give, "20ETH", valid, False, publish, "")
-    return make_offer(*form, show_qr=False)
+    return make_offer(*form, show_qr=qr)
 
 
 @asynccontextmanager
@@ -89,17 +91,19 @@ async def left_open(who: Person, place: str, *, board: str = "", gives_bitcoin: 
 async def test_an_interrupted_offer_is_withdrawn_and_taken_off_the_board(
     tmp_path: Path, bitcoind: Bitcoind, anvil: Anvil
 ) -> None:
-    """`offer --publish` puts it on the board, and takes it down whatever ends the command."""
+    """`offer --publish` puts it on the board, and takes it down whatever ends the command; its link is drawn, too."""
     async with town(tmp_path, bitcoind, anvil) as place:
-        told = Told()
+        told = Told(as_json=False)
 
         async def published() -> bool:
             return bool(await board_offers(place.bob.settings, place.place, "BTC", "ETH"))
 
-        async with command(offering(place.alice, told, publish=True)):
+        async with command(offering(place.alice, told, publish=True, qr=True)):
             assert await eventually(published, "it is on the board")
             signed = await eventually(told.link, "the link")
             assert [one.board for one in await own_offers(place.alice)] == [place.place]
+            (drawn,) = [note for note in told.notes if "█" in note]
+            assert max(map(len, drawn.splitlines())) <= 100
         assert not await published()
         assert [(one.signed, one.state) for one in await own_offers(place.alice)] == [(signed, OfferState.WITHDRAWN)]
 
@@ -110,8 +114,10 @@ async def test_an_offer_that_cannot_be_kept_is_never_made(tmp_path: Path, bitcoi
         with pytest.raises(NotEnough):
             await offering(place.alice, Told(), "100BTC")
         assert await own_offers(place.alice) == []
+        told = Told(as_json=False)
         with pytest.raises(NotTaken):
-            await offering(place.alice, Told(), valid="1s")
+            await offering(place.alice, told, valid="1s")
+        assert not [note for note in told.notes if "█" in note]
         assert [one.state for one in await own_offers(place.alice)] == [OfferState.WITHDRAWN]
 
 
