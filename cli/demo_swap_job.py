@@ -31,7 +31,7 @@ async def perform(screen: Screen, stage: Stage, *, private: bool) -> bool:
         fine = await _end(screen, stage)
         await _table(screen, stage)
         for trader in (stage.alice, stage.bob):
-            last = trader.told.strip().splitlines()[-1]
+            last = trader.told.strip().splitlines()[-1].partition("  Swap ")[0]
             screen.say(f"{trader.name.capitalize()}'s screen says: {last}", "dim")
         return fine
 
@@ -40,6 +40,7 @@ async def _begin(screen: Screen, stage: Stage, stack: AsyncExitStack) -> None:
     with screen.step("Chains start: bitcoin, and an EVM chain") as step:
         await stack.enter_async_context(stage)
         step.done(f"the Escrow is 0x{stage.escrow.hex()[:12]}…")
+        step.also("(a contract: holds Ether until a secret, or a time-out, says to whom it goes)")
         step.also("Alice and Bob each run a bitcoin node of their own; the two are peers")
 
 
@@ -73,8 +74,9 @@ async def _take(screen: Screen, stage: Stage, link: str) -> None:
         row = await _both(stage, lambda row: row.state.peer_agreed, "both have signed the terms")
         terms = row.state.terms
         step.done(f"terms signed; swap {row.swap_id.hex()[:12]}…")
-        step.also(f"Bob's lock ends in {span(terms.evm.expires_at - terms.agreed_at)} (T1), Alice's output before it,")
-        step.also(f"in {span(terms.bitcoin.expires_at - terms.agreed_at)} (T2): `swap plan 1BTC` shows why")
+        t2, t1 = (span(at - terms.agreed_at) for at in (terms.bitcoin.expires_at, terms.evm.expires_at))
+        step.also(f"if it fails, Alice can take her bitcoin back from T2 on, in {t2},")
+        step.also(f"and Bob his Ether from T1 on, in {t1}: `swap plan 1BTC` shows why")
 
 
 async def _legs(screen: Screen, stage: Stage) -> None:
@@ -87,7 +89,7 @@ async def _legs(screen: Screen, stage: Stage) -> None:
     with screen.step("Alice checks the lock, and funds 1 BTC") as step:
         row = await _one(stage, stage.alice, lambda row: bool(row.state.outputs), "the output is funded")
         step.done(f"in {row.state.outputs[0].outpoint[:32][::-1].hex()[:12]}…")
-        step.also("a Taproot output; its key is both's together, so it looks like any other payment")
+        step.also("a Taproot output; its key is both's together, so it looks like any payment")
     with screen.step("A bitcoin block") as step:
         row = await _one(stage, stage.bob, lambda row: any(one.confirmations for one in row.state.outputs), "a block")
         step.done("1 confirmation, as planned")
@@ -101,9 +103,9 @@ async def _claims(screen: Screen, stage: Stage) -> None:
         step.done(f"in {spend.txid[::-1].hex()[:12]}…")
         step.also(await _size(stage, spend.txid))
         if row.state.terms.point:
-            step.also("both signed it in advance; completing it shows the secret to Alice, and to nobody else")
+            step.also("both signed it in advance; completing it shows Alice the secret, and nobody else")
         else:
-            step.also("Bob told Alice the secret in a sealed letter, and she signed with him: no script shows")
+            step.also("Bob told Alice the secret in a sealed letter; she signed too, so no script shows")
     with screen.step("Alice claims the 20 ETH by the secret") as step:
         await _one(stage, stage.alice, _is_claimed, "the lock is claimed")
         step.done("paid to her account")
@@ -167,7 +169,7 @@ async def _size(stage: Stage, txid: bytes) -> str:
 
 async def _table(screen: Screen, stage: Stage) -> None:
     rows = []
-    for trader, before in ((stage.alice, "2 BTC, 1 ETH"), (stage.bob, "50 ETH")):
+    for trader, before in ((stage.alice, "2 BTC, 1 ETH"), (stage.bob, "0 BTC, 50 ETH")):
         satoshi, wei = await trader.satoshi(), await stage.ether(trader)
         ether = format_amount(wei // 10**12 * 10**12, 18, symbol="ETH")
         rows.append((trader.name.capitalize(), btc(satoshi), ether, before))

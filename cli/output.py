@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -16,6 +17,7 @@ WIDTH_MAX: Final = 100
 _BITCOIN_DECIMALS: Final = 8
 _COIN_DECIMALS: Final = 18
 _GAP: Final = "  "
+_TEXT_LEAST: Final = 30
 
 
 class Output:
@@ -85,6 +87,25 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> str:
     known = [(name, _cell(value)) for name, value in pairs]
     longest = max((len(name) for name, _ in known), default=0)
     return "\n".join(f"{name.ljust(longest)}{_GAP}{value}".rstrip() for name, value in known)
+
+
+def wrapped_facts(pairs: Iterable[tuple[str, Any]]) -> str:
+    """As `facts`, where long values go on below themselves."""
+    known = [(name, _cell(value)) for name, value in pairs]
+    longest = max((len(name) for name, _ in known), default=0)
+    return "\n".join(paragraph(value, name.ljust(longest) + _GAP) for name, value in known)
+
+
+def paragraph(text: str, head: str = "") -> str:
+    """Lines no wider than may be. The first begins with `head`, the others below the text after it."""
+    return textwrap.fill(
+        text,
+        max(width(), len(head) + _TEXT_LEAST),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,  # an id or a link is copied whole
+        break_on_hyphens=False,
+    )
 
 
 def cut(text: str, size: int) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from cli.output import clock
 from foundation.errors import BadInput
 from registry.amounts import format_amount, parse_amount
+from settlement.swap.planning.reasons import span_text
 
 if TYPE_CHECKING:
     from settlement.swap.engine.settings import AssetName, TraderSettings
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _AMOUNT: Final = re.compile(r"\s*(?P<number>[0-9][0-9.]*)\s*(?P<symbol>[A-Za-z][A-Za-z0-9.+-]{0,19})\s*", re.ASCII)
 _SPAN: Final = re.compile(r"\s*(?P<number>[0-9]{1,6})\s*(?P<unit>[smhd])\s*", re.ASCII)
+_DAYS_FROM: Final = 72 * 3_600
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -42,16 +45,19 @@ def parse_span(text: str, field: str) -> int:
 
 
 def span(seconds: int) -> str:
-    """A span for people: `45 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4 h`; `over` where it is negative."""
+    """A span for people: `45 s`, `12 min 5 s`, `28 h 50 min`, from three days on `3 d 4 h`; `over` below zero."""
     if seconds < 0:
         return "over"
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3_600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    if seconds < 86_400:
-        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    return f"{seconds // 86_400} d {seconds % 86_400 // 3600} h"
+    if seconds < _DAYS_FROM:
+        return span_text(seconds)
+    days, rest = divmod(seconds, 86_400)
+    return f"{days} d" + (f" {rest // 3600} h" if rest >= 3_600 else "")
+
+
+def moment(at: int, now: int) -> str:
+    """A time of day in UTC, with the date where that is not today's. Both in seconds since 1970."""
+    text = clock(at * 1000)
+    return text[11:] if at // 86_400 == now // 86_400 else text
 
 
 def evm_amount(settings: TraderSettings, token: bytes, units: int) -> str:

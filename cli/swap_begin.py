@@ -14,11 +14,11 @@ from cli.context import (
     account_secret,
     keystore_password,
     read_text,
-    run,
 )
-from cli.output import Output, facts
+from cli.output import Output, facts, paragraph
 from cli.swap_app import app
 from cli.swap_folder import WALLET_NAME, FolderOption, swap_folder, trader, trader_keys
+from cli.swap_nodes import Nodes, nodes_of, run_naming
 from foundation.errors import BadInput
 
 if TYPE_CHECKING:
@@ -79,22 +79,31 @@ def init(
     from adapters.bitcoin.hd_keys import ENTROPY_BYTES, new_mnemonic, parse_mnemonic
     from adapters.evm.hexes import address_text, parse_address
     from cli.swap_setup import BitcoinNode, EvmNodes, settings_text, write_settings
-    from mpc.cluster_errors import KeystoreExists
+    from settlement.swap.engine.settings import check_symbol
+    from settlement.swap.offers import check_place
+    from settlement.swap.sealed_file import FileThere
     from settlement.swap.wallet.secrets import TraderKeys
-    from settlement.swap.wallet.wallet_file import create_wallet
+    from settlement.swap.wallet.wallet_file import WALLET_FILE, create_wallet
 
     home = swap_folder(folder)
     wallet = home / WALLET_NAME
     if wallet.exists():
-        raise KeystoreExists(wallet)
+        raise FileThere(wallet, WALLET_FILE.what)
     given = None if mnemonic_file is None else parse_mnemonic(read_text(mnemonic_file, "--mnemonic-file"))
     password = keystore_password(password_file, confirm=True, what="new swap wallet")
     secret = read_text(bitcoin_password_file, "--bitcoin-password-file").strip() if bitcoin_password_file else ""
     node = BitcoinNode(bitcoin_url, bitcoin_wallet, bitcoin_cookie, bitcoin_user, secret, bitcoin_zmq)
     address = parse_address(escrow, "--escrow")
+    check_symbol(symbol, "--symbol")
+    for place, option in ((name, "--name"), (board, "--board")):
+        if place:
+            check_place(place, option)
     tokens = [_token(one) for one in token or ()]
     nodes = EvmNodes(tuple(evm_url), address, escrow_start, symbol, tokens)
-    text = run(settings_text(node, nodes, listen, name, board, poll_seconds))
+    text = run_naming(
+        settings_text(node, nodes, listen, name, board, poll_seconds),
+        Nodes(bitcoin_url, tuple(evm_url), "--bitcoin-url", "--evm-url", "--bitcoin-cookie or --bitcoin-user"),
+    )
     write_settings(home, text)
     words = given or new_mnemonic(os.urandom(ENTROPY_BYTES))
     create_wallet(wallet, words, password)
@@ -131,7 +140,8 @@ def deploy_escrow(
     from cli.swap_setup import new_escrow
 
     output = Output(as_json)
-    address, block = run(new_escrow(evm_url, account_secret(account_key)))
+    nodes = Nodes("", (evm_url,), "", "--evm-url", "")
+    address, block = run_naming(new_escrow(evm_url, account_secret(account_key)), nodes)
     document = {"escrow": address_text(address), "start": block}
     output.result(document, facts([("escrow", address_text(address)), ("deployed in block", f"{block:,}")]))
 
@@ -150,7 +160,7 @@ def funds(folder: FolderOption = None, password_file: PasswordFileOption = None,
 
     settings = trader(folder)
     keys = trader_keys(settings, password_file)
-    found = run(read_funds(settings, keys.account))
+    found = run_naming(read_funds(settings, keys.account), nodes_of(settings))
     document = {
         "account": address_text(keys.account),
         "bitcoin": str(found.satoshi),
@@ -176,6 +186,7 @@ def plan(
     import time
 
     from cli.swap_amounts import parse_asset_amount, span
+    from cli.swap_making import check_bitcoin
     from foundation.quantities import Satoshi
     from settlement.swap.planning.plan import plan as make_plan
 
@@ -183,6 +194,7 @@ def plan(
     asset, units = parse_asset_amount(amount, settings, "AMOUNT")
     if asset.token is not None:
         raise BadInput("AMOUNT", f"is of {asset.symbol}", "of bitcoin: its value decides the confirmations")
+    check_bitcoin(settings, units, "AMOUNT")
     now = int(time.time())
     found = make_plan(Satoshi(units), now, settings.conditions)
     document = {
@@ -196,13 +208,17 @@ def plan(
         ("bitcoin's time-out T2", f"in {span(found.bitcoin_expires_at - now)}"),
         ("the lock's time-out T1", f"in {span(found.evm_expires_at - now)}"),
     ]
-    Output(as_json).result(document, facts(pairs) + "\n\n" + "\n".join(f"- {line}" for line in found.reasons))
+    reasons = "\n".join(paragraph(line, "- ") for line in found.reasons)
+    Output(as_json).result(document, facts(pairs) + "\n\n" + reasons)
 
 
 def _token(text: str) -> tuple[str, str, int]:
+    from settlement.swap.engine.settings import check_symbol
+
     parts = text.split(":")
     if len(parts) != 3 or not parts[2].isascii() or not parts[2].isdigit():
         raise BadInput("--token", f"{text[:80]!r} is no token", "SYMBOL:0xADDRESS:DECIMALS, like USDC:0xA0b8…:6")
+    check_symbol(parts[0], "--token")
     return parts[0], parts[1], int(parts[2])
 
 

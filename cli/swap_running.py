@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,17 +16,21 @@ from api.board.tables import SCHEMA as BOARD_SCHEMA
 from cli.logs import log_file
 from cli.swap_view import Viewer
 from foundation.database import Database
+from foundation.errors import BadInput, CausewayError
+from settlement.swap.engine.own_offers import open_offers, take_down, withdraw
 from settlement.swap.engine.runtime import Engine, open_engine
 
 if TYPE_CHECKING:
     from settlement.swap.engine.settings import TraderSettings
     from settlement.swap.offers import Offer
-    from settlement.swap.store.store import SwapRow
+    from settlement.swap.store.store import OwnOffer, SwapRow
     from settlement.swap.wallet.secrets import TraderKeys
 
 BOARD_DATABASE: Final = "board.db"
 LOG_NAME: Final = "swap.log"
 _LOOK_SECONDS: Final = 0.5
+_TAKE_DOWN_SECONDS: Final = 5.0
+"""For so long a board is waited for when an offer is taken off it: a withdrawn offer binds nobody wherever it hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +68,46 @@ async def at_work(
     keys: TraderKeys,
     *,
     listens: bool = False,
+    keeps: bool = False,
     accepts: Callable[[Offer], None] | None = None,
     quoter: Quoter | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Running]:
-    """The engine, running until the block ends.
+    """The engine, running until the block ends; SIGTERM and SIGHUP cancel it, as Ctrl-C does.
 
     Args:
         settings: of the folder.
         keys: of the mnemonic.
-        listens: whether letters are to come to this machine; open swaps that wait for letters here need it, too.
+        listens: whether letters have to come to this machine; where open swaps wait for letters here, they do anyway.
+        keeps: whether own offers that an earlier command left open may be taken yet. Without, they are withdrawn:
+            nobody takes an offer that its owner does not see any more, at a price of then.
         accepts: a maker's limits.
         quoter: answers takers, where letters come to this machine.
+        note: is told what a person should know.
 
     Raises:
         WalletBusy, OtherWallet, BadInput: see `open_engine`.
     """
     async with AsyncExitStack() as stack:
+        stack.enter_context(_ended_by_signals())
         # What happens inside, for whoever looks for a cause; the screen shows what happens to swaps.
         stack.enter_context(log_file(settings.folder / LOG_NAME))
         engine = await stack.enter_async_context(open_engine(settings, keys, accepts=accepts))
+        if not keeps:
+            left = await open_offers(engine.office)
+            for own in left:
+                await withdraw_offer(engine, own, note)
+            if count := sum(own.signed.offer.valid_until > time.time() for own in left):
+                one = "1 offer that an earlier command left open is"
+                note(f"{one if count == 1 else f'{count} offers that earlier commands left open are'} withdrawn")
         place = ""
         if listens or await _is_awaited(engine, settings):
-            url = f"sqlite:///{settings.folder / BOARD_DATABASE}"
-            board = await stack.enter_async_context(await Database.open(url, BOARD_SCHEMA))
-            host, port = await _place(engine, settings)
-            names = frozenset({_authority(settings.name)}) if settings.name else frozenset()
-            served = await stack.enter_async_context(serve_board(board, host, port, names=names, quoter=quoter))
-            place = settings.name or served
-            await engine.desk.set_cursor("listens", served.encode())
+            try:
+                place = await stack.enter_async_context(_listening(engine, settings, quoter))
+            except BadInput as error:
+                if listens:
+                    raise
+                note(f"letters cannot come to this machine now: {error}")
         task = asyncio.create_task(engine.run(), name="the engine")
         try:
             yield Running(engine, place, task)
@@ -98,18 +116,68 @@ async def at_work(
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def follow(running: Running, swap_ids: Sequence[bytes], viewer: Viewer) -> list[SwapRow]:
-    """Show swaps until nothing is left to do in any of them."""
+async def withdraw_offer(engine: Engine, own: OwnOffer, note: Callable[[str], None]) -> bool:
+    """Withdraw an own offer, and take it off its board; False where somebody took it before."""
+    is_withdrawn = await withdraw(engine.office, own.offer_id)
+    if own.signed.offer.valid_until <= time.time():
+        return is_withdrawn
+    try:
+        async with asyncio.timeout(_TAKE_DOWN_SECONDS):
+            await take_down(engine.letters, engine.keys, own)
+    except (CausewayError, TimeoutError) as error:
+        told = str(error) or "it does not answer"
+        note(f"offer {own.offer_id.hex()[:8]} stays on the board until it ends, and cannot be taken: {told}")
+    return is_withdrawn
+
+
+async def follow(
+    running: Running, viewer: Viewer, is_over: Callable[[Sequence[SwapRow]], Awaitable[bool]]
+) -> list[SwapRow]:
+    """Show all swaps that are open, or become so, until `is_over` says so of all rows; those that were shown."""
     office = running.engine.office
+    shown: dict[bytes, SwapRow] = {}
 
     async def look() -> bool:
-        rows = [row for row in await office.swaps() if row.swap_id in swap_ids]
-        await viewer.show(rows, running.engine)
-        return all(not row.is_open for row in rows)
+        rows = await office.swaps()
+        shown.update((row.swap_id, row) for row in rows if row.is_open or row.swap_id in shown)
+        done = await is_over(rows)
+        await viewer.show([*shown.values()], running.engine)
+        return done
 
     with viewer:
         await running.until(look)
-    return [row for row in await office.swaps() if row.swap_id in swap_ids]
+    return [*shown.values()]
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP cancel the current task, so that it leaves things in order. In the main thread alone."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "a task runs this"
+    caught = []
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, task.cancel)
+            caught.append(number)
+    except (RuntimeError, ValueError):  # another thread's loop gets no signals
+        pass
+    try:
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _listening(engine: Engine, settings: TraderSettings, quoter: Quoter | None) -> AsyncIterator[str]:
+    """A board on this machine; gives the URL under which others reach it. Raises `BadInput`: it cannot listen."""
+    url = f"sqlite:///{settings.folder / BOARD_DATABASE}"
+    async with await Database.open(url, BOARD_SCHEMA) as board:
+        host, port = await _place(engine, settings)
+        names = frozenset({_authority(settings.name)}) if settings.name else frozenset()
+        async with serve_board(board, host, port, names=names, quoter=quoter) as served:
+            await engine.desk.set_cursor("listens", served.encode())
+            yield settings.name or served
 
 
 async def _place(engine: Engine, settings: TraderSettings) -> tuple[str, int]:
@@ -122,10 +190,12 @@ async def _place(engine: Engine, settings: TraderSettings) -> tuple[str, int]:
 
 
 async def _is_awaited(engine: Engine, settings: TraderSettings) -> bool:
-    """Whether an open swap's letters come to this machine."""
+    """Whether letters of an open swap, or to an open offer, come to this machine."""
     kept = (await engine.desk.cursor("listens")).decode()
     own = {one for one in (kept, settings.name) if one}
-    return any(row.peer.place in own for row in await engine.office.swaps(open_only=True))
+    places = [row.peer.place for row in await engine.office.swaps(open_only=True)]
+    places += [one.signed.offer.place for one in await open_offers(engine.office)]
+    return not own.isdisjoint(places)
 
 
 def _authority(url: str) -> str:

@@ -18,6 +18,7 @@ from cli.context import (
 from cli.output import Output
 from cli.swap_app import SwapArgument, app
 from cli.swap_folder import FolderOption, trader, trader_keys
+from cli.swap_nodes import nodes_of, run_naming
 from foundation.errors import BadInput
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def recover(
     from cli.swap_rescue import recover_swaps
 
     settings = trader(folder)
-    run(recover_swaps(settings, trader_keys(settings, password_file), Output(as_json), gap, since))
+    work = recover_swaps(settings, trader_keys(settings, password_file), Output(as_json), gap, since)
+    run_naming(work, nodes_of(settings))
 
 
 @app.command("export")
@@ -121,7 +123,8 @@ def bundle(
     if file.is_dir():
         raise BadInput("FILE", f"{file} is a folder", "a file's name")
     settings = trader(folder)
-    run(make_bundle_file(settings, trader_keys(settings, password_file), Output(as_json), swap, file))
+    work = make_bundle_file(settings, trader_keys(settings, password_file), Output(as_json), swap, file)
+    run_naming(work, nodes_of(settings))
 
 
 @app.command()
@@ -156,4 +159,5 @@ def watch(
 
     settings = trader(folder)
     grace_s = parse_span(grace, "--grace")
-    run(watch_bundles(settings, bundle, account_secret(account_key), grace_s, state, as_json=as_json))
+    work = watch_bundles(settings, bundle, account_secret(account_key), grace_s, state, as_json=as_json)
+    run_naming(work, nodes_of(settings))

@@ -1,4 +1,4 @@
-"""A maker that answers by itself: prices from a file, a URL or the command line, a spread, limits; and asking one."""
+"""A maker that answers by itself: prices from a file, a URL or the command line, a spread, and limits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from api.board.app import QuoteIn
-from cli.output import short
-from cli.swap_amounts import btc, evm_amount, parse_asset_amount, sides, span
 from cli.swap_making import template
-from cli.swap_running import Running, at_work
+from cli.swap_running import Running, at_work, withdraw_offer
 from cli.swap_view import Viewer
 from foundation.errors import BadInput, CausewayError, Retryable
 from foundation.quantities import Satoshi, TokenUnits, UnixMs
 from settlement.connector.rates.backend import RateBackend, StaticRates
 from settlement.connector.rates.file import FileRates
 from settlement.connector.rates.http import HttpRates
+from settlement.swap.engine.own_offers import open_offers
 from settlement.swap.engine.trading import Draft
-from settlement.swap.letters.post import Post
 from settlement.swap.offers import Offer, SignedOffer
 from settlement.swap.pricing import MakerLimits, amount_for, bitcoin_for, is_still_good
 from settlement.swap.store.store import OfferState, OwnOffer, SwapRow, SwapStore
@@ -39,10 +38,11 @@ _RENEW_SECONDS: Final = 5.0
 
 
 class NoPrice(Retryable):
-    """No price is known now. Fields: symbol."""
+    """No price is known now. Fields: symbol; cure."""
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
+        self.cure = f"have prices of {BITCOIN} and {symbol} where --price-url looks; swap.log says what came"
         super().__init__(f"no price of {symbol} is known now")
 
 
@@ -53,10 +53,24 @@ def rates_of(price: str, file: Path | None, url: str, symbols: tuple[str, ...]) 
     if file is not None:
         return FileRates(file, _now)
     if url:
+        if not is_url(url):
+            raise BadInput("--price-url", f"{url[:80]!r} is no address of a service", "http(s)://host/path")
         return HttpRates(url, _now)
     (symbol,) = symbols
-    # In the asset's own units: one of it is worth 1, a bitcoin what was written.
-    return StaticRates({BITCOIN: price, symbol: "1"})
+    try:
+        # In the asset's own units: one of it is worth 1, a bitcoin what was written.
+        return StaticRates({BITCOIN: price, symbol: "1"})
+    except BadInput as error:
+        raise BadInput("--price", f"{price[:80]!r} is no price", "a number above 0, like 20 or 20.5") from error
+
+
+def is_url(text: str) -> bool:
+    """Whether a service could be there."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +100,23 @@ class Maker:
         if rate is None or rate.expires_at <= _now():
             raise NoPrice(self._side.asset.symbol)
         return Fraction(rate.numerator, rate.denominator)
+
+    @property
+    def symbol(self) -> str:
+        """Of the asset."""
+        return self._side.asset.symbol
+
+    def check_priced(self) -> None:
+        """Make sure that there is a price at the start. Raises `BadInput` (a file lacks it), `NoPrice`."""
+        try:
+            _ = self.price
+        except NoPrice:
+            if not isinstance(self._rates, FileRates):
+                raise
+            known = set(self._rates.prices())
+            missing = ", ".join(one for one in (BITCOIN, self.symbol) if one not in known) or "one that still holds"
+            cure = f'under [prices], {BITCOIN} = "60000" and {self.symbol} = "3000", in one money'
+            raise BadInput("--price-file", f"lacks a price: {missing}", cure) from None
 
     async def quote(self, asked: QuoteIn) -> SignedOffer:
         """Make an offer for a taker. Raises `BadInput`, `NoPrice`."""
@@ -169,20 +200,24 @@ async def serve(
     published: list[tuple[bool, Satoshi]],
     board: str,
 ) -> None:
-    """Answer takers until the command is ended.
+    """Answer takers until the command is ended; what was offered until then can be taken no more.
 
     Args:
         published: what to keep published on the board: whether bitcoin is given, and how much.
         board: the board's URL; empty: none.
+
+    Raises:
+        BadInput: the file of prices lacks one.
+        NoPrice: the service of prices does not answer.
     """
     await rates.start()
     try:
-        async with at_work(settings, keys, listens=True, accepts=maker.accepts, quoter=maker.quote) as running:
+        maker.check_priced()
+        async with at_work(
+            settings, keys, listens=True, accepts=maker.accepts, quoter=maker.quote, note=output.note
+        ) as running:
             maker.running = running
-            price = f"{float(maker.price):,.8g}"
-            output.note(
-                f"Serving at {running.place}; one bitcoin is {price}. Ctrl-C ends it; open swaps: `swap resume`."
-            )
+            _tell_place(output, running.place, maker)
             shelf = Shelf(running, maker, board, published, output.note)
             viewer = Viewer(settings, quiet=True)
             told = {row.swap_id for row in await running.engine.office.swaps() if not row.is_open}
@@ -196,9 +231,23 @@ async def serve(
                     await shelf.renew()
                     await running.until(_never, _RENEW_SECONDS)
             finally:
-                await asyncio.shield(shelf.clear())
+                await asyncio.shield(_close(shelf, running, output))
     finally:
         await rates.close()
+
+
+def _tell_place(output: Output, place: str, maker: Maker) -> None:
+    price = f"{float(maker.price):,.8g} {maker.symbol}"
+    if output.as_json:
+        print(json.dumps({"serving": place, "asset": maker.symbol, "price": str(float(maker.price))}), flush=True)
+    output.note(f"Serving at {place}; one bitcoin is {price}. Ctrl-C ends it; open swaps: `causeway swap resume`.")
+
+
+async def _close(shelf: Shelf, running: Running, output: Output) -> None:
+    """Nothing that was offered can be taken any more."""
+    await shelf.clear()
+    for own in await open_offers(running.engine.office):
+        await withdraw_offer(running.engine, own, output.note)
 
 
 def _tell_ends(rows: Sequence[SwapRow], told: set[bytes]) -> None:
@@ -269,56 +318,7 @@ class Shelf:
         await post.publish(own.signed)
 
     async def _take_down(self, shown: OwnOffer) -> None:
-        engine = self._running.engine
-        try:
-            post = await engine.letters.post(self._board)
-            await post.withdraw(engine.keys.swap(shown.index).identity, shown.offer_id)
-        except CausewayError as error:
-            self._note(f"an offer stays on the board until it ends: {error}")
-        async with engine.office.database.view() as view:
-            now = await SwapStore(view.connection).offer(shown.offer_id)
-        if now is not None and now.state is OfferState.OPEN:
-            await engine.trading.set_offer(replace(now, state=OfferState.WITHDRAWN))
-
-
-async def ask(settings: TraderSettings, output: Output, place: str, give: str, want: str, private: bool) -> None:
-    """Ask a maker for an offer, and show it. `give`, `want`: one an amount, the other a symbol."""
-    amount_text, of_want = (want, True) if give.strip().isalpha() else (give, False)
-    asset, units = parse_asset_amount(amount_text, settings, "--want" if of_want else "--give")
-    other = settings.asset((give if of_want else want).strip(), "--give" if of_want else "--want")
-    if (asset.token is None) == (other.token is None):
-        raise BadInput("--want", "one side has to be bitcoin, and the other not", "like --give 1BTC --want ETH")
-    token = asset.token if asset.token is not None else other.token
-    assert token is not None, "one of them is not bitcoin"
-    some = template(settings, token, "http://127.0.0.1:1")
-
-    def caip(one: AssetName) -> str:
-        return str(some.bitcoin_asset if one.token is None else some.evm_asset)
-
-    given, wanted = (other, asset) if of_want else (asset, other)
-    async with Post(place, lambda: int(time.time())) as post:
-        signed = await post.quote(
-            caip(given),
-            caip(wanted),
-            units,
-            of_want=of_want,
-            private=private,
-        )
-    offer = signed.offer
-    gives, wants = sides(settings, offer)
-    document = {
-        "offer": signed.text,
-        "offer_id": offer.offer_id.hex(),
-        "give": wants,
-        "get": gives,
-        "valid_until": offer.valid_until,
-    }
-    text = (
-        f"You give {wants} and get {gives}; valid for {span(offer.valid_until - int(time.time()))}.\n"
-        f"{btc(offer.satoshi)} against {evm_amount(settings, offer.asset, offer.amount)}, "
-        f"maker {short(offer.maker)}\n\n{signed.text}"
-    )
-    output.result(document, text)
+        await withdraw_offer(self._running.engine, shown, self._note)
 
 
 async def _never() -> bool:

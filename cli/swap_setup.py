@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,12 +68,16 @@ async def settings_text(
         NotOurEscrow: another contract is at the address, or none.
         NodeUnavailable, AccessDenied, WrongChain: a node does not serve.
     """
-    async with bitcoin.rpc() as rpc:
+    with _of_option("--bitcoin-url"):
+        bitcoin_node = bitcoin.rpc()
+    with _of_option("--evm-url"):
+        evm_node = EvmRpc(evm.urls[0])
+    async with bitcoin_node as rpc:
         genesis = await rpc.block_hash(BlockHeight(0))
     network = next((one.name for one in NETWORKS.values() if one.genesis == genesis), None)
     if network is None:
         raise BadInput("--bitcoin-url", "the node serves a chain that is not known", "a node of a bitcoin network")
-    async with EvmRpc(evm.urls[0]) as evm_rpc:
+    async with evm_node as evm_rpc:
         number = await evm_rpc.chain_id()
         first = await evm_rpc.block(BlockHeight(0))
         if first is None:
@@ -130,6 +135,15 @@ async def new_escrow(url: str, secret: bytes) -> tuple[bytes, int]:
     """
     async with EvmRpc(url) as rpc, TxSender(rpc, VolatileJournal(), secret, await rpc.chain_id()) as sender:
         return await deploy_escrow(sender)
+
+
+@contextmanager
+def _of_option(option: str) -> Iterator[None]:
+    """What is wrong with an address is wrong with the option that it came by."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(option, error.problem, error.cure) from error
 
 
 async def _check_escrow(urls: Sequence[str], site: EscrowSite) -> None:

@@ -13,6 +13,7 @@ from cli.context import (
 from cli.output import Output
 from cli.swap_app import SwapArgument, app
 from cli.swap_folder import FolderOption, reading, trader, trader_keys
+from cli.swap_nodes import nodes_of, run_naming
 
 if TYPE_CHECKING:
     from settlement.swap.machine.changes import Wish
@@ -74,18 +75,20 @@ def show(swap: SwapArgument, folder: FolderOption = None, as_json: JsonOption = 
 
 @app.command()
 def resume(folder: FolderOption = None, password_file: PasswordFileOption = None, as_json: JsonOption = False) -> None:
-    """Carry on with all open swaps.
+    """Carry on with all open swaps, offers that wait to be taken, and offers that you took.
 
-    Each is taken up where it stands, until it has ended.
+    Each is taken up where it stands, until it has ended; status 4 where one ended without a trade, 5 where nobody took
+    an offer. Offers to which no letters can come here are withdrawn. What was paid late to a swap that ended in the
+    last 30 days is refunded.
 
     \b
     Example:
       causeway swap resume
     """
-    from cli.swap_making import resume_all
+    from cli.swap_resuming import resume_all
 
     settings = trader(folder)
-    run(resume_all(settings, trader_keys(settings, password_file), Output(as_json)))
+    run_naming(resume_all(settings, trader_keys(settings, password_file), Output(as_json)), nodes_of(settings))
 
 
 @app.command()
@@ -117,7 +120,8 @@ def refund(
 ) -> None:
     """Do not trade: take back what you gave.
 
-    As soon as the chain allows; once the secret is out it is too late.
+    As soon as the chain allows; once the secret is out it is too late. Of a swap that ended in the last 30 days: take
+    back what was paid to it late.
 
     \b
     Example:
@@ -129,11 +133,11 @@ def refund(
 
 
 def _wish(swap: str, wish: Wish, folder: Path | None, password_file: Path | None, as_json: bool) -> None:
-    from cli.swap_making import ask_and_carry_on
+    from cli.swap_resuming import ask_and_carry_on
 
     settings = trader(folder)
 
     def keys() -> TraderKeys:
         return trader_keys(settings, password_file)
 
-    run(ask_and_carry_on(settings, keys, Output(as_json), swap, wish))
+    run_naming(ask_and_carry_on(settings, keys, Output(as_json), swap, wish), nodes_of(settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,11 +15,8 @@ from cli.context import (
 from cli.output import Output, short, table
 from cli.swap_app import BoardOption, app
 from cli.swap_folder import FolderOption, trader, trader_keys
+from cli.swap_nodes import nodes_of, run_naming
 from foundation.errors import BadInput
-
-if TYPE_CHECKING:
-    from settlement.swap.engine.settings import TraderSettings
-    from settlement.swap.offers import SignedOffer
 
 
 @app.command()
@@ -42,7 +39,8 @@ def offer(
     """Make an offer, wait until somebody takes it, and swap.
 
     Without a board the taker's letters come to this machine (see listen and name in swap.toml). The offer binds no
-    money; one side of it has to be bitcoin.
+    money; one side of it has to be bitcoin. When this ends the offer is withdrawn, and so are offers that earlier
+    commands left open: nobody can take what you do not see any more.
 
     \b
     Example:
@@ -52,9 +50,9 @@ def offer(
 
     settings = trader(folder)
     keys = trader_keys(settings, password_file)
-    run(
-        make_offer(settings, keys, Output(as_json), give, want, valid, private, publish, board or "", show_qr=not no_qr)
-    )
+    output = Output(as_json)
+    work = make_offer(settings, keys, output, give, want, valid, private, publish, board or "", show_qr=not no_qr)
+    run_naming(work, nodes_of(settings))
 
 
 @app.command()
@@ -68,13 +66,13 @@ def quote(
 ) -> None:
     """Ask a maker that serves for an offer.
 
-    Nothing is agreed by that: take it with `causeway swap take`.
+    Nothing is agreed by that: take it with `causeway swap take`. An answer to another question is refused.
 
     \b
     Example:
       causeway swap quote http://127.0.0.1:8123 --give 20ETH --want BTC
     """
-    from cli.swap_serving import ask
+    from cli.swap_asking import ask
 
     run(ask(trader(folder), Output(as_json), place, give, want, private))
 
@@ -118,12 +116,13 @@ def serve(
       causeway swap serve --price 20 --spread 0.5 --most 0.5BTC
       causeway swap serve --price-file prices.toml --publish 0.1BTC --publish 1BTC
     """
-    from cli.swap_amounts import parse_asset_amount, parse_span
+    from cli.swap_amounts import parse_asset_amount
+    from cli.swap_making import board_of, check_bitcoin, valid_seconds
     from cli.swap_serving import Maker, Side, rates_of
     from cli.swap_serving import serve as serve_takers
     from foundation.quantities import Satoshi
     from registry.amounts import parse_amount
-    from settlement.swap.pricing import MakerLimits
+    from settlement.swap.pricing import BASIS_POINTS, MakerLimits
 
     settings = trader(folder)
     traded = settings.asset(asset, "--asset")
@@ -134,32 +133,36 @@ def serve(
         found, units = parse_asset_amount(text, settings, field)
         if found.token is not None:
             raise BadInput(field, f"is of {found.symbol}", "an amount of bitcoin, like 0.5BTC")
+        check_bitcoin(settings, units, field)
         return Satoshi(units)
 
     only = settings.asset(gives, "--gives") if gives else None
     if only is not None and only not in (settings.assets[0], traded):
         raise BadInput("--gives", f"is {only.symbol}", f"BTC or {traded.symbol}")
     side = Side(traded, only is None or only.token is None, only is None or only.token is not None)
+    spread_bp = parse_amount(spread.strip().removesuffix("%"), 2, "--spread")
+    if spread_bp >= BASIS_POINTS:
+        raise BadInput("--spread", f"{spread.strip()} is no spread", "0 to 99.99, in per cent")
     limits = MakerLimits(
         least=satoshi(least, "--least"),
         most=satoshi(most, "--most"),
-        spread_bp=parse_amount(spread.strip().removesuffix("%"), 2, "--spread"),
+        spread_bp=spread_bp,
         at_once=at_once,
-        valid_seconds=parse_span(valid, "--valid"),
+        valid_seconds=valid_seconds(valid),
     )
     rates = rates_of(price, price_file, price_url, (traded.symbol,))
-    where = board or settings.board
+    where = board_of(settings, board or "") if publish or board else ""
     shelf = []
     for text in publish or ():
         size = satoshi(text, "--publish")
-        limits.check_amount(size)
+        if not limits.least <= size <= limits.most:
+            raise BadInput("--publish", f"{text} is not within --least and --most", f"{least} to {most}")
         shelf += [
             (way, size) for way, is_traded in ((True, side.gives_bitcoin), (False, side.gives_asset)) if is_traded
         ]
-    if shelf and not where:
-        raise BadInput("--board", "no order board is named", "name one, or write it into swap.toml")
     keys = trader_keys(settings, password_file)
-    run(serve_takers(settings, keys, Output(as_json), Maker(settings, rates, limits, side), rates, shelf, where))
+    work = serve_takers(settings, keys, Output(as_json), Maker(settings, rates, limits, side), rates, shelf, where)
+    run_naming(work, nodes_of(settings))
 
 
 @app.command()
@@ -172,19 +175,25 @@ def take(
 ) -> None:
     """Take somebody's offer, and swap. An offer that was changed, is over, or is of unknown assets is refused.
 
+    Shows what you give and get, and asks. Where nobody can be asked (--json, OFFER from standard input, no terminal),
+    --yes has to be given. Who says no ends with status 4.
+
     \b
     Example:
       causeway swap take causeway-swap:aea…
     """
     import sys
 
-    from cli.swap_making import take_offer
+    from cli.swap_taking import check_takeable, confirm, take_offer
     from settlement.swap.offers import SignedOffer
 
     settings = trader(folder)
-    signed = SignedOffer.read(sys.stdin.read(2_000) if offer == "-" else offer)
-    _confirm(settings, signed, yes or as_json)
-    run(take_offer(settings, trader_keys(settings, password_file), Output(as_json), signed))
+    is_piped = offer == "-"
+    signed = SignedOffer.read(sys.stdin.read(2_000) if is_piped else offer)
+    check_takeable(settings, signed)
+    confirm(settings, signed, yes=yes, is_piped=is_piped, as_json=as_json)
+    work = take_offer(settings, trader_keys(settings, password_file), Output(as_json), signed)
+    run_naming(work, nodes_of(settings))
 
 
 @app.command()
@@ -204,7 +213,7 @@ def board(
     import time
 
     from cli.swap_amounts import sides, span
-    from cli.swap_making import board_offers
+    from cli.swap_board import board_offers
 
     settings = trader(folder)
     found = run(board_offers(settings, board or "", give, want))
@@ -217,14 +226,3 @@ def board(
     links = "\n\n".join(f"{short(one.offer.offer_id)}\n{one.text}" for one in found)
     text = table(("offer", "gives", "wants", "by", "valid for"), rows) + "\n\n" + links if found else "no offers"
     Output(as_json).result(document, text)
-
-
-def _confirm(settings: TraderSettings, signed: SignedOffer, yes: bool) -> None:
-    """Show what is to be agreed, and ask."""
-    import sys
-
-    from cli.swap_making import offer_text
-
-    print(offer_text(settings, signed), file=sys.stderr)
-    if not yes and not typer.confirm("Take it?", err=True):
-        raise typer.Abort

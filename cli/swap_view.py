@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.evm.hexes import address_text
-from cli.output import WIDTH_MAX, clock, facts, short, table
-from cli.swap_amounts import btc, evm_amount, sides, span
+from cli.output import WIDTH_MAX, clock, paragraph, short, table, wrapped_facts
+from cli.swap_amounts import btc, evm_amount, moment, sides, span
 from foundation.quantities import UnixMs
 from settlement.swap.machine.outlook import Outlook, outlook
+from settlement.swap.machine.states import Outcome
 from settlement.swap.terms import Role
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from settlement.swap.store.store import DueOrder, KeptTransaction, Line, OwnOffer, SwapRow
 
 _HISTORY: Final = 6
+ENDED: Final = {
+    Outcome.NOTHING_MOVED: "nothing moved",
+    Outcome.SWAPPED: "swapped",
+    Outcome.RETURNED: "your money came back",
+    Outcome.WINDFALL: "you got both sides' money",
+    Outcome.LOST: "your money is gone",
+}
+"""How a swap has ended, to the one whose swap it is."""
 
 
 class Viewer:
@@ -42,6 +51,7 @@ class Viewer:
         self._is_live = self._console.is_terminal and not quiet
         self._live = Live(console=self._console, refresh_per_second=4, transient=True, auto_refresh=False)
         self._told: dict[bytes, int] = {}
+        self._problems: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -64,6 +74,7 @@ class Viewer:
         if not self._is_live:
             for row in rows:
                 self._tell(row, history[row.swap_id])
+            self._tell_problems(engine.watchers.problems)
             return
         now = UnixMs(int(time.time() * 1000))
         parts: list[Any] = [Text(line) for line in self._header]
@@ -77,6 +88,13 @@ class Viewer:
     def _width(self) -> int:
         return min(self._console.width, WIDTH_MAX)
 
+    def _tell_problems(self, problems: Mapping[str, str]) -> None:
+        """Each once, until it is over."""
+        for name, text in problems.items():
+            if self._problems.get(name) != text:
+                print(f"{name} cannot be asked now: {text}", file=self._console.file, flush=True)
+        self._problems = {**problems}
+
     def _tell(self, row: SwapRow, lines: Sequence[Line]) -> None:
         seen = self._told.get(row.swap_id, 0)
         for line in lines[seen:]:
@@ -89,15 +107,15 @@ def _picture(settings: TraderSettings, row: SwapRow, lines: Sequence[Line], now:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(max_width=width - 16)
-    for name, value in _facts(settings, row, found):
+    for name, value in _facts(settings, row, found, now):
         grid.add_row(name, value)
     told = [Text(f"  {clock(line.at)[11:]}  {line.note}", "dim", overflow="ellipsis", no_wrap=True) for line in lines]
     return [Rule(f"swap {short(row.swap_id)}", align="left"), grid, *told]
 
 
-def _facts(settings: TraderSettings, row: SwapRow, found: Outlook) -> list[tuple[str, str]]:
+def _facts(settings: TraderSettings, row: SwapRow, found: Outlook, now: UnixMs) -> list[tuple[str, str]]:
     gives, gets = trade(settings, row)
-    deadlines = [f"{clock(one.at * 1000)[11:]} (in {span(one.left_s)}): {one.what}" for one in found.deadlines]
+    deadlines = [f"{moment(one.at, now // 1000)} ({_until(one.left_s)}): {one.what}" for one in found.deadlines]
     pairs = [
         ("you", f"give {gives}, get {gets}"),
         (found.phase.value, found.now),
@@ -109,6 +127,10 @@ def _facts(settings: TraderSettings, row: SwapRow, found: Outlook) -> list[tuple
         ("if it dies", found.if_it_dies),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _until(left_s: int) -> str:
+    return "over" if left_s < 0 else f"in {span(left_s)}"
 
 
 def trade(settings: TraderSettings, row: SwapRow) -> tuple[str, str]:
@@ -144,10 +166,8 @@ def list_text(settings: TraderSettings, rows: Sequence[SwapRow], offers: Sequenc
     lines = []
     for row in rows:
         gives, gets = trade(settings, row)
-        lines.append(
-            (short(row.swap_id), gives, gets, clock(row.created_at)[5:16], outlook(row.state, now).phase.value)
-        )
-    parts = [table(("swap", "give", "get", "since", "phase"), lines) if lines else "no swaps yet"]
+        lines.append((short(row.swap_id), gives, gets, clock(row.created_at)[5:16], _standing(row, now)))
+    parts = [table(("swap", "give", "get", "since", "state"), lines) if lines else "no swaps yet"]
     waiting = [one for one in offers if one.signed.offer.valid_until > now // 1000]
     if waiting:
         shown = []
@@ -156,6 +176,12 @@ def list_text(settings: TraderSettings, rows: Sequence[SwapRow], offers: Sequenc
             shown.append((short(one.offer_id), gives, wants, span(one.signed.offer.valid_until - now // 1000)))
         parts.append(table(("offer", "give", "want", "valid for"), shown))
     return "\n\n".join(parts)
+
+
+def _standing(row: SwapRow, now: UnixMs) -> str:
+    """How far it is, or how it has ended."""
+    outcome = row.state.outcome
+    return outlook(row.state, now).phase.value if outcome is None else ENDED[outcome]
 
 
 # --- One swap ---------------------------------------------------------------------------------------------------------
@@ -222,18 +248,18 @@ def show_text(
         ("EVM lock", f"{found.lock}; {terms.evm.chain}, Escrow {address_text(terms.evm.escrow)}"),
         ("bitcoin", found.funding),
         ("next", found.then),
-        *((f"in {span(one.left_s)}", f"{clock(one.at * 1000)}: {one.what}") for one in found.deadlines),
+        *((_until(one.left_s), f"{clock(one.at * 1000)}: {one.what}") for one in found.deadlines),
         *(("note", note) for note in found.notes),
         ("if this machine dies", found.if_it_dies),
     ]
-    parts = [facts(pairs)]
+    parts = [wrapped_facts(pairs)]
     troubled = [(one.key.split(":")[0], one.attempts, one.problem) for one in waiting if one.problem]
     if troubled:
         parts.append(table(("waits", "tries", "because"), troubled))
     if kept:
         sent = [(one.key.split(":")[0], one.attempt, f"{one.fee:,}", one.txid[::-1].hex()) for one in kept]
         parts.append(table(("bitcoin transaction", "try", "fee", "txid"), sent, right=("fee",)))
-    parts.append("\n".join(f"{clock(line.at)}  {line.note}" for line in lines))
+    parts.append("\n".join(paragraph(line.note, f"{clock(line.at)}  ") for line in lines))
     return "\n\n".join(parts)
 
 

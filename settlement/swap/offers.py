@@ -36,19 +36,23 @@ _GIVES_BITCOIN: Final = 2
 
 
 class OfferDamaged(Fatal):
-    """What claims to be an offer is none, or is not as its maker signed it. Fields: problem."""
+    """What claims to be an offer is none, or is not as its maker signed it. Fields: problem; cure."""
+
+    cure = "ask its maker for it again, over a way that changes nothing"
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
-        super().__init__(f"the offer {problem}; ask its maker for it again, over a way that changes nothing")
+        super().__init__(f"the offer {problem}")
 
 
 class OfferExpired(Fatal):
-    """The offer is not valid any more. Fields: valid_until (seconds since 1970)."""
+    """The offer is not valid any more. Fields: valid_until (seconds since 1970); cure."""
+
+    cure = "ask its maker for a new one"
 
     def __init__(self, valid_until: int) -> None:
         self.valid_until = valid_until
-        super().__init__("the offer has expired; ask its maker for a new one")
+        super().__init__("the offer has expired, or is about to")
 
 
 @dataclass(frozen=True)  # no slots: the cached properties live in the instance's dictionary
@@ -261,13 +265,13 @@ class SignedOffer:
             raise OfferExpired(self.offer.valid_until)
 
 
-def check_place(place: str) -> None:
-    """Make sure that letters could be brought to `place`. Raises `BadInput`."""
+def check_place(place: str, field: str = "place") -> None:
+    """Make sure that letters could be brought to `place`. Raises `BadInput` naming `field`."""
     parts = urlsplit(place)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise BadInput("place", f"{place[:80]!r} is no address of mailboxes", "http(s)://host:port/path")
+        raise BadInput(field, f"{place[:80]!r} is no address of mailboxes", "http(s)://host:port/path")
     if len(place.encode()) > PLACE_BYTES_MAX or not place.isprintable() or " " in place:
-        raise BadInput("place", "is too long, or holds what no URL holds", f"at most {PLACE_BYTES_MAX} bytes")
+        raise BadInput(field, "is too long, or holds what no URL holds", f"at most {PLACE_BYTES_MAX} bytes")
 
 
 def bitcoin_asset_on(chain: ChainId) -> AssetType:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from msgspec import Meta, Struct
 
-from foundation.errors import BadInput
+from foundation.errors import BadInput, Fatal
 from foundation.files import write_durably
 from foundation.unreadable import UNREADABLE
 from mpc.cluster_errors import EmptyPassword, KeystoreDamaged, KeystoreExists, WrongPassword
@@ -28,6 +28,32 @@ from mpc.keystore import PRODUCTION_COST, ScryptCost
 
 _MAGIC_BYTES: Final = 8
 _TAG_BYTES: Final = 32
+
+
+class WrongFilePassword(WrongPassword):
+    """The password does not open such a file. Fields: as `BadInput`."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        BadInput.__init__(self, "password", f"does not open {path}", f"give the password of that {what}")
+
+
+class FileDamaged(KeystoreDamaged):
+    """A file does not parse, or was changed. Fields: path; problem; cure."""
+
+    def __init__(self, path: Path, what: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        self.cure = f"name the right file, or take a copy of the {what}"
+        Fatal.__init__(self, f"{path} cannot be read: {problem}")
+
+
+class FileThere(KeystoreExists):
+    """Such a file is there already, and is never overwritten. Fields: path; cure."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        self.cure = f"choose another place; a {what} is never overwritten"
+        Fatal.__init__(self, f"a {what} exists at {path}")
 
 
 class _Header(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -81,19 +107,19 @@ class FileKind:
         start = _MAGIC_BYTES + 2
         end = start + int.from_bytes(data[_MAGIC_BYTES:start], "big")
         if not data.startswith(self.magic) or not end + _TAG_BYTES < len(data) <= self.bytes_max:
-            raise KeystoreDamaged(path, f"it is no {self.what} of a version that is known")
+            raise FileDamaged(path, self.what, f"it is no {self.what} of a version that is known")
         try:
             header = msgspec.msgpack.decode(data[start:end], type=_Header)
         except UNREADABLE as error:
-            raise KeystoreDamaged(path, f"its header is malformed: {error}") from error
+            raise FileDamaged(path, self.what, f"its header is malformed: {error}") from error
         mac_key, key = _derive(password, header)
         front = data[: end + _TAG_BYTES]
         if not hmac.compare_digest(hmac.digest(mac_key, data[:end], "sha256"), front[end:]):
-            raise WrongPassword(path)
+            raise WrongFilePassword(path, self.what)
         try:
             return AESGCM(key).decrypt(header.nonce, data[len(front) :], front)
         except InvalidTag as error:
-            raise KeystoreDamaged(path, "its content was changed") from error
+            raise FileDamaged(path, self.what, "its content was changed") from error
 
     def create(self, path: Path, content: bytes, password: str, cost: ScryptCost = PRODUCTION_COST) -> None:
         """Write a new file, readable by its owner alone.
@@ -107,7 +133,7 @@ class FileKind:
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # two cannot make it at once
         except FileExistsError as error:
-            raise KeystoreExists(path) from error
+            raise FileThere(path, self.what) from error
         try:
             write_durably(path, sealed)
         except BaseException:

@@ -29,5 +29,9 @@ async def test_the_demo_swaps_and_shows_ten_steps(options: list[str]) -> None:
     assert re.search(r"^ Bob +0\.9999\d* BTC +29\.99\d* ETH", text, re.MULTILINE)
     assert "Alice's screen says: You gave 1 BTC and got 20 ETH." in text
     assert "Bob's screen says: You gave 20 ETH and got 1 BTC." in text
-    short = [line for line in text.splitlines() if "screen says" not in line]
-    assert all(len(line.rstrip()) <= 100 for line in short)
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert all(len(line) <= 100 for line in lines)
+    assert [line for line in lines if line.endswith("…") and "causeway-swap:" not in line and "✓" not in line] == []
+    for name in ("Escrow", "T1", "T2"):
+        assert name in text
+    assert "0 BTC, 50 ETH" in text

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.exits import ExitCode
 from cli.swap_stage import Stage, Trader
+from settlement.swap.engine.runtime import open_store
 from settlement.swap.machine.states import Outcome
-from settlement.swap.store.store import SwapRow
+from settlement.swap.store.store import OfferState, SwapRow, SwapStore
 from tests.support.patience import eventually
 
 pytestmark = pytest.mark.integration
@@ -40,6 +42,50 @@ async def test_commands_that_are_killed_go_on_by_resume(tmp_path: Path) -> None:
         assert 0 < 100_000_000 - await stage.bob.satoshi() < 20_000
         assert 0 < 21 * 10**18 - await stage.ether(stage.alice) < 10**17
         assert 0 < 30 * 10**18 - await stage.ether(stage.bob) < 10**17
+
+
+async def test_an_offer_whose_command_is_killed_waits_by_resume(tmp_path: Path) -> None:
+    """After SIGKILL `resume` listens where the offer says, and swaps; SIGTERM withdraws an offer at once."""
+    async with Stage(tmp_path, lambda _: None) as stage:
+        alice, bob = stage.alice, stage.bob
+        for trader in (alice, bob):
+            await stage.init(trader)
+        await stage.fund(alice, 200_000_000, 10**18)
+        await stage.fund(bob, 0, 50 * 10**18)
+
+        async def link() -> str | None:
+            return alice.link()
+
+        async def waits() -> bool:
+            return "can be taken for" in alice.told
+
+        offer = ("offer", "--give", "0.5BTC", "--want", "10ETH", "--valid", "30m", "--no-qr")
+        await alice.begin(*offer)
+        first = await eventually(link, "the offer")
+        await kill(alice)
+        await alice.begin("resume")
+        assert await eventually(waits, "it waits for the offer again")
+        await bob.begin("take", first, "--yes")
+        async with asyncio.TaskGroup() as group:
+            miner = group.create_task(mine(stage))
+            rows = await asyncio.gather(further(alice, 0, ended=True), further(bob, 0, ended=True))
+            miner.cancel()
+        assert [row.state.outcome for row in rows] == [Outcome.SWAPPED, Outcome.SWAPPED]
+        for trader in (alice, bob):
+            assert trader.process is not None
+            assert await trader.process.wait(30) == 0
+        await alice.begin(*offer)
+
+        async def again() -> bool:
+            return alice.told.count("Keep this running; the swap begins") == 2
+
+        assert await eventually(again, "another offer, in the same log")
+        assert alice.process is not None
+        os.kill(alice.process.pid, signal.SIGTERM)
+        assert await alice.process.wait(30) == ExitCode.INTERRUPTED
+        async with open_store(alice.folder) as database, database.view() as view:
+            states = [one.state for one in await SwapStore(view.connection).offers()]
+        assert states == [OfferState.TAKEN, OfferState.WITHDRAWN]
 
 
 async def mine(stage: Stage) -> None:

@@ -47,15 +47,7 @@ class TraderMarket:
 
     def check_known(self, offer: Offer) -> None:
         """See `trading.Market`."""
-        settings = self._settings
-        if offer.bitcoin_chain != settings.bitcoin_chain:
-            raise OfferUnknown("bitcoin_chain", f"{offer.bitcoin_chain} is not {settings.bitcoin_chain}")
-        if offer.evm_chain != settings.evm_chain:
-            raise OfferUnknown("evm_chain", f"{offer.evm_chain} is not {settings.evm_chain}")
-        if offer.escrow != settings.site.escrow:
-            raise OfferUnknown("escrow", f"0x{offer.escrow.hex()} is not the Escrow of swap.toml")
-        if settings.token(offer.asset) is None:
-            raise OfferUnknown("asset", f"the token 0x{offer.asset.hex()} is not in swap.toml")
+        check_known(self._settings, offer)
 
     def conditions(self, offer: Offer) -> Conditions:
         """See `trading.Market`."""
@@ -98,3 +90,19 @@ class TraderMarket:
             wanted = 0
         if coin < wanted + gas:
             raise NotEnough("the EVM account, gas included", wanted + gas, coin, settings.assets[1].symbol, gas)
+
+
+def check_known(settings: TraderSettings, offer: Offer) -> None:
+    """Make sure that an offer's chains, contract and asset are those of a configuration.
+
+    Raises:
+        OfferUnknown: names what is not.
+    """
+    if offer.bitcoin_chain != settings.bitcoin_chain:
+        raise OfferUnknown("bitcoin_chain", f"{offer.bitcoin_chain} is not {settings.bitcoin_chain}")
+    if offer.evm_chain != settings.evm_chain:
+        raise OfferUnknown("evm_chain", f"{offer.evm_chain} is not {settings.evm_chain}")
+    if offer.escrow != settings.site.escrow:
+        raise OfferUnknown("escrow", f"0x{offer.escrow.hex()} is not the Escrow of swap.toml")
+    if settings.token(offer.asset) is None:
+        raise OfferUnknown("asset", f"the token 0x{offer.asset.hex()} is not in swap.toml")

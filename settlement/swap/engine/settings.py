@@ -1,4 +1,4 @@
-"""A trader's configuration: `swap.toml` in the trader's folder, checked before anything starts.
+"""A trader's configuration: `swap.toml` in the trader's folder, checked before anything starts. docs/swaps.md has all.
 
 [bitcoin]
 network = "regtest"                    # main, test, testnet4, signet or regtest
@@ -31,6 +31,8 @@ folder = "~/watchtower"                # where the bundles of open swaps are kep
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -58,6 +60,8 @@ from settlement.swap.planning.conditions import (
 )
 
 FILE_NAME: Final = "swap.toml"
+BITCOIN_SYMBOL: Final = "BTC"
+_SYMBOL: Final = re.compile(r"[A-Za-z][A-Za-z0-9.+-]{0,19}", re.ASCII)
 _FILE_BYTES_MAX: Final = 1 << 18
 _Count = Annotated[int, Meta(ge=1)]
 _Whole = Annotated[int, Meta(ge=0)]
@@ -209,6 +213,11 @@ class TraderSettings:
         return next((one for one in self.assets if one.token == token), None)
 
 
+def settings_form() -> type[Struct]:
+    """The form of the file, for what describes it."""
+    return _File
+
+
 def load_settings(folder: Path) -> TraderSettings:
     """Read `swap.toml` of a folder.
 
@@ -231,13 +240,22 @@ def load_settings(folder: Path) -> TraderSettings:
     return _settings(folder, found)
 
 
+def check_symbol(symbol: str, field: str) -> None:
+    """Make sure that amounts of an asset can be written and read: `20ETH`, `0.5 USDC.e`. Raises `BadInput`."""
+    if _SYMBOL.fullmatch(symbol) is None:
+        cure = "a name of your own for it: a letter, then letters, digits and . + -, at most 20"
+        raise BadInput(field, f"{symbol[:40]!r} cannot stand behind a number", cure)
+    if symbol.upper() == BITCOIN_SYMBOL:
+        raise BadInput(field, f"{symbol!r} is bitcoin itself", "a name of your own for it, like WBTC")
+
+
 def _settings(folder: Path, found: _File) -> TraderSettings:
     evm, letters = found.evm, found.letters
     chain = Chain.named(ChainId.parse(evm.chain, "evm.chain"), _bytes("evm.genesis", evm.genesis, 32), 0)
     if letters.board:
-        check_place(letters.board)
+        check_place(letters.board, "letters.board")
     if letters.name:
-        check_place(letters.name)
+        check_place(letters.name, "letters.name")
     bitcoin = _bitcoin(found.bitcoin)
     conditions = _conditions(ChainId.parse(bitcoin.network.caip2), chain.chain_id, evm.conditions)
     # What counts as final is asked by each swap's terms; the chain's rule is the coarser one of the two.
@@ -248,7 +266,8 @@ def _settings(folder: Path, found: _File) -> TraderSettings:
         BlockHeight(evm.start),
     )
     tokens = (AssetName(one.symbol, one.decimals, _bytes("evm.tokens.address", one.address, 20)) for one in evm.tokens)
-    assets = (AssetName("BTC", 8, None), AssetName(evm.symbol, 18, bytes(20)), *tokens)
+    assets = (AssetName(BITCOIN_SYMBOL, 8, None), AssetName(evm.symbol, 18, bytes(20)), *tokens)
+    _check_symbols(assets)
     return TraderSettings(
         folder=folder,
         bitcoin=bitcoin,
@@ -264,6 +283,16 @@ def _settings(folder: Path, found: _File) -> TraderSettings:
         board=letters.board,
         bundles=folder / Path(found.watchtower.folder).expanduser() if found.watchtower.folder else None,
     )
+
+
+def _check_symbols(assets: Sequence[AssetName]) -> None:
+    known = {BITCOIN_SYMBOL}
+    for number, asset in enumerate(assets[1:]):
+        field = "evm.tokens.symbol" if number else "evm.symbol"
+        check_symbol(asset.symbol, field)
+        if asset.symbol.upper() in known:
+            raise BadInput(field, f"{asset.symbol!r} is there twice", "another name for one of them")
+        known.add(asset.symbol.upper())
 
 
 def _bitcoin(found: _Bitcoin) -> BitcoinAccess:

@@ -14,6 +14,7 @@ from foundation.errors import BadInput, CausewayError, Fatal, Retryable
 from foundation.quantities import Satoshi, TokenUnits, UnixMs
 from settlement.swap.engine.correspondence import Correspondence, Mailbox
 from settlement.swap.engine.office import Office
+from settlement.swap.engine.own_offers import mark_taken
 from settlement.swap.engine.promised import Promised, promised
 from settlement.swap.handshake import Part, TermsDiffer, check_accepted, make_terms, sign_terms, terms_are_signed
 from settlement.swap.letters.bodies import PROBLEM_MAX, Accept, Body, Refuse, Say, Take, TermsSigned
@@ -44,7 +45,11 @@ class TooManyOffers(Retryable):
 
 
 class OfferUnknown(Fatal):
-    """The offer is of chains, contracts or assets that this trader does not know. Fields: field; problem."""
+    """The offer is of chains, contracts or assets that this trader does not know. Fields: field; problem; cure."""
+
+    cure = (
+        "take offers of your own chains, Escrow and assets; a token that you trust goes into swap.toml, as evm.tokens"
+    )
 
     def __init__(self, field: str, problem: str) -> None:
         self.field = field
@@ -168,8 +173,11 @@ class Trading:
         self._office.wake()
         return own
 
-    async def check_able(self, offer: Offer) -> None:
-        """Make sure that a maker has what its offer promises. Raises as `Market.check_able`."""
+    async def check_able(self, draft: Draft, template: Offer) -> None:
+        """Make sure that a maker has what it is about to offer. Raises as `Market.check_able`."""
+        offer = replace(
+            template, satoshi=draft.satoshi, amount=draft.amount, mode=draft.mode, gives_bitcoin=draft.gives_bitcoin
+        )
         await self._market.check_able(offer, offer.maker_role, await self._promised())
 
     async def set_offer(self, own: OwnOffer) -> None:
@@ -318,7 +326,7 @@ class Trading:
             agreed_at=now,
         )
         row = self._row(own.index, own.signed, taker, terms, role, conditions, is_maker=True)
-        await self._office.begin(row, (), lambda store: store.put_offer(replace(own, state=OfferState.TAKEN)))
+        await self._office.begin(row, (), lambda store: mark_taken(store, own))
         return row
 
     # --- The taker's side ---

@@ -24,7 +24,7 @@ from settlement.swap.engine.bitcoin_news import news
 from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.evm import memo_holds
 from settlement.swap.engine.hands.funding import FUNDING
-from settlement.swap.engine.office import News
+from settlement.swap.engine.office import News, Office
 from settlement.swap.evm.birth import evm_birth
 from settlement.swap.evm.opening import Views
 from settlement.swap.evm.terms import lock_terms
@@ -36,7 +36,7 @@ from settlement.swap.store.rows import BITCOIN_CURSOR, EVM_CURSOR
 from settlement.swap.store.store import SwapRow, SwapStore
 
 _MEMPOOL_SECONDS: Final = 0.25
-_LATE_MS: Final = 30 * 86_400_000
+LATE_DAYS: Final = 30
 """For so long after a swap has ended, what is still paid to its bitcoin output is refunded to the follower."""
 _PAUSE_FIRST: Final = 0.2
 _PAUSE_MOST: Final = 5.0
@@ -79,6 +79,12 @@ class Watchers:
         self._ended: tuple[frozenset[bytes], tuple[SwapRow, ...]] | None = None
         self.problems: dict[str, str] = {}
         """What keeps a chain from being watched now, by its name; for the live view."""
+        self._looked: set[str] = set()
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether both chains were looked at whole since the start: what they had to tell until then, swaps know."""
+        return self._looked == {"bitcoin", "evm"}
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -126,6 +132,7 @@ class Watchers:
                 await self._tell_outputs([*rows, *(row for row in ended if _is_paid_again(row, view))], view)
                 if encoded != kept:
                     kept = await self._desk.set_cursor(BITCOIN_CURSOR, encoded)
+                self._looked.add("bitcoin")
                 await self._next_look(listener, bool(rows))
         finally:
             self._office.unlisten(listener)
@@ -149,10 +156,7 @@ class Watchers:
         swap has begun, ended or opened."""
         ids = frozenset(row.swap_id for row in open_ones)
         if self._ended is None or self._ended[0] != ids:
-            async with self._office.database.view() as view:
-                since = UnixMs(self._office.clock() - _LATE_MS)
-                found = await SwapStore(view.connection).ended(since)
-            self._ended = ids, tuple(row for row in found if isinstance(row.state, Follower))
+            self._ended = ids, await recently_ended(self._office)
         return self._ended[1]
 
     async def _want_outputs(self, watch: BitcoinWatch, rows: Sequence[SwapRow]) -> None:
@@ -231,6 +235,7 @@ class Watchers:
                     await self._tell_locks(await self._office.swaps(open_only=True), reading)
                     if not reading.caught_up:
                         continue
+                    self._looked.add("evm")
                 try:
                     async with asyncio.timeout(self._poll if rows else max(self._poll, 2.0)):
                         await listener.wait()
@@ -293,6 +298,14 @@ class Watchers:
         except (Fatal, AssertionError):
             # One swap that cannot go on must not keep the others from what they have to be told.
             _log.exception("a swap cannot take in what a chain shows", swap=row.swap_id.hex())
+
+
+async def recently_ended(office: Office) -> tuple[SwapRow, ...]:
+    """Followers' swaps that have ended, and whose output is watched yet: what is paid to it late is refunded."""
+    async with office.database.view() as view:
+        since = UnixMs(office.clock() - LATE_DAYS * 86_400_000)
+        found = await SwapStore(view.connection).ended(since)
+    return tuple(row for row in found if isinstance(row.state, Follower))
 
 
 def _is_paid_again(row: SwapRow, view: ChainView) -> bool:

@@ -3,6 +3,7 @@ what to do should this machine die."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -122,7 +123,8 @@ def _follower(state: Follower) -> tuple[Phase, str, str]:
             then = "When the refund is final, you sign that the lock goes back."
             return Phase.TAKING_BACK, "The time-out has passed, and your bitcoin is coming back.", then
         then = "When the other side claims it, you learn the secret, and claim the lock; else it comes back after T2."
-        return Phase.FUNDING, "Your bitcoin is in the swap.", then
+        what = "Your bitcoin is in the swap." if state.outputs else "Your bitcoin is on its way into the swap."
+        return Phase.FUNDING, what, then
     if state.own_lock is not None:
         return Phase.LOCKING, "The other side's lock is there, and not final yet.", "When it is final, you fund."
     if state.terms.mode is Mode.POINT and not state.presignatures:
@@ -171,7 +173,7 @@ def _if_it_dies(state: Swap, phase: Phase) -> str:
         if state.revealed_at:
             return f"{how} well before T2: the secret is out, so the bitcoin must be claimed."
         return f"{how} when you like: no secret is shown without you, and after T1 anybody can send your lock back."
-    return f"{how} well before T1, or leave a bundle with a watchtower (`causeway swap watch`)."
+    return f"{how} well before T1, or leave a bundle with a watchtower (`causeway swap bundle`)."
 
 
 def _has_money_in(state: Swap) -> bool:
@@ -183,7 +185,7 @@ def _notes(state: Swap) -> tuple[str, ...]:
     amount = state.terms.bitcoin.amount
     wrong = [out for out in state.outputs if out.value != amount]
     if wrong:
-        notes.append(f"{len(wrong)} payments of another amount came to the swap's script; they go back after T2")
+        notes.append(_wrong_text(wrong))
     if state.recovered:
         notes.append("rebuilt from the chains: it claims and takes back, and starts nothing new")
     if needs_word(state):
@@ -192,6 +194,16 @@ def _notes(state: Swap) -> tuple[str, ...]:
             "already, to wait could. No chain tells, so it is for you to say"
         )
     return tuple(notes)
+
+
+def _wrong_text(wrong: Sequence[Output]) -> str:
+    count = "a payment" if len(wrong) == 1 else f"{len(wrong)} payments"
+    left = sum(out.spend is None and not out.written_off for out in wrong)
+    if not left:
+        return f"{count} of another amount came to the swap's script, and nothing of that is left there"
+    rest = "all" if left == len(wrong) else str(left)
+    goes = "it goes back after T2" if len(wrong) == 1 else f"{rest} of them go back after T2"
+    return f"{count} of another amount came to the swap's script; {goes}"
 
 
 def _lock_text(state: Swap) -> str:

@@ -16,7 +16,7 @@ from settlement.swap.planning.errors import UnsafeTerms
 from settlement.swap.planning.gates import Gates
 from settlement.swap.planning.reasons import reasons_of, span_text
 from settlement.swap.planning.spans import Spans, spans_of
-from settlement.swap.terms import OWN_FINALITY, Role, SwapTerms
+from settlement.swap.terms import MAX_SATOSHI, OWN_FINALITY, Role, SwapTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def plan(amount: Satoshi, now: int, conditions: Conditions) -> Plan:
         conditions: of the two chains.
 
     Raises:
-        UnsafeTerms: the amount is too small, or the money would be bound for too long.
+        UnsafeTerms: the amount is too small or too large, or the money would be bound for too long.
     """
     _check_amount(amount, conditions)
     confirmations = conditions.bitcoin.confirmations.of(amount)
@@ -133,6 +133,8 @@ def _check_amount(amount: Satoshi, conditions: Conditions) -> None:
     if amount < least:
         problem = f"{amount:,} satoshi are too few: a claim may cost a great part of them"
         raise UnsafeTerms("bitcoin.amount", problem, f"{least:,} or more")
+    if amount > MAX_SATOSHI:
+        raise UnsafeTerms("bitcoin.amount", f"{amount:,} satoshi will never exist", f"at most {MAX_SATOSHI:,}")
 
 
 def _check_confirmations(terms: SwapTerms, role: Role, conditions: Conditions) -> None:

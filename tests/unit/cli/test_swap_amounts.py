@@ -6,35 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from cli.swap_amounts import btc, evm_amount, parse_asset_amount, parse_span, sides, span
+from cli.swap_amounts import btc, evm_amount, moment, parse_asset_amount, parse_span, sides, span
 from foundation.errors import BadInput
-from settlement.swap.engine.settings import TraderSettings, load_settings
+from settlement.swap.engine.settings import TraderSettings
+from settlement.swap.planning.reasons import span_text
 from tests.support.swap_offers import an_offer
-from tests.support.swap_people import SETTINGS
+from tests.support.swap_settings import TOKEN, settings_in
 from tests.support.swap_terms import NOW
-
-TOKEN = b"\xaa" * 20
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> TraderSettings:
     """Bitcoin, ether, and a token of six decimals."""
-    text = SETTINGS.format(
-        bitcoin="http://127.0.0.1:1",
-        wallet="w",
-        user="u",
-        password="p",  # noqa: S106
-        zmq="",
-        chain=31_337,
-        genesis="01" * 32,
-        evm="http://127.0.0.1:2",
-        escrow="11" * 20,
-        start=0,
-        board="",
-    )
-    text += f'\n[[evm.tokens]]\nsymbol = "USDC"\naddress = "0x{TOKEN.hex()}"\ndecimals = 6\n'
-    (tmp_path / "swap.toml").write_text(text)
-    return load_settings(tmp_path)
+    return settings_in(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +28,7 @@ def settings(tmp_path: Path) -> TraderSettings:
         (" 0.00000001 btc ", "BTC", 1),
         ("20 ETH", "ETH", 20 * 10**18),
         ("0.000001usdc", "USDC", 1),
+        ("5USDC.e", "USDC.e", 5 * 10**6),
     ],
 )
 def test_an_amount_is_a_number_and_a_symbol(settings: TraderSettings, text: str, symbol: str, units: int) -> None:
@@ -74,13 +59,21 @@ def test_what_is_no_span_is_refused(text: str) -> None:
         parse_span(text, "--valid")
 
 
-def test_spans_are_told_in_two_units_at_most() -> None:
-    """And what is past is over."""
-    shown = [span(one) for one in (-1, 0, 59, 60, 3_599, 3_600, 86_399, 86_400, 187_200)]
+def test_spans_are_told_as_the_planner_tells_them() -> None:
+    """Hours and minutes up to three days, so that a time-out looks the same everywhere; what is past is over."""
+    shown = [span(one) for one in (-1, 0, 59, 60, 3_599, 3_600, 103_800, 259_199, 259_200, 280_800)]
     assert shown == [
-        *("over", "0 s", "59 s", "1 min 0 s", "59 min 59 s"),
-        *("1 h 0 min", "23 h 59 min", "1 d 0 h", "2 d 4 h"),
+        *("over", "0 s", "59 s", "1 min", "59 min 59 s"),
+        *("1 h", "28 h 50 min", "71 h 59 min", "3 d", "3 d 6 h"),
     ]
+    assert span(103_800) == span_text(103_800)
+
+
+def test_a_moment_of_another_day_has_its_date() -> None:
+    """A time of day alone is today's."""
+    now = 1_900_000_000  # 2030-03-17 17:46:40Z
+    assert moment(now + 60, now) == "17:47:40Z"
+    assert moment(now + 86_400, now) == "2030-03-18 17:46:40Z"
 
 
 def test_amounts_are_shown_in_whole_units(settings: TraderSettings) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from foundation.errors import BadInput
 from settlement.swap.engine.settings import TraderSettings, load_settings
 
 FIELDS = {
@@ -54,3 +55,13 @@ def test_what_does_not_say_where_swaps_are_changes_no_realm(tmp_path: Path) -> N
     path = tmp_path / "swap.toml"
     path.write_text(path.read_text().replace("18443", "18444").replace("secret", "other"))
     assert load_settings(tmp_path).realm == one
+
+
+@pytest.mark.parametrize("symbol", ["BTC", "btc", "1INCH", "", "US DC", "€", "x" * 21, "ETH", "eth"])
+def test_a_symbol_that_no_amount_could_be_written_with_is_refused(tmp_path: Path, symbol: str) -> None:
+    """By its field, with what to write instead: it would be read as something else later."""
+    text = TEXT.format(**FIELDS) + f'[[evm.tokens]]\nsymbol = "{symbol}"\naddress = "0x{"ab" * 20}"\ndecimals = 6\n'
+    (tmp_path / "swap.toml").write_text(text)
+    with pytest.raises(BadInput, match="symbol") as refusal:
+        load_settings(tmp_path)
+    assert refusal.value.cure

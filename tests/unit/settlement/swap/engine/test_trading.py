@@ -16,6 +16,7 @@ from settlement.swap.engine import trading as engine_trading
 from settlement.swap.engine.correspondence import Mailbox
 from settlement.swap.engine.market import NotEnough
 from settlement.swap.engine.office import Office
+from settlement.swap.engine.own_offers import withdraw
 from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.trading import SPARE_SECONDS, Draft, TooManyOffers, Trading
 from settlement.swap.handshake import Part
@@ -41,7 +42,7 @@ class World:
         self.problem: Exception | None = None
         self.promised = Promised()
         self.said: list[Any] = []
-        office = Office(database, lambda: UnixMs(self.now * 1000))
+        office = self.office = Office(database, lambda: UnixMs(self.now * 1000))
         self.database = database
         self.trading = Trading(office, MAKER, self, lambda: self.now)  # type: ignore[arg-type]
         self.trading.letters = self  # type: ignore[assignment]
@@ -153,3 +154,30 @@ async def test_a_stranger_is_told_what_is_wrong_with_the_offer(world):
     answer = await world.take(own)
     assert isinstance(answer, Refuse)
     assert "expired" in answer.problem
+
+
+async def test_an_offer_that_is_withdrawn_while_it_is_taken_begins_no_swap(world):
+    """Its owner withdraws it when the maker's money is looked at already: the taker hears so, and nothing is stored."""
+    own = await world.offer()
+    look = world.check_able
+
+    async def slowly(*asked: Any) -> None:
+        await look(*asked)
+        assert await withdraw(world.office, own.offer_id)
+
+    world.check_able = slowly
+    answer = await world.take(own)
+    assert isinstance(answer, Refuse)
+    assert "withdrawn" in answer.problem
+    assert await world.office.swaps() == ()
+
+
+async def test_an_offer_that_was_taken_cannot_be_withdrawn(world):
+    """Whoever asks is told; the swap goes on."""
+    own = await world.offer()
+    await world.take(own)
+    assert not await withdraw(world.office, own.offer_id)
+    async with world.database.view() as view:
+        found = await SwapStore(view.connection).offer(own.offer_id)
+    assert found is not None
+    assert found.state is OfferState.TAKEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace as replaced
 
 from foundation.errors import BadInput
 from settlement.swap.machine.changes import Failed, OwnerAsked, PeerAgreed, SecretSeen, Tick, Wish
@@ -101,6 +102,7 @@ def test_an_outlook_says_when_a_machine_must_not_stay_dead():
     assert "when you like" in outlook(initiator().locked().state, 0).if_it_dies
     assert "before T2" in outlook(initiator().funded().state, 0).if_it_dies
     assert "before T1" in outlook(follower().funded().state, 0).if_it_dies
+    assert "swap bundle" in outlook(follower().funded().state, 0).if_it_dies
 
 
 def test_an_outlook_counts_confirmations():
@@ -122,6 +124,25 @@ def test_an_outlook_notes_what_went_wrong():
     notes = outlook(side.state, 0).notes
     assert "ClaimEvm: no gas" in notes
     assert any("another amount" in note for note in notes)
+
+
+def test_an_outlook_says_where_a_wrong_payment_is():
+    """It goes back after T2; when it has gone, nothing is left of it there."""
+    side = follower().funded()
+    side.output(1, value=5_000, outpoint=OTHER)
+    assert (
+        "a payment of another amount came to the swap's script; it goes back after T2" in outlook(side.state, 0).notes
+    )
+    outputs = [replaced(one, written_off=one.value == 5_000) for one in side.state.outputs]
+    (note,) = outlook(replaced(side.state, outputs=tuple(outputs)), 0).notes
+    assert "nothing of that is left there" in note
+
+
+def test_an_outlook_says_that_bitcoin_is_in_the_swap_when_it_is_seen_there():
+    """Before, it is on its way."""
+    side = follower().funded()
+    assert outlook(side.state, 0).now == "Your bitcoin is in the swap."
+    assert "on its way" in outlook(replaced(side.state, outputs=()), 0).now
 
 
 def test_an_outlook_of_a_swap_that_is_over():

@@ -1,0 +1,55 @@
+"""A trader's own offers after they are made: taken once, or withdrawn; never both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from foundation.errors import BadInput
+from settlement.swap.engine.correspondence import Correspondence
+from settlement.swap.engine.office import Office
+from settlement.swap.store.store import OfferState, OwnOffer, SwapStore
+from settlement.swap.wallet.secrets import TraderKeys
+
+
+async def open_offers(office: Office) -> tuple[OwnOffer, ...]:
+    """Those that are neither taken nor withdrawn, the oldest first; some may have expired."""
+    async with office.database.view() as view:
+        return await SwapStore(view.connection).open_offers()
+
+
+async def withdraw(office: Office, offer_id: bytes) -> bool:
+    """Have an own offer taken by nobody from now on; False where somebody took it before.
+
+    On a board it stays until `take_down`: whoever takes it from there is refused.
+    """
+    async with office.database.unit() as unit:
+        store = SwapStore(unit.connection)
+        own = await store.offer(offer_id)
+        if own is not None and own.state is OfferState.OPEN:
+            await store.put_offer(replace(own, state=OfferState.WITHDRAWN))
+            await unit.commit()
+    office.wake()
+    return own is None or own.state is not OfferState.TAKEN
+
+
+async def take_down(letters: Correspondence, keys: TraderKeys, own: OwnOffer) -> None:
+    """Take an own offer off the board on which it is published, if any.
+
+    Raises:
+        PlaceUnavailable, PlaceRefuses: see `letters.post`.
+    """
+    if own.board:
+        post = await letters.post(own.board)
+        await post.withdraw(keys.swap(own.index).identity, own.offer_id)
+
+
+async def mark_taken(store: SwapStore, own: OwnOffer) -> None:
+    """Say that an own offer is taken, beside the swap that begins.
+
+    Raises:
+        BadInput: it was withdrawn meanwhile; no swap begins.
+    """
+    now = await store.offer(own.offer_id)
+    if now is None or now.state is not OfferState.OPEN:
+        raise BadInput("offer", "is withdrawn", "ask its maker for another one")
+    await store.put_offer(replace(now, state=OfferState.TAKEN))
