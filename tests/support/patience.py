@@ -33,6 +33,14 @@ async def eventually(look: Callable[[], Awaitable[T | None]], what: str, pause_s
         await asyncio.sleep(pause_s)
 
 
+def tasks_of(package: str) -> set[asyncio.Task[Any]]:
+    """Other tasks of this loop that run a coroutine of a package (its folder, `adapters/bitcoin`), or of its tests. The
+    whole session's nodes have tasks on the same loop, which come and go."""
+    folder = f"/{package}/"
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    return {task for task in others if any(folder in place for place in _places(task.get_coro()))}
+
+
 def waits() -> list[str]:
     """Where each task of this loop waits, outermost first, in our own code."""
     found = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from itertools import pairwise
 
@@ -15,6 +14,7 @@ from adapters.bitcoin.primitives import BlockRef, OutPoint
 from foundation.errors import BadInput
 from foundation.quantities import BlockHeight
 from tests.support.bitcoin_chain import FakeChain, transaction
+from tests.support.patience import tasks_of
 
 OURS = b"\x51\x20" + bytes(range(32))
 THEIRS = b"\x00\x14" + bytes(20)
@@ -181,7 +181,6 @@ async def test_large_block_is_read_beside_the_loop(chain: FakeChain, monkeypatch
 
 async def test_failure_leaves_no_request_running(chain: FakeChain) -> None:
     """When a block cannot be had, the error is raised and what was fetched ahead is ended."""
-    before = asyncio.all_tasks()
 
     def refuse(block_hash: bytes) -> None:
         if block_hash == chain.heights[2]:
@@ -190,7 +189,7 @@ async def test_failure_leaves_no_request_running(chain: FakeChain) -> None:
     chain.before_block = refuse
     with pytest.raises(RpcRefused):
         await follow(chain, Tail(), Watchlist())
-    assert asyncio.all_tasks() == before
+    assert not tasks_of("adapters/bitcoin")
 
 
 async def test_tail_forgets_the_oldest(chain: FakeChain) -> None:

@@ -22,6 +22,7 @@ from bridge.storage import OutboxRow
 from foundation.quantities import UnixMs
 from mpc.cluster_errors import PeerRefused, PeerSilent
 from tests.support.bridge_office import GROUP, World, attested, deposit, identity
+from tests.support.patience import tasks_of
 
 SILENT, GOOD = identity(2).host_key, identity(3).host_key
 
@@ -118,9 +119,8 @@ async def test_closing_ends_deliveries_under_way(world: World) -> None:
     world.peers.silent[SILENT] = asyncio.Event()
     await promise(world, "one", SILENT)
     delivery = Post(world.office)
-    before = asyncio.all_tasks()
     await delivery.run()
-    assert asyncio.all_tasks() != before
+    assert tasks_of("bridge/agents")
     await delivery.close()
-    assert asyncio.all_tasks() == before
+    assert not tasks_of("bridge/agents")
     assert len(await waiting(world)) == 1

@@ -124,7 +124,7 @@ async def test_funding_is_of_another_amount(case: OpenCase, mode: Mode, differen
         await swap.agree()
         await swap.initiator.state(lambda state: any(out.confirmations for out in state.outputs), "it is seen")
         await swap.pass_t2()
-        await swap.follower.state(lambda state: state.outputs[0].spend is not None, "it is refunded")
+        await swap.follower.state(lambda state: any(out.spend for out in state.outputs), "it is refunded")
         await swap.pass_t1()
         assert await swap.outcomes() == (Outcome.RETURNED, Outcome.RETURNED)
         assert not as_initiator((await swap.initiator.row()).state).revealed_at
