@@ -5,11 +5,12 @@ from __future__ import annotations
 from adapters.evm.lockbox.types import NATIVE_COIN
 from foundation.errors import Retryable
 from foundation.quantities import Satoshi, Wei
+from registry.amounts import format_amount
 from settlement.swap.bitcoin.funding import is_usable
 from settlement.swap.engine.hands.desk import Desk
 from settlement.swap.engine.hands.funding import most_fee
 from settlement.swap.engine.promised import Promised
-from settlement.swap.engine.settings import TraderSettings
+from settlement.swap.engine.settings import AssetName, TraderSettings
 from settlement.swap.engine.trading import OfferUnknown
 from settlement.swap.evm.assets import check_asset
 from settlement.swap.evm.gas import GasNeed, whole_need
@@ -25,15 +26,18 @@ class NotEnough(Retryable):
 
     cure = "pay more in, or wait until swaps that it is promised in have ended"
 
-    def __init__(self, what: str, needed: int, held: int, symbol: str, gas: int = 0) -> None:
+    def __init__(self, what: str, needed: int, held: int, asset: AssetName, gas: int = 0) -> None:
         self.what = what
         self.needed = needed
         self.held = held
         self.gas = gas
-        free = max(0, held)
-        part = f" ({gas:,} of them for gas)" if gas else ""
+
+        def told(units: int) -> str:
+            return format_amount(units, asset.decimals, symbol=asset.symbol)
+
+        part = f" ({told(gas)} of that for gas)" if gas else ""
         super().__init__(
-            f"{what}: {needed:,} base units of {symbol} are needed{part}, and {free:,} are there and not promised"
+            f"{what}: {told(needed)} are needed{part}, and {told(max(0, held))} are there and not promised"
         )
 
 
@@ -64,15 +68,15 @@ class TraderMarket:
         await check_asset(self._views.heads, self._settings.site, offer.asset, at, decimals=asset.decimals)
         if role is Role.FOLLOWER:
             await self._check_bitcoin(offer, promised)
-        await self._check_evm(offer, role, asset.symbol, promised)
+        await self._check_evm(offer, role, asset, promised)
 
     async def _check_bitcoin(self, offer: Offer, promised: Promised) -> None:
         held = sum(coin.value for coin in await self._desk.wallet.coins() if is_usable(coin)) - promised.satoshi
         needed = offer.satoshi + min(most_fee(offer.satoshi), Satoshi(10_000))
         if held < needed:
-            raise NotEnough("the bitcoin wallet", needed, held, "BTC")
+            raise NotEnough("the bitcoin wallet", needed, held, self._settings.assets[0])
 
-    async def _check_evm(self, offer: Offer, role: Role, symbol: str, promised: Promised) -> None:
+    async def _check_evm(self, offer: Offer, role: Role, asset: AssetName, promised: Promised) -> None:
         """Of the asset what is to be locked; of the coin, this side's gas beside that of other swaps."""
         leg, settings = self._desk.evm, self._settings
         base_fee = await leg.base_fee()
@@ -86,10 +90,10 @@ class TraderMarket:
         if any(offer.asset):
             held = await leg.funds(offer.asset) - promised.of(offer.asset) if wanted else 0
             if held < wanted:
-                raise NotEnough("the EVM account", wanted, held, symbol)
+                raise NotEnough("the EVM account", wanted, held, asset)
             wanted = 0
         if coin < wanted + gas:
-            raise NotEnough("the EVM account, gas included", wanted + gas, coin, settings.assets[1].symbol, gas)
+            raise NotEnough("the EVM account, gas included", wanted + gas, coin, settings.assets[1], gas)
 
 
 def check_known(settings: TraderSettings, offer: Offer) -> None:

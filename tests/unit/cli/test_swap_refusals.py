@@ -12,7 +12,8 @@ from cli.swap_making import board_of, draft_of
 from cli.swap_outcomes import NotTaken
 from foundation.errors import BadInput
 from mpc.keystore import ScryptCost
-from settlement.swap.engine.settings import TraderSettings
+from settlement.swap.engine.market import NotEnough
+from settlement.swap.engine.settings import AssetName, TraderSettings
 from settlement.swap.engine.trading import OfferUnknown
 from settlement.swap.offers import OfferDamaged, OfferExpired
 from settlement.swap.wallet.wallet_file import create_wallet
@@ -134,3 +135,12 @@ def test_a_wrong_password_is_that_of_the_wallet_or_of_the_rescue_file(settings: 
 def test_what_became_of_an_offer_is_told_with_what_to_do(error: Exception) -> None:
     """Never just `try again`."""
     assert explain(error).cure not in ("", "try again")
+
+
+def test_missing_money_is_told_in_whole_units() -> None:
+    """As people write amounts, with what to do about it."""
+    told = explain(
+        NotEnough("the EVM account, gas included", 2 * 10**18, 10**17, AssetName("ETH", 18, bytes(20)), 10**16)
+    )
+    assert "2 ETH are needed (0.01 ETH of that for gas), and 0.1 ETH are there" in told.message
+    assert told.cure not in ("", "try again")

@@ -114,10 +114,10 @@ async def test_who_locks_a_token_needs_it_and_gas_in_the_coin(world: World) -> N
     world.funds = {ETHER: cost(lock_need(TOKEN)), TOKEN: offer.amount}
     await world.able(offer, Role.INITIATOR)
     world.funds[TOKEN] -= 1
-    with pytest.raises(NotEnough, match="of USDC"):
+    with pytest.raises(NotEnough, match="USDC are needed"):
         await world.able(offer, Role.INITIATOR)
     world.funds = {ETHER: 0, TOKEN: offer.amount}
-    with pytest.raises(NotEnough, match="of ETH"):
+    with pytest.raises(NotEnough, match="ETH are needed"):
         await world.able(offer, Role.INITIATOR)
 
 
