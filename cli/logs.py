@@ -12,6 +12,10 @@ from typing import Any, TextIO
 import structlog
 
 _LOG = structlog.get_logger(__name__)
+_FILES: list[TextIO] = []
+"""Of the `log_file` blocks that have not ended."""
+_BEFORE: dict[str, Any] = {}
+"""How it was logged before the first of them."""
 
 
 def configure_logging(level: str, as_json: bool) -> None:
@@ -23,17 +27,29 @@ def configure_logging(level: str, as_json: bool) -> None:
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
-    """Log to the end of a file, one JSON object a line, until the block ends; then as before."""
-    before, root = structlog.get_config(), logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    """Log to the end of a file, one JSON object a line, until the block ends; then as before. Of several blocks at the
+    same time the one that began last counts, in whatever order they end."""
+    if not _FILES:
+        root = logging.getLogger()
+        _BEFORE.update(config=structlog.get_config(), handlers=root.handlers[:], level=root.level)
     with path.open("a", encoding="utf-8", buffering=1) as file:
+        _FILES.append(file)
         _configure("info", True, file, is_for_ever=False)
         try:
             yield
         finally:
-            structlog.configure(**before)
-            root.handlers[:] = handlers
-            root.setLevel(level)
+            _FILES.remove(file)
+            if _FILES:
+                _configure("info", True, _FILES[-1], is_for_ever=False)
+            else:
+                _restore()
+
+
+def _restore() -> None:
+    root = logging.getLogger()
+    structlog.configure(**_BEFORE["config"])
+    root.handlers[:] = _BEFORE["handlers"]
+    root.setLevel(_BEFORE["level"])
 
 
 def _configure(level: str, as_json: bool, file: TextIO, *, is_for_ever: bool) -> None:

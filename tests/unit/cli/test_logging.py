@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,21 @@ def test_a_log_file_is_left_as_it_was_found(tmp_path: Path) -> None:
     lines = (tmp_path / "a.log").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["into the file", "a warning"]
     assert (structlog.get_config(), root.handlers[:], root.level) == before
+
+
+def test_log_files_end_in_any_order(tmp_path: Path) -> None:
+    """Two blocks of one process, of which the one that began first ends first: the other goes on, and no line goes to a
+    file that is closed, then or afterwards."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers = root.handlers[:]
+    log = structlog.get_logger("test")
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(log_file(tmp_path / "first.log"))
+    second.enter_context(log_file(tmp_path / "second.log"))
+    first.close()
+    log.info("between")
+    second.close()
+    assert "between" in (tmp_path / "second.log").read_text()
+    assert structlog.get_config() == before
+    assert root.handlers == handlers
+    log.info("afterwards")
