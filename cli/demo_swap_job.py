@@ -105,7 +105,7 @@ async def _claims(screen: Screen, stage: Stage) -> None:
         if row.state.terms.point:
             step.also("both signed it in advance; completing it shows Alice the secret, and nobody else")
         else:
-            step.also("Bob told Alice the secret in a sealed letter; she signed too, so no script shows")
+            step.also("Bob told Alice the secret in a sealed letter; she claims (9), and signs too")
     with screen.step("Alice claims the 20 ETH by the secret") as step:
         await _one(stage, stage.alice, _is_claimed, "the lock is claimed")
         step.done("paid to her account")
