@@ -227,9 +227,8 @@ async def _journey(settings: Settings, text: str) -> tuple[Journey, int]:
         async with database.view() as view:
             rows = await find(view, text, settings.asset)
         if not rows:
-            raise NotFound(
-                f"this node knows no transfer {text}", "causeway transfers lists them; transaction ids are given whole"
-            )
+            cure = "causeway transfers lists them, a new one after some blocks; transaction ids are given whole"
+            raise NotFound(f"this node knows no transfer {text}", cure)
         if len(rows) > 1:
             ids = ", ".join(short(row.id, head=12) for row in rows)
             raise BadInput("ID", f"{text} may mean several transfers: {ids}", "give more digits")

@@ -124,7 +124,7 @@ class Bitcoind(Node):
         return txid
 
     async def _broadcast(self, txid: str) -> None:
-        """See that the miner's payment is in the mempool: its wallet says nothing if it is not.
+        """See that the miner's payment is in the mempool or a block: its wallet says nothing if it is not.
 
         Raises:
             RpcRefused: the mempool does not take it; says why.
@@ -132,9 +132,18 @@ class Bitcoind(Node):
         try:
             await self.rpc.call("getmempoolentry", txid)
         except RpcRefused:
-            kept = await self._miner("gettransaction", txid)
-            assert isinstance(kept, dict), "gettransaction returns an object"
-            await self.rpc.call("sendrawtransaction", kept["hex"])
+            kept = await self._miner_transaction(txid)
+            try:
+                await self.rpc.call("sendrawtransaction", kept["hex"])
+            except RpcRefused:
+                # Somebody else may mine meanwhile.
+                if int(str((await self._miner_transaction(txid))["confirmations"])) < 1:
+                    raise
+
+    async def _miner_transaction(self, txid: str) -> dict[str, Json]:
+        kept = await self._miner("gettransaction", txid)
+        assert isinstance(kept, dict), "gettransaction returns an object"
+        return kept
 
     async def height(self) -> BlockHeight:
         """The height of the best chain."""

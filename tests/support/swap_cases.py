@@ -79,7 +79,12 @@ class Chains:
         await self.evm.node.mine(blocks)
 
     async def pass_time(self, until_s: int, *, blocks_are_empty: bool = False) -> None:
-        """Move everybody's clock past a moment, and bitcoin's median time, and the EVM chain's."""
+        """Move everybody's clock past a moment, and bitcoin's median time, and the EVM chain's.
+
+        What waits for a block has one first where blocks come: nobody finds it late and takes it back.
+        """
+        if self.mining and await self.mempool():
+            await self.bitcoin.node.mine()
         self.clock.ahead_s += max(0, until_s + 1 - self.clock.seconds)
         await self.evm.node.rpc.call("anvil_setTime", self.clock.seconds)
         await self.evm.node.mine(1)

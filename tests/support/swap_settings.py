@@ -9,15 +9,13 @@ from tests.support.swap_people import SETTINGS
 
 TOKEN = b"\xaa" * 20
 ESCROW = b"\x11" * 20
+_BITCOIN = {"bitcoin": "http://127.0.0.1:1", "wallet": "w", "user": "u", "password": "p"}
 
 
 def settings_in(folder: Path, *, symbols: tuple[str, ...] = ("USDC", "USDC.e"), board: str = "") -> TraderSettings:
     """Write a `swap.toml`, and read it."""
     text = SETTINGS.format(
-        bitcoin="http://127.0.0.1:1",
-        wallet="w",
-        user="u",
-        password="p",  # noqa: S106
+        **_BITCOIN,
         zmq="",
         chain=31_337,
         genesis="01" * 32,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from adapters.bitcoin.hd_keys import new_mnemonic
 from adapters.bitcoin.primitives import Coin, OutPoint
@@ -111,7 +112,7 @@ class Trade:
 
     def state(self, role: Role, *, rungs: Sequence[Rung] = (), revealed: bool = False) -> Swap:
         """A side's, after the funding; and after the reveal, when both know the secret."""
-        common = {
+        common: dict[str, Any] = {
             "terms_bytes": self.terms.encoded,
             "gates": gates_of(self.terms),
             "began_at": self.terms.agreed_at * 1_000,
@@ -120,14 +121,14 @@ class Trade:
         signed = tuple(one.encode() for one in rungs)
         if role is Role.FOLLOWER:
             return Follower(
-                **common,  # type: ignore[arg-type]
+                **common,
                 funding=True,
                 presignatures=(signed,) if signed else (),
                 secret=self.secret if revealed else b"",
             )
         target = self.coin.outpoint.serialized() if revealed and self.coin else b""
         return Initiator(
-            **common,  # type: ignore[arg-type]
+            **common,
             locking=True,
             presignatures=signed,
             revealed_at=self.terms.agreed_at * 1_000 if revealed else 0,

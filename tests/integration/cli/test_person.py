@@ -37,6 +37,14 @@ class Person:
         found: list[dict[str, Any]] = self.causeway.json("deposit", "status", self.receipt)["deposits"]
         return found
 
+    def until_listed(self, transfer_id: str) -> None:
+        """The node may learn of a transfer after the chains show it, and after other nodes."""
+
+        def listed() -> bool:
+            return any(one["id"] == transfer_id for one in self.causeway.json("transfers"))
+
+        self.until(listed, "the node knows the transfer")
+
     def until(self, look: Callable[[], Any], what: str) -> Any:
         """Look with a command until there is something."""
         deadline = time.monotonic() + 60
@@ -78,6 +86,7 @@ def test_bitcoin_goes_in_and_out(person: Person) -> None:
     causeway.run("dev", "mine")
     (deposit,) = person.until(lambda: [d for d in person.deposits() if d["hub"] == "minted"], "the deposit is minted")
     assert deposit["outpoint"].startswith(paid)
+    person.until_listed(deposit["id"])
     minted = 50_000_000 - offer["fee_sat"]
     assert causeway.json("token", "balance")["units"] == minted
 
@@ -134,12 +143,7 @@ def test_a_withdrawal_is_raised_and_cancelled(person: Person) -> None:
     causeway = person.causeway
     asked = causeway.json("withdraw", "0.01", "--to", PAYEE, "--max-fee", "3")
     id_ = asked["id"][:12]
-
-    def known() -> Any:
-        done = causeway.json("transfers")
-        return any(one["id"] == asked["id"] for one in done)
-
-    person.until(known, "the node knows the withdrawal")
+    person.until_listed(asked["id"])
     journey = causeway.json("transfers", "show", id_)
     assert journey["move"] == "the withdrawal's owner"
     assert journey["fee"]["enough"] is False
@@ -165,6 +169,7 @@ def test_a_deposit_below_the_minimum_is_told_from_the_receipt(person: Person) ->
         return [d for d in causeway.json("deposit", "status", receipt)["deposits"] if d["hub"] == "returned"]
 
     (deposit,) = person.until(barred, "the deposit is barred")
+    person.until_listed(deposit["id"])
     journey = causeway.json("transfers", "show", paid)
     assert journey["reclaim"]["valid_from"] == deposit["reclaim_from"]
     assert journey["reclaim"]["psbt"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -10,6 +11,7 @@ from foundation.quantities import Satoshi, Wei
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind, Wallet
 from infra.postgres import Postgres
+from infra.rpc import Json, JsonRpc
 
 
 async def test_a_stopped_or_paused_shared_node_serves_the_next_test_first(bitcoind: Bitcoind) -> None:
@@ -30,6 +32,24 @@ async def test_funded_wallet_can_pay(bitcoind: Bitcoind, funded_wallet: Wallet) 
     await funded_wallet.send(await payee.address(), Satoshi(12_345_678))
     await bitcoind.mine()
     assert await payee.balance() == before + 12_345_678
+
+
+async def test_faucet_pays_though_somebody_mines_at_the_same_moment(
+    bitcoind: Bitcoind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its payment is in a block, and no longer in the mempool, when it looks for it there."""
+    payee = await bitcoind.wallet("paid-at-once")
+    ask = JsonRpc.call
+
+    async def mined_first(rpc: JsonRpc, method: str, *params: Json, path: str = "/") -> Json:
+        if method == "getmempoolentry":
+            await bitcoind.mine()
+        return await ask(rpc, method, *params, path=path)
+
+    address = await payee.address()
+    monkeypatch.setattr(JsonRpc, "call", mined_first)
+    await bitcoind.faucet(address, Satoshi(12_345))
+    assert await payee.balance() == 12_345
 
 
 async def test_faucet_gives_ether(anvil: Anvil) -> None:

@@ -31,8 +31,9 @@ def the_file() -> str:
 
 def named(form: Any, place: str = "") -> set[str]:
     """All fields of a form, dotted."""
-    found = set()
-    for one in msgspec.inspect.type_info(form).fields:  # type: ignore[union-attr]
+    found, info = set(), msgspec.inspect.type_info(form)
+    assert isinstance(info, msgspec.inspect.StructType)
+    for one in info.fields:
         for inner in [one.type, *getattr(one.type, "types", []), getattr(one.type, "item_type", None)]:
             if isinstance(inner, msgspec.inspect.StructType):
                 found |= named(inner.cls, f"{place}{one.encode_name}.")

@@ -54,7 +54,7 @@ async def test_prices_come_from_a_service(tmp_path: Path):
     service = web.Application()
     service.router.add_get("/prices", tell)
     async with TestServer(service) as server:
-        rates = rates_of("", None, str(server.make_url("/prices")), ("ETH",))
+        rates: Any = rates_of("", None, str(server.make_url("/prices")), ("ETH",))
         side = Side(AssetName("ETH", 18, bytes(20)), True, True)
         maker = Maker(settings_in(tmp_path), rates, MakerLimits(Satoshi(1), Satoshi(10**9)), side)
         await rates.start()
@@ -62,7 +62,7 @@ async def test_prices_come_from_a_service(tmp_path: Path):
             maker.check_priced()
             assert maker.price == 20
             answer["prices"].pop("ETH")
-            await rates.refresh()  # type: ignore[attr-defined]
+            await rates.refresh()
             with pytest.raises(NoPrice) as refusal:
                 maker.check_priced()
             assert "--price-url" in refusal.value.cure

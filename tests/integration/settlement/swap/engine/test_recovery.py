@@ -78,8 +78,8 @@ async def test_a_lock_that_was_claimed_is_found_again(
     async with town(tmp_path, bitcoind, anvil) as place:
         follower, initiator = place.alice, place.bob
         with monkeypatch.context() as away:
-            for kind in (ClaimBitcoinByKey, ClaimBitcoinByScript):
-                away.setitem(performer.HANDS, kind, never)  # type: ignore[arg-type]
+            hands = {**performer.HANDS, ClaimBitcoinByKey: never, ClaimBitcoinByScript: never}
+            away.setattr(performer, "HANDS", hands)
             async with follower.at_work() as alice, initiator.at_work() as bob:
                 offer = await follower.offer(alice, gives_bitcoin=True, mode=Mode.HASH)
                 await bob.trading.take(offer)

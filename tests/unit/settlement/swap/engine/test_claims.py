@@ -62,8 +62,9 @@ async def test_follower_signs_no_claim_without_the_secret(mode: Mode, secret: by
     side = Side(Role.FOLLOWER, mode)
     side.lock(LockStatus.CLAIMED)
     state = replace(side.state, funding=True, secret=secret)
-    desk, row = Desk(deal), SimpleNamespace(role=Role.FOLLOWER, state=state)
-    await claims.cosign_claim(desk, row, effects.CosignClaim(request(deal, Role.INITIATOR)))  # type: ignore[arg-type]
+    desk: Any = Desk(deal)
+    row: Any = SimpleNamespace(role=Role.FOLLOWER, state=state)
+    await claims.cosign_claim(desk, row, effects.CosignClaim(request(deal, Role.INITIATOR)))
     assert [type(one) for one in desk.said] == ([ClaimCosigned] if signs else [])
 
 
@@ -73,8 +74,9 @@ async def test_follower_signs_no_claim_before_its_own_shows_the_secret() -> None
     side = Side(Role.FOLLOWER, Mode.HASH)
     side.lock()
     state = replace(side.state, funding=True, secret=SECRET)
-    desk, row = Desk(deal), SimpleNamespace(role=Role.FOLLOWER, state=state)
-    await claims.cosign_claim(desk, row, effects.CosignClaim(request(deal, Role.INITIATOR)))  # type: ignore[arg-type]
+    desk: Any = Desk(deal)
+    row: Any = SimpleNamespace(role=Role.FOLLOWER, state=state)
+    await claims.cosign_claim(desk, row, effects.CosignClaim(request(deal, Role.INITIATOR)))
     assert not desk.said
 
 
@@ -91,9 +93,10 @@ async def test_initiator_signs_no_refund_once_the_secret_is_out(decided: dict[st
     """Nor one that it has not decided to sign."""
     deal = Deal()
     state = replace(Side(Role.INITIATOR, Mode.HASH).state, **decided)
-    desk, row = Desk(deal), SimpleNamespace(role=Role.INITIATOR, state=state)
+    desk: Any = Desk(deal)
+    row: Any = SimpleNamespace(role=Role.INITIATOR, state=state)
     order = effects.SignRefundWith(deal.coin().outpoint.serialized(), request(deal, Role.FOLLOWER))
-    await claims.cosign_refund(desk, row, order)  # type: ignore[arg-type]
+    await claims.cosign_refund(desk, row, order)
     assert [type(one) for one in desk.said] == ([RefundCosigned] if signs else [])
 
 
@@ -104,12 +107,13 @@ async def test_no_letter_tells_the_secret_from_t2_on(
     """An order that a crash held up until then could only help a follower that takes its bitcoin back."""
     deal = Deal()
     state = Side(Role.INITIATOR, Mode.HASH).state
-    desk, row = Desk(deal), SimpleNamespace(role=Role.INITIATOR, state=state)
+    desk: Any = Desk(deal)
+    row: Any = SimpleNamespace(role=Role.INITIATOR, state=state)
     desk.seconds = state.terms.bitcoin.expires_at + seconds
 
     async def ask(*_: Any) -> bytes:
         return b"request"
 
     monkeypatch.setattr(claims, "_ask", ask)
-    await claims.reveal(desk, row, effects.RevealByLetter(deal.coin().outpoint.serialized(), 0))  # type: ignore[arg-type]
+    await claims.reveal(desk, row, effects.RevealByLetter(deal.coin().outpoint.serialized(), 0))
     assert [type(one) for one in desk.said] == ([Secret] if tells else [])

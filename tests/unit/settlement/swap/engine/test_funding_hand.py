@@ -103,8 +103,8 @@ def order(not_after: int = 0) -> BroadcastFunding:
 
 async def test_a_funding_leaves_while_the_lock_is_open_and_there_is_time():
     """As it was decided."""
-    desk = FakeDesk(follower().locked())
-    assert await hand.broadcast(desk, desk.row, order()) == (Sent("Funding", b"t" * 32),)  # type: ignore[arg-type]
+    desk: Any = FakeDesk(follower().locked())
+    assert await hand.broadcast(desk, desk.row, order()) == (Sent("Funding", b"t" * 32),)
     assert desk.sent == [b"raw"]
 
 
@@ -113,8 +113,8 @@ async def test_a_funding_that_waited_does_not_leave_when_the_lock_has_ended(stat
     """Though the order has no limit of its own, since the secret was told: it would be a gift."""
     side = follower().locked()
     side.lock(status)
-    desk = FakeDesk(side)
-    (failed,) = await hand.broadcast(desk, desk.row, order())  # type: ignore[arg-type]
+    desk: Any = FakeDesk(side)
+    (failed,) = await hand.broadcast(desk, desk.row, order())
     assert isinstance(failed, Failed)
     assert not desk.sent
 
@@ -127,69 +127,69 @@ async def test_a_funding_that_waited_does_not_leave_after_the_last_moment(by):
         side.now = side.gates.last_reveal * 1000
     else:
         side.times(side.gates.last_reveal, side.gates.last_reveal)
-    desk = FakeDesk(side)
+    desk: Any = FakeDesk(side)
     for limit in (0, 1 << 40):
-        (failed,) = await hand.broadcast(desk, desk.row, order(limit))  # type: ignore[arg-type]
+        (failed,) = await hand.broadcast(desk, desk.row, order(limit))
         assert isinstance(failed, Failed)
     assert not desk.sent
 
 
 async def test_a_funding_waits_for_gas_for_the_claim():
     """Whoever has spent it since the swap was agreed would pay for a lock that it cannot claim."""
-    desk = FakeDesk(follower().locked(), wei=10**12)
+    desk: Any = FakeDesk(follower().locked(), wei=10**12)
     with pytest.raises(NotNow, match="pay more in"):
-        await hand.broadcast(desk, desk.row, order())  # type: ignore[arg-type]
+        await hand.broadcast(desk, desk.row, order())
     assert not desk.sent
     assert not desk.was_sent
     desk.wei = 10**18
-    assert await hand.broadcast(desk, desk.row, order())  # type: ignore[arg-type]
+    assert await hand.broadcast(desk, desk.row, order())
     desk.wei = 0
-    assert await hand.broadcast(desk, desk.row, order()), "what may be out is sent again"  # type: ignore[arg-type]
+    assert await hand.broadcast(desk, desk.row, order()), "what may be out is sent again"
 
 
 async def test_a_funding_waits_for_the_lock_to_be_seen():
     """After a reorganisation nobody knows yet whether it will be there."""
     side = follower()
     side.agree()
-    desk = FakeDesk(side)
+    desk: Any = FakeDesk(side)
     with pytest.raises(NotNow):
-        await hand.broadcast(desk, desk.row, order())  # type: ignore[arg-type]
+        await hand.broadcast(desk, desk.row, order())
     assert not desk.sent
 
 
 @pytest.mark.parametrize("kept", [[], [SimpleNamespace(raw=OTHER)]])
 async def test_only_the_funding_that_claims_were_signed_for_leaves(kept):
     """In point mode another transaction would pay to where no claim shows the secret."""
-    desk = FakeDesk(follower(Mode.POINT).locked(), kept_ones=list(kept))
-    (failed,) = await hand.broadcast(desk, desk.row, order())  # type: ignore[arg-type]
+    desk: Any = FakeDesk(follower(Mode.POINT).locked(), kept_ones=list(kept))
+    (failed,) = await hand.broadcast(desk, desk.row, order())
     assert isinstance(failed, Failed)
     assert not desk.sent
-    good = FakeDesk(follower(Mode.POINT).locked(), kept_ones=[SimpleNamespace(raw=OUTPOINT)])
-    assert await hand.broadcast(good, good.row, order()) == (Sent("Funding", b"t" * 32),)  # type: ignore[arg-type]
+    good: Any = FakeDesk(follower(Mode.POINT).locked(), kept_ones=[SimpleNamespace(raw=OUTPOINT)])
+    assert await hand.broadcast(good, good.row, order()) == (Sent("Funding", b"t" * 32),)
 
 
 async def test_an_engine_starts_though_the_bitcoin_node_is_down():
     """The lock's claim on the other chain does not wait for coins to be set aside."""
-    desk = FakeDesk(follower().locked(), kept_ones=[SimpleNamespace(raw=OUTPOINT)])
-    await hand.reserve_again(desk, desk.row)  # type: ignore[arg-type]
+    desk: Any = FakeDesk(follower().locked(), kept_ones=[SimpleNamespace(raw=OUTPOINT)])
+    await hand.reserve_again(desk, desk.row)
     assert desk.reserved == 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4])
 async def test_claims_are_signed_at_all_fees_or_not_at_all(count):
     """A follower that leaves out the higher fees would have the claim priced out, and keep what the secret opens."""
-    desk = FakeDesk(initiator(Mode.POINT))
-    answer = await hand.sign_rungs(desk, desk.row, SignRungs(0, OUTPOINT, (bytes(66),) * count))  # type: ignore[arg-type]
+    desk: Any = FakeDesk(initiator(Mode.POINT))
+    answer = await hand.sign_rungs(desk, desk.row, SignRungs(0, OUTPOINT, (bytes(66),) * count))
     assert answer == (RoundFailed(0),)
 
 
 async def test_a_private_swaps_secret_is_told_when_its_claim_is_in_the_mempool():
     """Its fees were fixed long ago: told before, the other side could take both where no mempool takes the claim."""
     side = initiator(Mode.POINT).funded()
-    desk = FakeDesk(side)
+    desk: Any = FakeDesk(side)
     with pytest.raises(NotNow):
-        await reveal(desk, desk.row, RevealByLetter(OUTPOINT, 0))  # type: ignore[arg-type]
+        await reveal(desk, desk.row, RevealByLetter(OUTPOINT, 0))
     assert not desk.said
     side.spend(SpendKind.CLAIM, 0)
-    await reveal(desk, desk.row, RevealByLetter(OUTPOINT, 0))  # type: ignore[arg-type]
+    await reveal(desk, desk.row, RevealByLetter(OUTPOINT, 0))
     assert len(desk.said) == 1

@@ -33,7 +33,8 @@ async def test_an_error_that_nobody_foresaw_is_not_tried_again_without_a_pause(m
 
     put_off: list[int] = []
     monkeypatch.setattr(performer, "HANDS", {effects.PlaceLock: stumble})
-    carrying = performer.Performer(SimpleNamespace(office=SimpleNamespace(swap=swap)))  # type: ignore[arg-type]
+    desk: Any = SimpleNamespace(office=SimpleNamespace(swap=swap))
+    carrying = performer.Performer(desk)
 
     async def later(order: DueOrder, pause_ms: int, error: Exception) -> None:
         put_off.append(pause_ms)
@@ -73,7 +74,8 @@ async def test_no_order_shows_the_secret_before_that_is_stored(monkeypatch):
     order = DueOrder(bytes(32), "RevealByLetter", effects.RevealByLetter(bytes(36), 0), 1, UnixMs(0), 0, "")
     for late in (True, False):
         office = Office(late)
-        await performer.Performer(SimpleNamespace(office=office))._perform(order)  # type: ignore[arg-type]
+        desk: Any = SimpleNamespace(office=office)
+        await performer.Performer(desk)._perform(order)
         assert office.state.shown is not late
     assert told == [True], "once in time, never too late"
 
@@ -103,7 +105,8 @@ async def test_an_order_that_takes_long_keeps_no_other_from_its_turn(monkeypatch
             await store.give(row.swap_id, [effects.Watch(), effects.SignTerms()], LONG_AGO)
             await unit.commit()
         office = Office(database, wall_clock)
-        carrying = asyncio.create_task(performer.Performer(SimpleNamespace(office=office)).run())  # type: ignore[arg-type]
+        desk: Any = SimpleNamespace(office=office)
+        carrying = asyncio.create_task(performer.Performer(desk).run())
         async with asyncio.timeout(PATIENCE_S):
             await again.wait()
         carrying.cancel()

@@ -39,6 +39,15 @@ def chains_for(*bundles: Bundle, is_folder: bool = True) -> FakeChains:
     return chains
 
 
+def after_t1() -> tuple[Bundle, Bundle, FakeChains]:
+    """An initiator's bundle on the shelf whose lock may be returned, and one of an older swap that is not there yet."""
+    bundle = bundle_of(on_paper(), Role.INITIATOR)
+    older = replace(bundle_of(on_paper(), Role.INITIATOR), since=NOW - 1_000)
+    chains = chains_for(bundle)
+    chains.evm_time = bundle.terms.evm.expires_at + 1
+    return bundle, older, chains
+
+
 def funded(trade: Trade) -> dict[bytes, tuple[OutputView, ...]]:
     """The output of a swap."""
     assert trade.coin is not None
@@ -66,10 +75,7 @@ async def test_a_lock_is_not_over_while_it_is_read_anew(tmp_path: Path, monkeypa
 
 async def test_an_older_bundle_drops_no_other_and_is_read_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It makes all locks be read from an earlier block on, and a node is away meanwhile."""
-    bundle = bundle_of(on_paper(), Role.INITIATOR)
-    older = replace(bundle_of(on_paper(), Role.INITIATOR), since=NOW - 1_000)
-    chains = chains_for(bundle)
-    chains.evm_time = bundle.terms.evm.expires_at + 1
+    bundle, older, chains = after_t1()
     async with chains.tower(tmp_path / "memory", monkeypatch) as run:
         await chains.once_that(lambda: run.tower.sight(bundle).lock, "the lock is seen")
         chains.trouble["evm"] = AWAY
@@ -89,10 +95,7 @@ async def test_locks_that_are_read_from_an_earlier_block_are_not_over_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The node found the block, and was away when it was asked for the events."""
-    bundle = bundle_of(on_paper(), Role.INITIATOR)
-    older = replace(bundle_of(on_paper(), Role.INITIATOR), since=NOW - 1_000)
-    chains = chains_for(bundle)
-    chains.evm_time = bundle.terms.evm.expires_at + 1
+    bundle, older, chains = after_t1()
     async with chains.tower(tmp_path / "memory", monkeypatch) as run:
         await chains.once_that(lambda: run.tower.sight(bundle).lock, "the lock is seen")
         chains.trouble["events"] = AWAY
