@@ -14,10 +14,21 @@ from cli.swap_stage import Stage, Trader
 from settlement.swap.engine.runtime import open_store
 from settlement.swap.machine.states import Outcome
 from settlement.swap.store.store import OfferState, SwapRow, SwapStore
-from tests.support.patience import eventually
+from tests.support.patience import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.integration
 LIVES = 4
+
+
+@pytest.fixture(autouse=True)
+def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traders whose swaps do not run out of time, however long it takes to start a command again."""
+    command = Trader.command
+
+    def roomy(trader: Trader, *arguments: str) -> list[str]:
+        return ["tests.support.swap_command" if part == "cli.main" else part for part in command(trader, *arguments)]
+
+    monkeypatch.setattr(Trader, "command", roomy)
 
 
 async def test_commands_that_are_killed_go_on_by_resume(tmp_path: Path) -> None:
@@ -73,7 +84,7 @@ async def test_an_offer_whose_command_is_killed_waits_by_resume(tmp_path: Path) 
         assert [row.state.outcome for row in rows] == [Outcome.SWAPPED, Outcome.SWAPPED]
         for trader in (alice, bob):
             assert trader.process is not None
-            assert await trader.process.wait(30) == 0
+            assert await trader.process.wait(PATIENCE_S) == 0
         await alice.begin(*offer)
 
         async def again() -> bool:
@@ -82,7 +93,7 @@ async def test_an_offer_whose_command_is_killed_waits_by_resume(tmp_path: Path) 
         assert await eventually(again, "another offer, in the same log")
         assert alice.process is not None
         os.kill(alice.process.pid, signal.SIGTERM)
-        assert await alice.process.wait(30) == ExitCode.INTERRUPTED
+        assert await alice.process.wait(PATIENCE_S) == ExitCode.INTERRUPTED
         async with open_store(alice.folder) as database, database.view() as view:
             states = [one.state for one in await SwapStore(view.connection).offers()]
         assert states == [OfferState.TAKEN, OfferState.WITHDRAWN]
@@ -124,4 +135,4 @@ async def kill(trader: Trader) -> None:
     """SIGKILL: nothing is said, stored or closed."""
     assert trader.process is not None
     os.kill(trader.process.pid, signal.SIGKILL)
-    await trader.process.wait(10)
+    await trader.process.wait(PATIENCE_S)

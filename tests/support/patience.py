@@ -33,6 +33,13 @@ async def eventually(look: Callable[[], Awaitable[T | None]], what: str, pause_s
         await asyncio.sleep(pause_s)
 
 
+async def until(is_so: Callable[[], bool], pause_s: float = 0.0005) -> None:
+    """Let other tasks work until something is so in this process. Raises `TimeoutError` after `PATIENCE_S`."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():
+            await asyncio.sleep(pause_s)
+
+
 def tasks_of(package: str) -> set[asyncio.Task[Any]]:
     """Other tasks of this loop that run a coroutine of a package (its folder, `adapters/bitcoin`), or of its tests. The
     whole session's nodes have tasks on the same loop, which come and go."""

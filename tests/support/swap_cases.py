@@ -28,10 +28,11 @@ from settlement.swap.store.store import SwapRow, SwapStore, Taking, TakingState
 from settlement.swap.terms import Mode, Role
 from settlement.swap.wallet.secrets import TraderKeys
 from tests.support.evm_escrow import EscrowWorld
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import eventually
 from tests.support.swap_bitcoin import Person as WalletOwner
 from tests.support.swap_bitcoin import SwapNode
-from tests.support.swap_people import ETHER, SETTINGS, Person, template, until
+from tests.support.swap_people import ETHER, SETTINGS, Person, template
+from tests.support.swap_room import roomy
 
 SATOSHI = Satoshi(10_000_000)
 WEI = TokenUnits(2 * ETHER)
@@ -199,7 +200,7 @@ class Side:
             state = (await self.row()).state
             return state if holds(state) else None
 
-        return await until(look, what or "the state", PATIENCE_S)
+        return await eventually(look, what or "the state")
 
     async def ended(self) -> Outcome:
         """How the swap ended for it, once nothing is left to do."""
@@ -273,7 +274,7 @@ class Case:
             assert found is not None
             return None if found.state is TakingState.ASKED else found
 
-        return await until(look, "the maker has answered", PATIENCE_S)
+        return await eventually(look, "the maker has answered")
 
     async def agree(self, maker: Role = Role.FOLLOWER) -> None:
         """Both come to work, one makes an offer, the other takes it."""
@@ -300,9 +301,10 @@ class Case:
         assert 0 < -sent - WEI < FEES_WEI
         assert 0 < WEI - received < FEES_WEI
 
-    async def pass_t2(self) -> None:
-        """The follower's refund is valid from here on."""
-        await self.chains.pass_time((await self._terms()).bitcoin.expires_at)
+    async def pass_t2(self, *, blocks_are_empty: bool = False) -> None:
+        """The follower's refund is valid from here on; before the last of the blocks that pass the time, so that one of
+        them may have it already, unless they are empty."""
+        await self.chains.pass_time((await self._terms()).bitcoin.expires_at, blocks_are_empty=blocks_are_empty)
 
     async def pass_t1(self) -> None:
         """The lock can be refunded from here on."""
@@ -329,8 +331,9 @@ async def open_case(
     *,
     confirmations: int = 1,
     with_token: bool = False,
+    patience_s: float = 1.5,
 ) -> AsyncIterator[Case]:
-    """Two people who know of each other through a board. Nobody works yet."""
+    """Two people who know of each other through a board. Nobody works yet. `patience_s`: see `quick`."""
     case = Case(chains, hands, mode, asset=chains.evm.config.token if with_token else bytes(20))
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
@@ -339,12 +342,14 @@ async def open_case(
         case.place = await stack.enter_async_context(serve_board(database, clock=lambda: chains.clock.seconds))
         await stack.enter_async_context(chains.miner())
         for role in Role:
-            case.sides[role] = await _side(case, folder, role, confirmations)
+            case.sides[role] = await _side(
+                case, folder, role, lambda settings: quick(settings, confirmations, patience_s)
+            )
             stack.push_async_callback(case.sides[role].vanish)
         yield case
 
 
-async def _side(case: Case, folder: Path, role: Role, confirmations: int) -> Side:
+async def _side(case: Case, folder: Path, role: Role, pace: Callable[[TraderSettings], TraderSettings]) -> Side:
     chains = case.chains
     words = new_mnemonic(secrets.token_bytes(32))
     keys = TraderKeys(words)
@@ -373,7 +378,7 @@ async def _side(case: Case, folder: Path, role: Role, confirmations: int) -> Sid
 
     def tune(settings: TraderSettings) -> TraderSettings:
         token = AssetName("EUR", 6, world.config.token)
-        return replace(quick(settings, confirmations), assets=(*settings.assets, token))
+        return replace(pace(settings), assets=(*settings.assets, token))
 
     person = Person(role.value, home, keys, owner.node_wallet, case.place, clock=chains.clock, tune=tune)
     side = Side(person, owner, case)
@@ -381,12 +386,14 @@ async def _side(case: Case, folder: Path, role: Role, confirmations: int) -> Sid
     return side
 
 
-def quick(settings: TraderSettings, confirmations: int = 1) -> TraderSettings:
-    """Settings for chains on one machine: letters and transactions are repeated after a second or so."""
-    known = settings.conditions
+def quick(settings: TraderSettings, confirmations: int = 1, patience_s: float = 1.5) -> TraderSettings:
+    """Settings for chains on one machine: letters and transactions are repeated after a second or so, and the initiator
+    waits `patience_s` for the other's signature. Only a test that moves the clock comes near the time-outs."""
+    known = roomy(settings.conditions)
     bitcoin = replace(known.bitcoin, confirmations=replace(known.bitcoin.confirmations, most=confirmations))
     evm = replace(known.evm, confirmations=replace(known.evm.confirmations, most=confirmations))
-    times = {"patience_ms": 1_500, "resend_ms": 700, "bump_bitcoin_ms": 1_500, "bump_evm_ms": 1_500}
+    times = {"patience_ms": int(1_000 * patience_s), "resend_ms": 700}
+    times |= {"bump_bitcoin_ms": 1_500, "bump_evm_ms": 1_500}
     return replace(settings, conditions=replace(known, bitcoin=bitcoin, evm=evm, **times))
 
 

@@ -6,9 +6,8 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from adapters.bitcoin.hd_keys import new_mnemonic
 from adapters.evm.escrow.deploy import deploy_escrow
@@ -32,11 +31,17 @@ from settlement.swap.offers import Offer, SignedOffer
 from settlement.swap.store.store import SwapRow, SwapStore, TakingState
 from settlement.swap.terms import Mode
 from settlement.swap.wallet.secrets import TraderKeys
+from tests.support.patience import eventually
+from tests.support.swap_room import roomy
 
 QUICK = SenderPolicy(poll_seconds=0.02, tend_seconds=0.2)
 ETHER = 10**18
 COIN = 100_000_000
-T = TypeVar("T")
+
+
+def with_room(settings: TraderSettings) -> TraderSettings:
+    """Time-outs that a slow machine does not reach in the middle of a swap."""
+    return replace(settings, conditions=roomy(settings.conditions))
 
 
 @dataclass
@@ -51,7 +56,7 @@ class Person:
     place: str
     engine: Engine | None = None
     clock: Callable[[], UnixMs] = wall_clock
-    tune: Callable[[TraderSettings], TraderSettings] = lambda settings: settings
+    tune: Callable[[TraderSettings], TraderSettings] = with_room
 
     def __post_init__(self) -> None:
         self.keys = self.keys.at(self.settings.realm)
@@ -193,17 +198,6 @@ async def town(
         yield Town(await person("alice"), await person("bob"), bitcoind, anvil, place)
 
 
-async def until(look: Callable[[], Awaitable[T | None]], what: str, seconds: float = 60) -> T:
-    """Look again and again until there is something."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        found = await look()
-        if found:
-            return found
-        assert asyncio.get_running_loop().time() < deadline, f"not in {seconds} s: {what}"
-        await asyncio.sleep(0.03)
-
-
 async def agreed(engine: Engine, offer: SignedOffer) -> bytes:
     """The swap's id, once the taker has the maker's terms."""
 
@@ -214,7 +208,7 @@ async def agreed(engine: Engine, offer: SignedOffer) -> bytes:
         assert taking.state is not TakingState.REFUSED, taking.problem
         return taking.swap_id
 
-    return await until(look, "the offer is accepted")
+    return await eventually(look, "the offer is accepted")
 
 
 async def redeem(engine: Engine, swap_id: bytes) -> None:
@@ -231,7 +225,7 @@ async def ended(engine: Engine, swap_id: bytes, mine: Callable[[], Awaitable[Non
             await mine()
         return row if row is not None and row.state.outcome is not None else None
 
-    return await until(look, "the swap has ended", 90)
+    return await eventually(look, "the swap has ended")
 
 
-__all__ = ["Outcome", "Person", "Town", "agreed", "ended", "redeem", "town", "until"]
+__all__ = ["Outcome", "Person", "Town", "agreed", "ended", "redeem", "town"]

@@ -29,9 +29,10 @@ from settlement.swap.watchtower.making import make_bundle
 from settlement.swap.watchtower.opening import open_tower
 from settlement.swap.watchtower.shelf import Shelf
 from settlement.swap.watchtower.tower import News, Watchtower
+from tests.support.patience import eventually
 from tests.support.swap_bitcoin import AMOUNT, POLICY, Deal, SwapNode
 from tests.support.swap_locks import SwapWorld
-from tests.support.swap_people import QUICK, SETTINGS, until
+from tests.support.swap_people import QUICK, SETTINGS
 from tests.support.swap_terms import ANVIL, NOW, REGTEST
 
 HOUR = 3_600
@@ -275,7 +276,7 @@ class TowerTown:
             found = await self.spender(trade)
             return found if found != other else None
 
-        return await until(look, "the output is being spent")
+        return await eventually(look, "the output is being spent")
 
     async def lock_is(self, trade: Trade, status: LockStatus) -> None:
         """Once the lock is so."""
@@ -296,13 +297,15 @@ class TowerTown:
 
     @staticmethod
     async def _once(look: Callable[[], Awaitable[bool]], what: str) -> None:
-        await until(look, what)
+        await eventually(look, what)
 
     async def pass_t2(self, trade: Trade) -> None:
-        """Move bitcoin's median time past T2 by blocks that take nothing from the mempool."""
-        now = max(trade.terms.bitcoin.expires_at, await self.chain.median_time()) + 1
-        await self.chain.node.rpc.call("setmocktime", now)
-        await self.chain.empty_blocks(11)
+        """Move bitcoin's median time past T2 by blocks that take nothing from the mempool, and not one more: what is
+        broadcast then has lingered for no block."""
+        t2 = trade.terms.bitcoin.expires_at
+        await self.chain.node.rpc.call("setmocktime", max(t2, await self.chain.median_time()) + 1)
+        while await self.chain.median_time() <= t2:
+            await self.chain.empty_blocks(1)
 
     async def pass_t1(self, trade: Trade) -> None:
         """Move the EVM chain's clock past T1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from adapters.evm.sender import TxSender
 from adapters.evm.types import BlockHeader, BlockTag, Simulation
 from foundation.quantities import BlockHeight, Wei
 from tests.support.evm_chain import GWEI, SECRET, FakeChain, Transaction, call
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 CHAIN_ID = 31_337
 POLICY = SenderPolicy(poll_seconds=0.0005, poll_seconds_most=0.0005, tend_seconds=0, resend_after_seconds=0)
@@ -75,13 +75,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the sender work until something is so."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.0005)
 
 
 async def in_a_block(chain: Chain, work: Awaitable[object]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -28,7 +28,7 @@ from adapters.evm.sender import TxSender
 from adapters.evm.types import Call
 from foundation.quantities import Wei
 from tests.support.evm_chain import GWEI, SECRET, Crash, FakeChain, Mortal, call
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 T = TypeVar("T")
 CHAIN_ID = 31_337
@@ -75,13 +75,6 @@ async def sender(chain: FakeChain, journal: VolatileJournal, clock: Clock) -> As
     """A sender at work on `chain`."""
     async with TxSender(chain, journal, SECRET, CHAIN_ID, POLICY, clock) as running:
         yield running
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the sender work until something is so."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.0005)
 
 
 async def mined(chain: FakeChain, work: Awaitable[T]) -> T:

@@ -24,7 +24,7 @@ async def _shared_chains(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
     folder = tmp_path_factory.mktemp("swap-cases")
     async with (
         Bitcoind(folder / "bitcoind") as node,
-        Anvil(folder / "anvil", block_seconds=30) as anvil,  # besides one for each transaction
+        Anvil(folder / "anvil", block_seconds=100_000) as anvil,  # one for each transaction alone
         BitcoinRpc(node.url, node.user, node.password) as rpc,
         escrow_world(anvil, confirmations=1) as world,
     ):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
 
 from adapters.bitcoin.addresses import REGTEST, address_text
@@ -13,8 +11,8 @@ from settlement.swap.machine.facts import LockStatus
 from settlement.swap.machine.states import Outcome
 from settlement.swap.store.store import SwapStore
 from settlement.swap.terms import Mode
+from tests.support.patience import eventually
 from tests.support.swap_cases import ENDS_WELL, NOTHING, SATOSHI, Case, OpenCase, Side, as_initiator
-from tests.support.swap_people import until
 
 pytestmark = pytest.mark.integration
 modes = pytest.mark.parametrize("mode", Mode)
@@ -99,11 +97,12 @@ async def test_both_claims_are_taken_out_of_their_chains(case: OpenCase, mode: M
 
 async def finish(swap: Case) -> None:
     """Blocks come on both chains, now and then, until both have what they wanted."""
-    for side in swap.sides.values():
-        while (await side.row()).is_open:
-            await swap.chains.mine()
-            with suppress(AssertionError):
-                await until(side.is_done, "the end", 1)
+
+    async def done() -> bool:
+        await swap.chains.mine()
+        return all([await side.is_done() for side in swap.sides.values()])
+
+    await eventually(done, "both have what they wanted", pause_s=0.5)
     assert await swap.outcomes() == ENDS_WELL
     await swap.all_got()
 
@@ -194,7 +193,7 @@ async def test_refund_lingers(case: OpenCase, mode: Mode) -> None:
         await swap.follower.state(lambda state: state.outputs, "the funding is there")
         await swap.initiator.vanish()
         await swap.chains.bitcoin.node.mine()
-        await swap.pass_t2()
+        await swap.pass_t2(blocks_are_empty=True)
         await raised(swap.follower)
         fees = await fees_of(swap.follower, f"RefundBitcoin:{await outpoint_of(swap)}")
         assert fees == sorted(set(fees))
@@ -219,7 +218,7 @@ async def test_funding_lingers(case: OpenCase, mode: Mode) -> None:
             children = await fees_of(swap.follower, "funding:child")
             return len(kept) > 1 if mode is Mode.HASH else bool(children)
 
-        assert await until(higher, "a higher bid")
+        assert await eventually(higher, "a higher bid")
         swap.chains.mining = True
         assert await swap.outcomes() == ENDS_WELL
 

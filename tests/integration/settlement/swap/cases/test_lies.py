@@ -28,6 +28,7 @@ from settlement.swap.machine.messages import GiveBack
 from settlement.swap.machine.states import Outcome, Why
 from settlement.swap.store.store import SwapRow
 from settlement.swap.terms import Mode
+from tests.support.patience import PATIENCE_S
 from tests.support.swap_cases import ENDS_WELL, NOTHING, SATOSHI, OpenCase, as_follower, as_initiator
 from tests.support.swap_lies import (
     after,
@@ -173,7 +174,7 @@ async def test_secret_in_the_letter_is_none(case: OpenCase) -> None:
 
 async def test_signature_under_the_claim_is_none(case: OpenCase) -> None:
     """The initiator sees that it does not hold, and claims by script at once."""
-    async with case() as swap:
+    async with case(patience_s=PATIENCE_S) as swap:  # it does not claim by script before the answer comes
         swap.follower.hands[CosignClaim] = bad_signature()
         await swap.agree()
         await swap.initiator.state(lambda state: state.answer_bad, "the initiator sees that it does not hold")

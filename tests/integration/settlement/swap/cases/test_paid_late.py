@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from adapters.bitcoin.addresses import REGTEST, address_text
 from cli.exits import NotFound
 from cli.output import Output
 from cli.swap_resuming import ask_and_carry_on, resume_all
@@ -36,7 +35,7 @@ async def test_output_of_an_ended_swap_is_paid_when_nobody_looks(
 
         async def paid_late() -> None:
             script = output_of(terms).script
-            await swap.chains.bitcoin.node.faucet(address_text(script, REGTEST), LATE)
+            await swap.chains.bitcoin.pay(script, LATE)  # in a block: in the mempool nobody looks for a stranger's
 
         async def resumed(as_json: bool = True) -> Any:
             capsys.readouterr()

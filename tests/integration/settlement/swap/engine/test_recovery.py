@@ -17,7 +17,8 @@ from settlement.swap.machine.states import Outcome
 from settlement.swap.recovery.recover import SKIPPED_INDICES, recover
 from settlement.swap.store.store import SwapRow
 from settlement.swap.terms import Mode
-from tests.support.swap_people import Person, agreed, ended, redeem, town, until
+from tests.support.patience import eventually
+from tests.support.swap_people import Person, agreed, ended, redeem, town
 
 pytestmark = pytest.mark.integration
 
@@ -47,7 +48,7 @@ async def test_a_swap_goes_on_from_the_words_alone(
                 row = await alice.office.swap(swap_id)
                 return row is not None and bool(row.state.outputs)
 
-            await until(funded, "the output is in the mempool")
+            await eventually(funded, "the output is in the mempool")
         for person, name in ((follower, "follower"), (initiator, "initiator")):
             if loser in (name, "both"):
                 lose(person)

@@ -16,7 +16,8 @@ from settlement.swap.engine.runtime import open_store, wall_clock
 from settlement.swap.machine.states import Outcome
 from settlement.swap.rescue import OtherMnemonic, bring_in, export, open_rescue
 from settlement.swap.store.store import SwapStore
-from tests.support.swap_people import Person, agreed, ended, redeem, town, until
+from tests.support.patience import eventually
+from tests.support.swap_people import Person, agreed, ended, redeem, town
 
 pytestmark = pytest.mark.integration
 CHEAP = ScryptCost(log_n=4)
@@ -56,7 +57,7 @@ async def test_both_sides_move_house_in_the_middle_of_a_swap(tmp_path: Path, bit
                 row = await alice.office.swap(swap_id)
                 return row is not None and bool(row.state.outputs)
 
-            await until(funded, "the output is in the mempool")
+            await eventually(funded, "the output is in the mempool")
         new_alice, new_bob = await rescued(place.alice, tmp_path), await rescued(place.bob, tmp_path)
         async with new_alice.at_work() as alice, new_bob.at_work() as bob:
             await redeem(bob, swap_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from settlement.swap.evm.opening import OpenLeg, open_leg
 from settlement.swap.machine.facts import LockStatus
 from tests.support.evm_escrow import POLICY
 from tests.support.evm_proxy import Lie, LyingEndpoint, Refusing
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, eventually
 from tests.support.swap_evm import bytes_of
 from tests.support.swap_locks import SwapWorld
 
@@ -104,13 +104,6 @@ async def leg_beside(world: SwapWorld, lie: Lie) -> AsyncIterator[OpenLeg]:
             yield opened
 
 
-async def until(is_so: Callable[[], Any]) -> None:
-    """Wait until something is so on the chain."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not await is_so():
-            await asyncio.sleep(0.05)
-
-
 @pytest.mark.parametrize("name", LIES)
 async def test_a_claim_is_mined_whatever_one_of_two_nodes_says(world: SwapWorld, name: str) -> None:
     """A node that lies about a claim in one thing neither keeps it from being sent nor spoils it."""
@@ -127,7 +120,7 @@ async def test_a_claim_is_mined_beside_a_node_that_stopped(world: SwapWorld) -> 
     terms = await world.placed()
     async with leg_beside(world, stopped(newest)) as opened, asyncio.TaskGroup() as tasks:
         claim = tasks.create_task(opened.leg.claim(terms, SECRET))
-        await until(lambda: is_claimed(world, terms))
+        await eventually(lambda: is_claimed(world, terms), "the claim is mined")
         claim.cancel()
 
 

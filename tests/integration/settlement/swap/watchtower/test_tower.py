@@ -10,7 +10,7 @@ from settlement.swap.engine.runtime import WalletBusy
 from settlement.swap.machine.facts import LockStatus
 from settlement.swap.terms import Mode, Role
 from settlement.swap.watchtower.watch import CLIMB_BLOCKS
-from tests.support.swap_people import until
+from tests.support.patience import eventually
 from tests.support.swap_tower import PAYEE, TowerTown, Trade
 
 pytestmark = pytest.mark.integration
@@ -47,7 +47,7 @@ async def test_the_bitcoin_of_a_sleeper_comes_back_after_t2(town: TowerTown, mod
         async def informed() -> bool:
             return any(tower.sight(bundle).outputs for bundle in tower.bundles.values())
 
-        await until(informed, "the output is seen")
+        await eventually(informed, "the output is seen")
         assert await town.spender(trade) is None
         await town.pass_t2(trade)
         first = await town.spent_by(trade)
@@ -99,7 +99,7 @@ async def test_the_lock_is_claimed_for_a_sleeper_that_signed_the_initiators_clai
         async def seen() -> bool:
             return any(view.spend is not None for one in tower.bundles.values() for view in tower.sight(one).outputs)
 
-        await until(seen, "the claim is seen")
+        await eventually(seen, "the claim is seen")
         assert not any(tower.progress(one).secret for one in tower.bundles.values())
         town.put("a.bundle", trade.bundle(Role.FOLLOWER, revealed=True))
         await town.lock_is(trade, LockStatus.CLAIMED)
@@ -152,7 +152,12 @@ async def test_a_tower_goes_on_where_it_was_killed(town: TowerTown) -> None:
     await town.chain.empty_blocks(CLIMB_BLOCKS)
     async with town.tower(file) as tower:
         await town.spent_by(trade, other=first)
-        assert [climb.rung for climb in tower.progress(next(iter(tower.bundles.values()))).climbs.values()] == [1]
+
+        async def climbed() -> bool:
+            bundle = next(iter(tower.bundles.values()))
+            return [climb.rung for climb in tower.progress(bundle).climbs.values()] == [1]
+
+        await eventually(climbed, "it remembers that it has climbed")
 
 
 async def test_a_refund_of_the_traders_own_is_left_alone_at_first(town: TowerTown) -> None:
@@ -168,7 +173,7 @@ async def test_a_refund_of_the_traders_own_is_left_alone_at_first(town: TowerTow
         async def noticed() -> bool:
             return any(tower.progress(one).climbs for one in tower.bundles.values())
 
-        await until(noticed, "the tower has seen it")
+        await eventually(noticed, "the tower has seen it")
         await town.chain.empty_blocks(CLIMB_BLOCKS - 1)
         assert await town.spender(trade) == own.txid()
         await town.chain.empty_blocks(1)
@@ -210,7 +215,7 @@ async def test_a_bundle_that_is_replaced_is_read_again(town: TowerTown) -> None:
         async def told() -> bool:
             return "after the bundle was made" in town.said()
 
-        await until(told, "it says that it can do nothing for the output")
+        await eventually(told, "it says that it can do nothing for the output")
         trade.coin = coin
         town.put("a.bundle", trade.bundle(Role.FOLLOWER))
         await town.pass_t2(trade)
