@@ -9,7 +9,7 @@ from typing import Final
 from adapters.bitcoin.transactions import parse_transaction
 from cli.demo_screen import Screen
 from cli.swap_amounts import btc, span
-from cli.swap_stage import COIN, ETHER, Stage, Trader, until
+from cli.swap_stage import COIN, ETHER, STEP_SECONDS, Stage, Trader, until
 from registry.amounts import format_amount
 from settlement.swap.machine.facts import LockStatus, SpendKind
 from settlement.swap.machine.states import Outcome
@@ -119,7 +119,7 @@ async def _end(screen: Screen, stage: Stage) -> bool:
             row = await _one(stage, trader, lambda row: row.state.outcome is not None, f"{trader.name} is done")
             outcomes.append(row.state.outcome)
             assert trader.process is not None, "it runs"
-            await trader.process.wait(30)
+            await trader.process.wait(STEP_SECONDS)
         fine = all(outcome is Outcome.SWAPPED for outcome in outcomes)
         step.done("swapped" if fine else ", ".join(str(outcome) for outcome in outcomes))
     return fine

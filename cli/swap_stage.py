@@ -33,7 +33,8 @@ from settlement.swap.wallet.wallet_file import open_wallet
 
 COIN: Final = 100_000_000
 ETHER: Final = 10**18
-STEP_SECONDS: Final = 90.0
+STEP_SECONDS: Final = 300.0
+"""Until a step counts as never done: far more than it takes, because some machines are slow."""
 _LOOK_SECONDS: Final = 0.1
 _POLICY: Final = SenderPolicy(poll_seconds=0.05, tend_seconds=0.5)
 _LINK: Final = re.compile(r"causeway-swap:[a-z2-7]+")

@@ -20,6 +20,7 @@ import structlog
 from infra.ports import free_ports
 from tests.support.command import InProcess
 from tests.support.forking import forking_causeway
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -102,7 +103,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         yield Town(folder, InProcess(folder, {}), f"$127.0.0.1:{spsp}/shop", f"http://127.0.0.1:{admin}")
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         process.stderr.close()
 
 
@@ -193,7 +194,9 @@ def test_example_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
     path = os.pathsep.join((str(forking_causeway().parent), os.environ["PATH"]))
     command = ["bash", "-euc", moved(script.group(1)) + "wait $HUB; wait $BANK"]
     env = {**os.environ, "PATH": path, "CAUSEWAY_HOME": str(tmp_path)}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     said = re.sub(r" +", " ", done.stdout)
     for line in (

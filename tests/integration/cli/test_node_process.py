@@ -15,6 +15,7 @@ from cli.exits import ExitCode
 from cli.node_folder import NodePlan, create_node
 from mpc.keystore import ScryptCost
 from tests.support.command import Causeway
+from tests.support.patience import PATIENCE_S
 
 BITCOIN = {"network": "regtest", "url": "http://127.0.0.1:1", "user": "me", "password": "x"}
 NATIVE = {"url": "http://127.0.0.1:1"}
@@ -48,7 +49,7 @@ def test_a_signal_ends_a_node_in_order(folder: Path, number: signal.Signals) -> 
         first = json.loads(process.stderr.readline())
         process.send_signal(number)
         rest = [json.loads(line) for line in process.stderr]
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert (first["event"], first["level"]) == ("waiting", "warning")
     assert [line["event"] for line in rest][-2:] == ["stopping", "stopped"]
 

@@ -16,6 +16,7 @@ import pytest
 from adapters.native.eip712 import account_of_secret
 from cli.exits import ExitCode
 from tests.support.command import Causeway, InProcess
+from tests.support.patience import PATIENCE_S
 
 SMALL = ("--storemen", "3", "--threshold", "2", "--vouchers", "1", "--evm-chain", "0")
 PAYEE = "bcrt1q6z64a43mjgkcq0ul2znwneq3spghrlau9slefp"
@@ -47,13 +48,13 @@ class Person:
 
     def until(self, look: Callable[[], Any], what: str) -> Any:
         """Look with a command until there is something."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             found = look()
             if found:
                 return found
             time.sleep(0.2)  # nothing can be awaited: a command ends at once
-        raise AssertionError(f"{what}: not within 60 s")
+        raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s")
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def _supply(causeway: Causeway, units: int) -> dict[str, Any] | None:
 def _withdrawn(person: Person, amount: str) -> None:
     """Withdraw with --wait; the payout's block is mined once it is broadcast."""
     causeway = person.causeway
-    arguments = ["withdraw", amount, "--to", PAYEE, "--wait", "--timeout", "100"]
+    arguments = ["withdraw", amount, "--to", PAYEE, "--wait", "--timeout", f"{PATIENCE_S:.0f}"]
     env = {"CAUSEWAY_HOME": str(causeway.home), "PATH": "/usr/bin:/bin", **causeway.env}
     command = [sys.executable, "-m", "cli.main", *arguments]
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as waiting:
@@ -132,7 +133,7 @@ def _withdrawn(person: Person, amount: str) -> None:
             told.append(line)
             if "broadcast" in line:
                 causeway.run("dev", "mine")
-        assert waiting.wait(100) == 0, told
+        assert waiting.wait(PATIENCE_S) == 0, told
     order = ["requested in", "is final", "reserved on", "is broadcast", "paid in block", "settled"]
     seen = [next(i for i, line in enumerate(told) if word in line) for word in order]
     assert seen == sorted(seen), told
