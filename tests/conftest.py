@@ -16,11 +16,15 @@ from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind, Wallet
 from infra.node import Node
 from infra.postgres import Postgres
+from tests.support.patience import TEST_S
 
 # The same examples each time where a failure must not depend on luck; no deadline, because machines are shared.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# For pytest-timeout, before pyproject.toml: whoever waits longer for one thing waits longer for all.
+os.environ.setdefault("PYTEST_TIMEOUT", str(TEST_S))
 
 TESTS = Path(__file__).parent
 AnyNode = TypeVar("AnyNode", bound=Node)

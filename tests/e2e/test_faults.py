@@ -51,6 +51,7 @@ from registry.ids import deposit_id, outpoint_id, payout_id
 from tests.support.bridge_life import Life, Paid
 from tests.support.bridge_network import ASSET, DEPOSIT_FEE, BridgeNode, bridge_network, eventually
 from tests.support.dishonest import Dishonest, let_lie, proposal_of
+from tests.support.patience import until
 
 THIEF = b"\x00\x14" + b"t" * 20
 RATE = SatPerKvB(2_000)
@@ -98,13 +99,19 @@ async def test_a_storeman_that_signs_wrong_is_found_and_named(life: Life, monkey
     index = 2
     liar = life.net.storemen[index]
     let_lie(monkeypatch, index)
-    honestly = SignerService.invite
+    honestly, answered = SignerService.invite, set[bytes]()
 
     async def liars_first(self: SignerService, coordinator: bytes, invite: Invite) -> Offer:
         """The liar answers before the others do, so that it is asked to sign in the first round."""
-        if self._keystore.identity.host_key not in {liar.member.host_key, coordinator}:
-            await asyncio.sleep(0.3)
-        return await honestly(self, coordinator, invite)
+        own = self._keystore.identity.host_key
+        if own not in {liar.member.host_key, coordinator}:
+            await until(lambda: invite.session in answered, pause_s=0.01)
+            await asyncio.sleep(0.3)  # its answer is on its way
+        try:
+            return await honestly(self, coordinator, invite)
+        finally:
+            if own == liar.member.host_key:
+                answered.add(invite.session)
 
     monkeypatch.setattr(SignerService, "invite", liars_first)
     alice = await life.net.account("alice")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 README = Path(__file__).parents[2] / "README.md"
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
@@ -26,7 +28,7 @@ async def test_the_demo_shows_thirteen_steps_and_the_readmes_curl_examples_run_a
     )
     lines: list[str] = []
     try:
-        variables = await asyncio.wait_for(_variables(process, lines), 240)
+        variables = await asyncio.wait_for(_variables(process, lines), 3 * PATIENCE_S)
         await _examples(tmp_path, variables)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -52,7 +54,7 @@ async def _examples(folder: Path, variables: dict[str, str]) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(shell.communicate(), 120)
+    output, _ = await asyncio.wait_for(shell.communicate(), 2 * PATIENCE_S)
     assert shell.returncode == 0, output.decode()
     assert '"status": "paid"' in output.decode()
     assert json.loads((folder / "receipt.json").read_bytes())["format"] == "causeway-receipt/1"

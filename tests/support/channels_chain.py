@@ -40,6 +40,7 @@ from settlement.ledgers.protocol import LedgerId, LedgerUnavailable
 from settlement.quantities import Units
 from tests.support.channel_town import Listener
 from tests.support.lockbox import helper
+from tests.support.patience import PATIENCE_S
 
 SENDING = SenderPolicy(poll_seconds=0.02, tend_seconds=0.2)
 SCHEMA = Schema((tables.METADATA, ledger_tables.METADATA))
@@ -165,9 +166,9 @@ class ChainTown:
             return False
         return standing is not None and standing.case.status in statuses
 
-    async def until(self, ask: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    async def until(self, ask: Callable[[], Awaitable[bool]]) -> None:
         """Wait until something is so: chains tell nobody of their blocks here."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(PATIENCE_S):
             while not await ask():
                 await asyncio.sleep(0.02)
 
@@ -224,7 +225,7 @@ class ChainTown:
             sides = [side for side in self.banks if side not in without]
             return all([await self.stands(side, channel, Status.CLOSED) for side in sides])
 
-        await self.until(ask, 60)
+        await self.until(ask)
         await self.tick(*without)
 
     async def balance(self, side: Side) -> int:

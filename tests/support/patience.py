@@ -8,8 +8,12 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, TypeVar
 
-PATIENCE_S: Final = 90.0 * float(os.environ.get("CAUSEWAY_TEST_PATIENCE", "1"))
+_TIMES: Final = float(os.environ.get("CAUSEWAY_TEST_PATIENCE", "1"))
+PATIENCE_S: Final = 90.0 * _TIMES
 """Seconds until something counts as never coming: far more than it takes, because machines are shared and some slow."""
+
+TEST_S: Final = 300.0 * _TIMES
+"""Seconds that a whole test may take."""
 
 _OURS: Final = ("/adapters/", "/bridge/", "/foundation/", "/infra/", "/mpc/", "/settlement/", "/tests/")
 T = TypeVar("T")

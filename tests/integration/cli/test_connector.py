@@ -140,7 +140,7 @@ def test_an_amount_is_delivered_for_no_more_than_allowed(town: Town) -> None:
 def test_a_payment_that_stops_says_how_far_it_came(town: Town) -> None:
     """Where the account's floor ends a payment, the error has what was sent and delivered, and the shop has it."""
     before, shop = town.balance("bob"), town.balance("local")
-    stopped = town.pay("bob", "500.00", "--timeout", "2", status=5)
+    stopped = town.pay("bob", "500.00", "--timeout", "5", status=5)
     assert stopped["type"] == "PaymentPaused"
     assert 0 < int(stopped["fields"]["sent"]) == before - town.balance("bob")
     assert int(stopped["fields"]["delivered"]) == town.balance("local") - shop

@@ -14,6 +14,7 @@ import pytest
 
 from infra.ports import free_ports
 from tests.support.forking import forking_causeway
+from tests.support.patience import TEST_S
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +31,7 @@ def example(page: str) -> str:
     return _PORT.sub(lambda found: free[found.group()], script)
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(1.4 * TEST_S)
 async def test_the_example_of_three_banks_runs_as_it_stands(tmp_path: Path) -> None:
     """Two books, three gateways, one payment, its receipt and the books: no command of the page fails."""
     path = os.pathsep.join((str(forking_causeway().parent), os.environ["PATH"]))

@@ -138,7 +138,7 @@ async def test_output_and_status_are_kept(tmp_path: Path) -> None:
     )
     for _ in range(2):
         await process.start()
-        assert await process.wait(10) == 3
+        assert await process.wait(PATIENCE_S) == 3
     assert process.tail().split() == ["hi", "err", "hi", "err"]
 
 

@@ -25,10 +25,10 @@ from adapters.bitcoin.scripts import taproot_script
 from adapters.bitcoin.transactions import parse_transaction
 from foundation.quantities import BlockHeight, Satoshi
 from infra.bitcoind import Bitcoind, Wallet, as_btc, from_btc
+from tests.support.patience import PATIENCE_S
 
 DEPOSIT = taproot_script(bytes.fromhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"))
 AMOUNT = Satoshi(123_456)
-PATIENCE_S = 20.0
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ async def test_an_old_database_that_knows_nothing_of_a_payment_claims_its_source
     assert await town.balance(EURO_LEDGER, C) == FUNDS + 1_001_00
     assert await town.balance(YUAN_LEDGER, C) == FUNDS - 2_000_00
     assert "does not know" in (await _alarms(town, C))[0]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while await town.outbox(C):
             await asyncio.sleep(0.01)
 

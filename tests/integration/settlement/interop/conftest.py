@@ -19,10 +19,10 @@ from settlement.ilp.link import Reply
 from settlement.ilp.stream.client import Payment, StreamClient
 from settlement.quantities import Asset, Scale, Units
 from tests.support.node_scripts import ROOT, node_command
+from tests.support.patience import PATIENCE_S
 
 USD = Asset("USD", Scale(9))
 PACKAGES = ("ilp-connector", "ilp-plugin-btp", "ilp-plugin-http", "ilp-protocol-stream")
-SECONDS = 15
 
 
 class JsConnector:
@@ -58,7 +58,7 @@ class JsConnector:
 
     async def hear(self, kind: str) -> Any:
         """The next thing of this kind that it says; what went wrong in it is this test's failure."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE_S):
             wanted, failed = (asyncio.ensure_future(self._queue(each).get()) for each in (kind, "failed"))
             done, _ = await asyncio.wait((wanted, failed), return_when=asyncio.FIRST_COMPLETED)
         for each in (wanted, failed):
@@ -126,7 +126,7 @@ class Neighbours:
 
     async def routed(self, ours: str, theirs: str) -> None:
         """Return when we know a route to the prefix `ours`, and they one to the prefix `theirs`."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE_S):
             while ours not in self.ours.routes():
                 await asyncio.sleep(0.02)
             while theirs not in await self.theirs.ask("routes", do="routes"):

@@ -11,8 +11,7 @@ import zmq.asyncio
 
 from adapters.bitcoin.notices import BlockNotices
 from foundation.errors import BadInput
-
-PATIENCE_S = 20.0
+from tests.support.patience import PATIENCE_S
 
 
 class Publisher:
