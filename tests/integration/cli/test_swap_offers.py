@@ -20,10 +20,13 @@ from foundation.errors import BadInput
 from foundation.quantities import Satoshi, TokenUnits, UnixMs
 from infra.anvil import Anvil
 from infra.bitcoind import Bitcoind
+from settlement.swap.engine import performer
+from settlement.swap.engine.hands.desk import Changes, Desk, NotNow
 from settlement.swap.engine.market import NotEnough
 from settlement.swap.engine.runtime import open_store
 from settlement.swap.engine.trading import Draft
 from settlement.swap.machine.changes import Wish
+from settlement.swap.machine.effects import Effect, SignTerms
 from settlement.swap.offers import SignedOffer
 from settlement.swap.store.store import OfferState, OwnOffer, SwapRow, SwapStore, Taking, TakingState
 from settlement.swap.terms import Mode
@@ -159,7 +162,14 @@ async def test_resume_waits_for_offers_that_a_board_has_and_withdraws_others(
         assert states == {lost: OfferState.WITHDRAWN, kept: OfferState.TAKEN}
 
 
-async def test_resume_tells_what_came_to_nothing(tmp_path: Path, bitcoind: Bitcoind, anvil: Anvil) -> None:
+async def never(desk: Desk, row: SwapRow, order: Effect) -> Changes:
+    """A machine that dies before it comes to that."""
+    raise NotNow("it dies", 3_600)
+
+
+async def test_resume_tells_what_came_to_nothing(
+    tmp_path: Path, bitcoind: Bitcoind, anvil: Anvil, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A taking that came to nothing is told with the reason; a swap that ended without a trade is status 4."""
     async with town(tmp_path, bitcoind, anvil) as place:
         bob, alice = place.bob, place.alice
@@ -183,8 +193,11 @@ async def test_resume_tells_what_came_to_nothing(tmp_path: Path, bitcoind: Bitco
             async def agreed() -> list[SwapRow]:
                 return await swaps(bob)
 
-            async with command(take_offer(bob.settings, bob.keys, Told(), signed)):
-                (row,) = await eventually(agreed, "the swap has begun")
+            # Nobody has the other's signature: a lock that was made already would come back after T1 alone.
+            with monkeypatch.context() as dying:
+                dying.setattr(performer, "HANDS", {**performer.HANDS, SignTerms: never})
+                async with command(take_offer(bob.settings, bob.keys, Told(), signed)):
+                    (row,) = await eventually(agreed, "the swap has begun")
         async with open_store(bob.folder) as database, database.unit() as unit:
             await SwapStore(unit.connection).wish(row.swap_id, Wish.CANCEL)
             await unit.commit()
