@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from cli.logs import log_file
 from cli.swap_view import Viewer
 from foundation.database import Database
 from foundation.errors import BadInput, CausewayError
+from foundation.signals import cancelled_by
 from settlement.swap.engine.own_offers import open_offers, take_down, withdraw
 from settlement.swap.engine.runtime import Engine, open_engine
 
@@ -89,7 +90,7 @@ async def at_work(
         WalletBusy, OtherWallet, BadInput: see `open_engine`.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(_ended_by_signals())
+        stack.enter_context(cancelled_by(signal.SIGTERM, signal.SIGHUP))
         # What happens inside, for whoever looks for a cause; the screen shows what happens to swaps.
         stack.enter_context(log_file(settings.folder / LOG_NAME))
         engine = await stack.enter_async_context(open_engine(settings, keys, accepts=accepts))
@@ -147,25 +148,6 @@ async def follow(
     with viewer:
         await running.until(look)
     return [*shown.values()]
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP cancel the current task, so that it leaves things in order. In the main thread alone."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None, "a task runs this"
-    caught = []
-    try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, task.cancel)
-            caught.append(number)
-    except (RuntimeError, ValueError):  # another thread's loop gets no signals
-        pass
-    try:
-        yield
-    finally:
-        for number in caught:
-            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager
