@@ -115,7 +115,13 @@ async def make_offer(
     *,
     show_qr: bool,
 ) -> None:
-    """Make an offer, wait until it is taken, and swap. However this ends, nobody can take the offer afterwards."""
+    """Make an offer, wait until it is taken, and swap. However this ends, nobody can take the offer afterwards.
+
+    Raises:
+        NotTaken: nobody took it in time.
+        NotSwapped: it was taken, and that ended without a trade.
+        BadInput, and what `Trading.check_able` raises: it cannot be made.
+    """
     where = board_of(settings, board) if publish or board else ""
     draft, token = draft_of(settings, give, want, valid, private, where or "http://127.0.0.1:1")
     async with at_work(settings, keys, listens=not publish, note=output.note) as running:
@@ -124,6 +130,7 @@ async def make_offer(
         trading = running.engine.trading
         await trading.check_able(draft, form)
         own = await trading.offer(draft, form)
+        viewer = Viewer(settings, quiet=output.as_json)
         try:
             if publish:
                 await trading.set_offer(own := replace(own, board=where))  # before it hangs there: who dies knows
@@ -132,14 +139,18 @@ async def make_offer(
             if show_qr and not output.as_json:
                 output.note(qr_code(own.signed.text))
             output.note(f"Valid for {span(draft.valid_seconds)}. Keep this running; the swap begins when it is taken.")
-            row = await _swapped(running, own, output)
+            row = await _swapped(running, own, viewer, output)
         finally:
-            await asyncio.shield(withdraw_offer(running.engine, own, output.note))
+            is_withdrawn = await asyncio.shield(withdraw_offer(running.engine, own, output.note))
+        if row is None and not is_withdrawn:  # it was taken at the last moment, when nobody looked any more
+            row = await _swapped(running, own, viewer, output)
+        if row is None:
+            raise NotTaken
         await tell_end(running, row, output)
 
 
-async def _swapped(running: Running, own: OwnOffer, output: Output) -> SwapRow:
-    """The swap that comes of an offer, once it has ended. Raises `NotTaken`: nobody took it in time."""
+async def _swapped(running: Running, own: OwnOffer, viewer: Viewer, output: Output) -> SwapRow | None:
+    """The swap that comes of an offer, once it has ended; None where nobody took it in time."""
     found: list[SwapRow] = []
 
     async def is_over(rows: Sequence[SwapRow]) -> bool:
@@ -149,10 +160,8 @@ async def _swapped(running: Running, own: OwnOffer, output: Output) -> SwapRow:
         found[:] = of_offer
         return not of_offer[0].is_open if of_offer else time.time() > own.signed.offer.valid_until + GRACE_SECONDS
 
-    await follow(running, Viewer(running.engine.settings, quiet=output.as_json), is_over)
-    if not found:
-        raise NotTaken
-    return found[0]
+    await follow(running, viewer, is_over)
+    return found[0] if found else None
 
 
 def qr_code(text: str) -> str:

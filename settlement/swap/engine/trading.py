@@ -326,7 +326,8 @@ class Trading:
             agreed_at=now,
         )
         row = self._row(own.index, own.signed, taker, terms, role, conditions, is_maker=True)
-        await self._office.begin(row, (), lambda store: mark_taken(store, own))
+        # The nodes may have taken long: the offer's time, and whether it is open, count now.
+        await self._office.begin(row, (), lambda store: mark_taken(store, own, self._seconds()))
         return row
 
     # --- The taker's side ---

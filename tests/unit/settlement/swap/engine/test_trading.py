@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from foundation.database import Database
-from foundation.errors import Retryable
+from foundation.errors import BadInput, Retryable
 from foundation.quantities import Satoshi, TokenUnits, UnixMs
 from settlement.swap.engine import trading as engine_trading
 from settlement.swap.engine.correspondence import Mailbox
 from settlement.swap.engine.market import NotEnough
 from settlement.swap.engine.office import Office
-from settlement.swap.engine.own_offers import withdraw
+from settlement.swap.engine.own_offers import mark_taken, withdraw
 from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.settings import AssetName
 from settlement.swap.engine.trading import SPARE_SECONDS, Draft, TooManyOffers, Trading
@@ -185,3 +185,30 @@ async def test_an_offer_that_was_taken_cannot_be_withdrawn(world):
         found = await SwapStore(view.connection).offer(own.offer_id)
     assert found is not None
     assert found.state is OfferState.TAKEN
+
+
+async def test_an_offer_whose_time_ends_while_it_is_taken_begins_no_swap(world):
+    """The maker's nodes were slow: whoever made the offer may have been told already that nobody took it."""
+    own = await world.offer(5)
+    look = world.check_able
+
+    async def slowly(*asked: Any) -> None:
+        await look(*asked)
+        world.now += 5
+
+    world.check_able = slowly
+    answer = await world.take(own)
+    assert isinstance(answer, Refuse)
+    assert "expired" in answer.problem
+    assert await world.office.swaps() == ()
+    assert await withdraw(world.office, own.offer_id)
+
+
+async def test_an_offer_that_is_taken_by_two_at_once_is_told_as_taken(world):
+    """The slower one hears what is so."""
+    own = await world.offer()
+    async with world.database.unit() as unit:
+        store = SwapStore(unit.connection)
+        await mark_taken(store, own, world.now)
+        with pytest.raises(BadInput, match="is taken"):
+            await mark_taken(store, own, world.now)
