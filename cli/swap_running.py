@@ -20,6 +20,7 @@ from foundation.errors import BadInput, CausewayError
 from foundation.signals import cancelled_by
 from settlement.swap.engine.own_offers import open_offers, take_down, withdraw
 from settlement.swap.engine.runtime import Engine, open_engine
+from settlement.swap.store.store import OfferState
 
 if TYPE_CHECKING:
     from settlement.swap.engine.settings import TraderSettings
@@ -81,7 +82,8 @@ async def at_work(
         keys: of the mnemonic.
         listens: whether letters have to come to this machine; where open swaps wait for letters here, they do anyway.
         keeps: whether own offers that an earlier command left open may be taken yet. Without, they are withdrawn:
-            nobody takes an offer that its owner does not see any more, at a price of then.
+            nobody takes an offer that its owner does not see any more, at a price of then. What a maker that answers
+            by itself left open always is: whoever took it now would be held to none of its limits.
         accepts: a maker's limits.
         quoter: answers takers, where letters come to this machine.
         note: is told what a person should know.
@@ -94,13 +96,7 @@ async def at_work(
         # What happens inside, for whoever looks for a cause; the screen shows what happens to swaps.
         stack.enter_context(log_file(settings.folder / LOG_NAME))
         engine = await stack.enter_async_context(open_engine(settings, keys, accepts=accepts))
-        if not keeps:
-            left = await open_offers(engine.office)
-            for own in left:
-                await withdraw_offer(engine, own, note)
-            if count := sum(own.signed.offer.valid_until > time.time() for own in left):
-                one = "1 offer that an earlier command left open is"
-                note(f"{one if count == 1 else f'{count} offers that earlier commands left open are'} withdrawn")
+        await _withdraw_left(engine, keeps, note)
         place = ""
         if listens or await _is_awaited(engine, settings):
             try:
@@ -115,6 +111,16 @@ async def at_work(
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def _withdraw_left(engine: Engine, keeps: bool, note: Callable[[str], None]) -> None:
+    """Withdraw what earlier commands left open; where `keeps`, what makers did that answer by themselves."""
+    left = [own for own in await open_offers(engine.office) if not keeps or own.state is OfferState.SERVED]
+    for own in left:
+        await withdraw_offer(engine, own, note)
+    if count := sum(own.signed.offer.valid_until > time.time() for own in left):
+        one = "1 offer that an earlier command left open is"
+        note(f"{one if count == 1 else f'{count} offers that earlier commands left open are'} withdrawn")
 
 
 async def withdraw_offer(engine: Engine, own: OwnOffer, note: Callable[[str], None]) -> bool:

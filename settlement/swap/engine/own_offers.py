@@ -25,7 +25,7 @@ async def withdraw(office: Office, offer_id: bytes) -> bool:
     async with office.database.unit() as unit:
         store = SwapStore(unit.connection)
         own = await store.offer(offer_id)
-        if own is not None and own.state is OfferState.OPEN:
+        if own is not None and own.state.is_open:
             await store.put_offer(replace(own, state=OfferState.WITHDRAWN))
             await unit.commit()
     office.wake()
@@ -51,7 +51,7 @@ async def mark_taken(store: SwapStore, own: OwnOffer, now: int) -> None:
         OfferExpired: its time is over; no swap begins.
     """
     found = await store.offer(own.offer_id)
-    if found is None or found.state is not OfferState.OPEN:
+    if found is None or not found.state.is_open:
         state = OfferState.WITHDRAWN if found is None else found.state
         raise BadInput("offer", f"is {state.value}", "ask its maker for another one")
     found.signed.check_time(now)

@@ -167,7 +167,8 @@ class Trading:
                 salt=os.urandom(SALT_BYTES),
             )
             signed = SignedOffer.sign(offer, secrets.identity)
-            own = OwnOffer(index, signed, OfferState.OPEN, "", UnixMs(now * 1000))
+            state = OfferState.OPEN if self._accepts is None else OfferState.SERVED
+            own = OwnOffer(index, signed, state, "", UnixMs(now * 1000))
             await store.put_offer(own)
             await unit.commit()
         self._office.wake()
@@ -308,7 +309,7 @@ class Trading:
 
     async def _accept(self, own: OwnOffer, taker: Peer, take: Take) -> SwapRow:
         offer, now = own.signed.offer, self._seconds()
-        if own.state is not OfferState.OPEN:
+        if not own.state.is_open:
             raise BadInput("offer", f"is {own.state.value}", "ask its maker for another one")
         own.signed.check_time(now)
         if self._accepts is not None:

@@ -32,8 +32,15 @@ class OfferState(StrEnum):
     """What has become of an own offer."""
 
     OPEN = "open"
+    SERVED = "served"
+    """Open as long as the maker works that made it by itself: it alone knows the limits and the price of now."""
     TAKEN = "taken"
     WITHDRAWN = "withdrawn"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be taken."""
+        return self in (OfferState.OPEN, OfferState.SERVED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ offers: Final = Table(
     Column("offer_id", LargeBinary(32), primary_key=True),
     Column("index", BigInteger, nullable=False),  # whose identity and letters' key it names
     Column("text", Text, nullable=False),
-    Column("state", String(12), nullable=False),  # open, taken, withdrawn
+    Column("state", String(12), nullable=False),  # open, served, taken, withdrawn
     Column("published_at", String(200), nullable=False),  # the board's URL; empty: on none
     Column("made_at", BigInteger, nullable=False),
 )

@@ -16,7 +16,7 @@ from settlement.swap.engine import trading as engine_trading
 from settlement.swap.engine.correspondence import Mailbox
 from settlement.swap.engine.market import NotEnough
 from settlement.swap.engine.office import Office
-from settlement.swap.engine.own_offers import mark_taken, withdraw
+from settlement.swap.engine.own_offers import mark_taken, open_offers, withdraw
 from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.settings import AssetName
 from settlement.swap.engine.trading import SPARE_SECONDS, Draft, TooManyOffers, Trading
@@ -212,3 +212,14 @@ async def test_an_offer_that_is_taken_by_two_at_once_is_told_as_taken(world):
         await mark_taken(store, own, world.now)
         with pytest.raises(BadInput, match="is taken"):
             await mark_taken(store, own, world.now)
+
+
+async def test_offers_of_a_maker_with_limits_are_known_as_such(world):
+    """They can be taken and withdrawn as others; a command without the limits finds them among those that are open."""
+    limited = Trading(world.office, MAKER, world, lambda: world.now, lambda offer: None)
+    world.trading, limited.letters = limited, world
+    offers = [await world.offer(), await world.offer()]
+    assert {one.state for one in await open_offers(world.office)} == {OfferState.SERVED}
+    assert not isinstance(await world.take(offers[0]), Refuse)
+    assert await withdraw(world.office, offers[1].offer_id)
+    assert await open_offers(world.office) == ()
