@@ -14,12 +14,14 @@ from api.board.app import Quoter
 from api.board.service import serve_board
 from api.board.tables import SCHEMA as BOARD_SCHEMA
 from cli.logs import log_file
+from cli.output import short
 from cli.swap_view import Viewer
 from foundation.database import Database
 from foundation.errors import BadInput, CausewayError
 from foundation.signals import cancelled_by
 from settlement.swap.engine.own_offers import open_offers, take_down, withdraw
 from settlement.swap.engine.runtime import Engine, open_engine
+from settlement.swap.engine.takings import give_up
 from settlement.swap.store.store import OfferState
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ async def at_work(
     *,
     listens: bool = False,
     keeps: bool = False,
+    taking: bytes | None = None,
     accepts: Callable[[Offer], None] | None = None,
     quoter: Quoter | None = None,
     note: Callable[[str], None] = lambda _: None,
@@ -84,6 +87,9 @@ async def at_work(
         keeps: whether own offers that an earlier command left open may be taken yet. Without, they are withdrawn:
             nobody takes an offer that its owner does not see any more, at a price of then. What a maker that answers
             by itself left open always is: whoever took it now would be held to none of its limits.
+            And whether others' offers that an earlier command took are asked for yet. Without, they are given up:
+            nobody swaps by an offer that it has turned away from.
+        taking: the offer (its id) that the command is about to take, which is not given up.
         accepts: a maker's limits.
         quoter: answers takers, where letters come to this machine.
         note: is told what a person should know.
@@ -97,6 +103,8 @@ async def at_work(
         stack.enter_context(log_file(settings.folder / LOG_NAME))
         engine = await stack.enter_async_context(open_engine(settings, keys, accepts=accepts))
         await _withdraw_left(engine, keeps, note)
+        for one in () if keeps else await give_up(engine.office, taking):
+            note(f"offer {short(one.offer_id)}, which you took earlier, is given up: its maker had not answered")
         place = ""
         if listens or await _is_awaited(engine, settings):
             try:

@@ -191,7 +191,8 @@ class Trading:
     # --- Others' offers -----------------------------------------------------------------------------------------------
 
     async def take(self, signed: SignedOffer) -> Taking:
-        """Decide to take an offer, once: the same offer again is the same taking. Nothing binds money yet.
+        """Decide to take an offer, once: the same offer again is the same taking, and one that was given up is one that
+        is asked for again. Nothing binds money yet.
 
         Raises:
             OfferExpired: it is too late.
@@ -201,7 +202,7 @@ class Trading:
         """
         async with self._office.database.view() as view:
             known = await SwapStore(view.connection).taking(signed.offer.offer_id)
-        if known is not None:
+        if known is not None and known.state is not TakingState.GIVEN_UP:
             return known
         offer, now = signed.offer, self._seconds()
         signed.check_time(now + OFFER_MARGIN_SECONDS)
@@ -210,7 +211,8 @@ class Trading:
         await self._market.check_able(offer, offer.maker_role.other, await self._promised())
         async with self._office.database.unit() as unit:
             store = SwapStore(unit.connection)
-            made = Taking(await store.new_index(), signed, TakingState.ASKED, "", None, UnixMs(now * 1000))
+            index = await store.new_index() if known is None else known.index
+            made = Taking(index, signed, TakingState.ASKED, "", None, UnixMs(now * 1000))
             await store.put_taking(made)
             await unit.commit()
         self._office.wake()

@@ -19,12 +19,13 @@ from settlement.swap.engine.office import Office
 from settlement.swap.engine.own_offers import mark_taken, open_offers, withdraw
 from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.settings import AssetName
+from settlement.swap.engine.takings import give_up
 from settlement.swap.engine.trading import SPARE_SECONDS, Draft, TooManyOffers, Trading
 from settlement.swap.handshake import Part
-from settlement.swap.letters.bodies import Refuse
-from settlement.swap.letters.letter import Letter, Reader
+from settlement.swap.letters.bodies import Accept, Refuse
+from settlement.swap.letters.letter import Letter, LetterRefused, Reader
 from settlement.swap.planning.conditions import conditions_for
-from settlement.swap.store.store import OfferState, OwnOffer, SwapStore
+from settlement.swap.store.store import OfferState, OwnOffer, SwapStore, TakingState
 from settlement.swap.store.tables import SCHEMA
 from settlement.swap.terms import Mode, Role
 from settlement.swap.wallet.secrets import TraderKeys
@@ -223,3 +224,22 @@ async def test_offers_of_a_maker_with_limits_are_known_as_such(world):
     assert not isinstance(await world.take(offers[0]), Refuse)
     assert await withdraw(world.office, offers[1].offer_id)
     assert await open_offers(world.office) == ()
+
+
+async def test_a_taking_that_was_given_up_begins_no_swap(world):
+    """Its maker is asked no more, and its acceptance comes too late; the offer can be taken again, by the same keys."""
+    signed = an_offer(world.now)
+    taking = await world.trading.take(signed)
+    assert await give_up(world.office, signed.offer.offer_id) == ()
+    assert await give_up(world.office) == (taking,)
+    await world.trading.ask(0)
+    assert world.said == []
+    letter = Letter(signed.offer.offer_id, signed.offer.maker, bytes(32), "Accept", b"", world.now, world.now + 60)
+    with pytest.raises(LetterRefused):
+        await world.trading.receive(Mailbox(PLACE, taking.index), letter, Accept(b"", bytes(64)))
+    assert await world.office.swaps() == ()
+    again = await world.trading.take(signed)
+    assert (again.index, again.state) == (taking.index, TakingState.ASKED)
+    assert await world.trading.take(signed) == replace(again, made_at=taking.made_at)
+    await world.trading.ask(0)
+    assert len(world.said) == 1
