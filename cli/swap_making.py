@@ -102,6 +102,13 @@ def board_of(settings: TraderSettings, given: str) -> str:
     return given or settings.board
 
 
+def publishing_board(settings: TraderSettings, publishes: bool, given: str) -> str:
+    """Where to publish; empty: nowhere. Raises `BadInput`: a board is named for nothing, or none is, or it is none."""
+    if given and not publishes:
+        raise BadInput("--board", "is for what is published, and nothing is", "add --publish, or leave --board out")
+    return board_of(settings, given) if publishes else ""
+
+
 async def make_offer(
     settings: TraderSettings,
     keys: TraderKeys,
@@ -122,7 +129,7 @@ async def make_offer(
         NotSwapped: it was taken, and that ended without a trade.
         BadInput, and what `Trading.check_able` raises: it cannot be made.
     """
-    where = board_of(settings, board) if publish or board else ""
+    where = publishing_board(settings, publish, board)
     draft, token = draft_of(settings, give, want, valid, private, where or "http://127.0.0.1:1")
     async with at_work(settings, keys, listens=not publish, note=output.note) as running:
         draft = replace(draft, place=where if publish else running.place)
