@@ -71,7 +71,8 @@ async def tell_end(running: Running, row: SwapRow, output: Output) -> None:
     text = f"You gave {gives} and got {gets}." if outcome is Outcome.SWAPPED else ended_text(outcome)
     output.result(show_document(row, lines, kept, ()), f"{text}  Swap {row.swap_id.hex()}")
     if others:
-        output.note(f"{len(others)} other swaps are open: causeway swap resume")
+        count = "1 other swap is" if len(others) == 1 else f"{len(others)} other swaps are"
+        output.note(f"{count} open: causeway swap resume")
     check_traded(row)
 
 
