@@ -6,7 +6,10 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+_before: Final[dict[signal.Signals, Any]] = {}
+"""What was there before the first of several blocks at a time, which end in any order."""
 
 
 def heed(do: Callable[[], object], *numbers: signal.Signals) -> dict[signal.Signals, Any]:
@@ -34,9 +37,12 @@ def cancelled_by(*numbers: signal.Signals) -> Iterator[None]:
     task = asyncio.current_task()
     assert task is not None, "a task runs this"
     formers = heed(task.cancel, *numbers)
+    for number, former in formers.items():
+        _before.setdefault(number, former)
     try:
         yield
     finally:
-        for number, former in formers.items():
+        for number in formers:
             asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL if former is None else former)
+            if number in _before:
+                signal.signal(number, _before.pop(number) or signal.SIG_DFL)

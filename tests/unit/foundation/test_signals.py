@@ -68,6 +68,18 @@ def test_a_signal_that_was_to_be_ignored_stays_so(former, loop):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.parametrize("is_first_first", [True, False])
+async def test_blocks_that_overlap_leave_what_was_before_the_first(former, is_first_first):
+    """Several commands may run in one process; no loop's own handler stays behind."""
+    signal.signal(NUMBER, own)
+    blocks = [cancelled_by(NUMBER), cancelled_by(NUMBER)]
+    for block in blocks:
+        block.__enter__()
+    for block in blocks if is_first_first else reversed(blocks):
+        block.__exit__(None, None, None)
+    assert signal.getsignal(NUMBER) is own
+
+
 async def test_another_thread_gets_no_signals():
     """What runs there goes on without them."""
 
