@@ -176,7 +176,8 @@ def take(
     """Take somebody's offer, and swap. An offer that was changed, is over, or is of unknown assets is refused.
 
     Shows what you give and get, and asks. Where nobody can be asked (--json, OFFER from standard input, no terminal),
-    --yes has to be given. Who says no ends with status 4.
+    --yes has to be given. Who says no ends with status 4. Another offer that you took before and whose maker has not
+    answered is given up.
 
     \b
     Example:
