@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +23,10 @@ from infra.postgres import Postgres
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# A script that starts the tests with `&` has them ignore Ctrl-C, and with them all processes that tests send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 AnyNode = TypeVar("AnyNode", bound=Node)
