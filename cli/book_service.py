@@ -12,6 +12,7 @@ from pathlib import Path
 from cli.output import Output
 from foundation.collector import spare_collector
 from foundation.errors import BadInput
+from foundation.signals import heed
 from settlement.ledgers.book.config import BookConfig
 from settlement.ledgers.book.keys import new_key
 from settlement.ledgers.book.service import BookService
@@ -26,8 +27,7 @@ async def serve(path: Path, output: Output) -> None:
     """
     config = BookConfig.load(path)
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    heed(stopped.set, signal.SIGTERM, signal.SIGINT)
     async with BookService(config) as service:
         spare_collector()
         output.result({"ledger": config.ledger_id, "url": service.url}, f"{config.ledger_id} listens on {service.url}")

@@ -20,6 +20,7 @@ from cli.logs import configure_logging
 from cli.output import Output
 from foundation.database import Database
 from foundation.errors import BadInput, Fatal, Retryable
+from foundation.signals import heed
 from settlement.channels.agent import ChannelAgent
 from settlement.channels.book import BookAdjudicator
 from settlement.channels.court_service import CourtService
@@ -192,8 +193,7 @@ async def run_court(config: CourtConfig) -> AsyncIterator[CourtService]:
 async def until_stopped(work: asyncio.Task[None] | None = None) -> None:
     """Wait for SIGTERM or SIGINT, or for `work` to fail. Raises what it raised."""
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    heed(stopped.set, signal.SIGTERM, signal.SIGINT)
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({waiting, *([work] if work else [])}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

@@ -26,6 +26,7 @@ from cli.dev.plan import DevPlan
 from cli.exits import ExitCode, explain
 from cli.output import show_error
 from foundation.errors import CausewayError
+from foundation.signals import heed
 
 _LOG_LINES: Final = 4
 
@@ -61,7 +62,7 @@ async def _run(screen: Screen, keep: bool) -> bool:
     """The demo, and the end of it whatever happens. Returns whether every token is backed."""
     task = asyncio.current_task()
     assert task is not None, "asyncio.run made it"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    heed(task.cancel, signal.SIGTERM)
     folder = dev_folder() if keep else Path(tempfile.mkdtemp(prefix="causeway-demo-"))
     network = DevNetwork(folder, DevPlan(evm_chain=DEV_EVM_CHAIN), detached=keep, progress=screen.detail)
     was_up = network.network_file.exists()

@@ -21,6 +21,7 @@ from cli.exits import ExitCode, explain
 from cli.output import show_error
 from cli.settlement_town import PAYER, Town
 from foundation.errors import CausewayError
+from foundation.signals import heed
 
 _LOG_LINES: Final = 6
 
@@ -54,7 +55,7 @@ def main(
 async def _run(screen: Screen, keep: bool) -> bool:
     task = asyncio.current_task()
     assert task is not None, "asyncio.run made it"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    heed(task.cancel, signal.SIGTERM)
     folder = Path(tempfile.mkdtemp(prefix="causeway-settlement-"))
     screen.say("Causeway: a bank pays another bank, from one central bank's ledger to another's\n", "bold")
     town = Town(folder, screen.detail)
@@ -77,8 +78,7 @@ async def _kept(screen: Screen, town: Town) -> None:
     task = asyncio.current_task()
     assert task is not None, "asyncio.run made it"
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    heed(stopped.set, signal.SIGTERM, signal.SIGINT)
     await stopped.wait()
 
 

@@ -20,6 +20,7 @@ from cli.exits import ExitCode, explain
 from cli.output import show_error
 from cli.swap_stage import Stage
 from foundation.errors import CausewayError
+from foundation.signals import heed
 
 
 def main(
@@ -51,7 +52,7 @@ def main(
 async def _run(screen: Screen, private: bool) -> bool:
     task = asyncio.current_task()
     assert task is not None, "asyncio.run made it"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    heed(task.cancel, signal.SIGTERM)
     folder = Path(tempfile.mkdtemp(prefix="causeway-swap-"))
     how = "by a point" if private else "by a hash"
     screen.say(f"Causeway: two people swap bitcoin for Ether, {how}; nobody stands between them\n", "bold")

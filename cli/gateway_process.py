@@ -14,6 +14,7 @@ from api.settings import load_settings
 from cli.logs import configure_logging
 from foundation.collector import spare_collector
 from foundation.errors import BadInput
+from foundation.signals import heed
 from settlement.cosign.keyfile import open_key_file
 from settlement.gateway.config import load_config
 from settlement.gateway.process import run_gateway
@@ -37,9 +38,7 @@ async def run_until_stopped(path: Path, password: str, level: str, as_json: bool
             "gateway.key_file", f"{config.key_file} cannot be read", "name the key that `init` made"
         ) from error
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    heed(stopped.set, signal.SIGTERM, signal.SIGINT)
     settings = load_settings(config.folder / "api.toml")
     async with run_gateway(config, seed) as running, serve_api(running, *config.api, settings) as serving:
         spare_collector()

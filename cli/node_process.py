@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,7 @@ from cli.context import keystore_password
 from cli.logs import configure_logging
 from cli.node_folder import load_settings
 from cli.node_status import read_status
+from foundation.signals import heed
 from mpc.transport import wall_clock
 
 _LOG = structlog.get_logger(__name__)
@@ -44,7 +46,6 @@ def run_until_stopped(folder: Path, password_file: Path | None, level: str, as_j
 async def _run(settings: Settings, password: str) -> None:
     """Run it; a signal cancels it, and it closes everything in order."""
     node = asyncio.create_task(run_node(settings, password), name="node")
-    loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
 
     def stop(number: signal.Signals) -> None:
@@ -53,7 +54,7 @@ async def _run(settings: Settings, password: str) -> None:
         node.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
+        heed(partial(stop, number), number)
     try:
         await node
     except asyncio.CancelledError:

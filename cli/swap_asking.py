@@ -45,7 +45,7 @@ class Asked:
     @classmethod
     def read(cls, settings: TraderSettings, give: str, want: str, private: bool) -> Asked:
         """From one amount and one symbol. Raises `BadInput` naming the option."""
-        of_want = not any(one.isdigit() for one in give.strip()[:1])
+        of_want = give.strip()[:1].isalpha()  # a symbol begins with a letter; whatever else it is, is to be an amount
         text, field = (want, "--want") if of_want else (give, "--give")
         asset, units = parse_asset_amount(text, settings, field)
         other = settings.asset((give if of_want else want).strip(), "--give" if of_want else "--want")

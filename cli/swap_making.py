@@ -102,6 +102,13 @@ def board_of(settings: TraderSettings, given: str) -> str:
     return given or settings.board
 
 
+def publishing_board(settings: TraderSettings, publishes: bool, given: str) -> str:
+    """Where to publish; empty: nowhere. Raises `BadInput`: a board is named for nothing, or none is, or it is none."""
+    if given and not publishes:
+        raise BadInput("--board", "is for what is published, and nothing is", "add --publish, or leave --board out")
+    return board_of(settings, given) if publishes else ""
+
+
 async def make_offer(
     settings: TraderSettings,
     keys: TraderKeys,
@@ -115,8 +122,14 @@ async def make_offer(
     *,
     show_qr: bool,
 ) -> None:
-    """Make an offer, wait until it is taken, and swap. However this ends, nobody can take the offer afterwards."""
-    where = board_of(settings, board) if publish or board else ""
+    """Make an offer, wait until it is taken, and swap. However this ends, nobody can take the offer afterwards.
+
+    Raises:
+        NotTaken: nobody took it in time.
+        NotSwapped: it was taken, and that ended without a trade.
+        BadInput, and what `Trading.check_able` raises: it cannot be made.
+    """
+    where = publishing_board(settings, publish, board)
     draft, token = draft_of(settings, give, want, valid, private, where or "http://127.0.0.1:1")
     async with at_work(settings, keys, listens=not publish, note=output.note) as running:
         draft = replace(draft, place=where if publish else running.place)
@@ -124,6 +137,7 @@ async def make_offer(
         trading = running.engine.trading
         await trading.check_able(draft, form)
         own = await trading.offer(draft, form)
+        viewer = Viewer(settings, quiet=output.as_json)
         try:
             if publish:
                 await trading.set_offer(own := replace(own, board=where))  # before it hangs there: who dies knows
@@ -132,14 +146,18 @@ async def make_offer(
             if show_qr and not output.as_json:
                 output.note(qr_code(own.signed.text))
             output.note(f"Valid for {span(draft.valid_seconds)}. Keep this running; the swap begins when it is taken.")
-            row = await _swapped(running, own, output)
+            row = await _swapped(running, own, viewer, output)
         finally:
-            await asyncio.shield(withdraw_offer(running.engine, own, output.note))
+            is_withdrawn = await asyncio.shield(withdraw_offer(running.engine, own, output.note))
+        if row is None and not is_withdrawn:  # it was taken at the last moment, when nobody looked any more
+            row = await _swapped(running, own, viewer, output)
+        if row is None:
+            raise NotTaken
         await tell_end(running, row, output)
 
 
-async def _swapped(running: Running, own: OwnOffer, output: Output) -> SwapRow:
-    """The swap that comes of an offer, once it has ended. Raises `NotTaken`: nobody took it in time."""
+async def _swapped(running: Running, own: OwnOffer, viewer: Viewer, output: Output) -> SwapRow | None:
+    """The swap that comes of an offer, once it has ended; None where nobody took it in time."""
     found: list[SwapRow] = []
 
     async def is_over(rows: Sequence[SwapRow]) -> bool:
@@ -149,10 +167,8 @@ async def _swapped(running: Running, own: OwnOffer, output: Output) -> SwapRow:
         found[:] = of_offer
         return not of_offer[0].is_open if of_offer else time.time() > own.signed.offer.valid_until + GRACE_SECONDS
 
-    await follow(running, Viewer(running.engine.settings, quiet=output.as_json), is_over)
-    if not found:
-        raise NotTaken
-    return found[0]
+    await follow(running, viewer, is_over)
+    return found[0] if found else None
 
 
 def qr_code(text: str) -> str:

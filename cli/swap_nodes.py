@@ -38,6 +38,24 @@ class NodeAway(Retryable):
         super().__init__(f"{node} does not serve: {problem}")
 
 
+class NodesDisagree(Retryable):
+    """A trader's EVM nodes answer differently. Fields: problem (what each says); cure."""
+
+    def __init__(self, problem: str, place: str) -> None:
+        self.problem = problem
+        self.cure = f"compare them with one more node, and take out the one that lies: {place}"
+        super().__init__(f"the EVM nodes disagree: {problem}")
+
+
+class TooFewNodes(Retryable):
+    """Fewer of a trader's EVM nodes answer than have to agree. Fields: problem (what each said instead); cure."""
+
+    def __init__(self, problem: str, place: str) -> None:
+        self.problem = problem
+        self.cure = f"wait for the nodes, or name others: {place}"
+        super().__init__(f"too few EVM nodes serve: {problem}")
+
+
 class NodeDenies(Fatal):
     """A trader's node does not let it in, or is none of the chain's. Fields: node; problem; cure."""
 
@@ -59,7 +77,8 @@ def run_naming(work: Coroutine[Any, Any, T], nodes: Nodes) -> T:
     """Run a command's work; where a signal cancels it, it was interrupted.
 
     Raises:
-        NodeAway, NodeDenies: in place of what does not say which node it is.
+        NodeAway, NodeDenies, NodesDisagree, TooFewNodes: in place of what does not say which node it is, or where
+            the nodes are written.
     """
     from adapters import rpc_errors
     from adapters.bitcoin import errors as bitcoin_errors
@@ -78,6 +97,10 @@ def run_naming(work: Coroutine[Any, Any, T], nodes: Nodes) -> T:
     except (bitcoin_errors.WrongChain, evm_errors.WrongChain) as error:
         node, place = _named(nodes, isinstance(error, bitcoin_errors.WrongChain))
         raise NodeDenies(node, str(error), place) from error
+    except evm_errors.EndpointsDisagree as error:
+        raise NodesDisagree(str(error), nodes.evm_place) from error
+    except evm_errors.TooFewEndpoints as error:
+        raise TooFewNodes(str(error), nodes.evm_place) from error
 
 
 def _named(nodes: Nodes, of_bitcoin: bool) -> tuple[str, str]:

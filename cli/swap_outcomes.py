@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cli.output import short
-from cli.swap_view import show_document, trade
+from cli.swap_view import ENDED, show_document, trade
 from foundation.errors import Fatal, Retryable
 from settlement.swap.machine.states import Outcome
 from settlement.swap.store.store import SwapStore
@@ -30,7 +30,7 @@ class NotSwapped(Fatal):
         name = row.swap_id.hex()[:8]
         otherwise = f"`causeway swap show {name}` tells why; to trade after all, make or take another offer"
         self.cure = _CURES.get(outcome, otherwise)
-        super().__init__(f"swap {name} ended without a trade: {outcome.value}")
+        super().__init__(f"swap {name} ended without a trade: {ENDED[outcome]}")
 
 
 class NotTaken(Retryable):
@@ -68,10 +68,11 @@ async def tell_end(running: Running, row: SwapRow, output: Output) -> None:
     gives, gets = trade(running.engine.settings, row)
     outcome = row.state.outcome
     assert outcome is not None, "it has ended"
-    text = f"You gave {gives} and got {gets}." if outcome is Outcome.SWAPPED else ended_text(outcome)
+    text = f"You gave {gives} and got {gets}." if outcome is Outcome.SWAPPED else f"It ended: {ENDED[outcome]}."
     output.result(show_document(row, lines, kept, ()), f"{text}  Swap {row.swap_id.hex()}")
     if others:
-        output.note(f"{len(others)} other swaps are open: causeway swap resume")
+        count = "1 other swap is" if len(others) == 1 else f"{len(others)} other swaps are"
+        output.note(f"{count} open: causeway swap resume")
     check_traded(row)
 
 
@@ -80,18 +81,7 @@ def outcome_name(row: SwapRow) -> str | None:
     return None if row.state.outcome is None else row.state.outcome.name.lower()
 
 
-def ended_text(outcome: Outcome) -> str:
-    """How a swap has ended, to the one whose swap it is."""
-    return {
-        Outcome.NOTHING_MOVED: "It ended, and no money has moved.",
-        Outcome.SWAPPED: "Swapped.",
-        Outcome.RETURNED: "It ended, and your money came back.",
-        Outcome.WINDFALL: "It ended: you got the other side's money, and yours came back.",
-        Outcome.LOST: "It ended, and your money is gone.",
-    }[outcome]
-
-
 def outcome_line(row: SwapRow) -> str:
     """A line of a list: which swap, and how it ended."""
-    told = "open" if row.state.outcome is None else ended_text(row.state.outcome)
+    told = "open" if row.state.outcome is None else f"{ENDED[row.state.outcome].capitalize()}."
     return f"{short(row.swap_id)}  {told}"

@@ -37,13 +37,28 @@ async def resume_all(settings: TraderSettings, keys: TraderKeys, output: Output)
     async with at_work(settings, keys, keeps=True, note=output.note) as running:
         resumed = await _found(running, output)
         try:
-            viewer = Viewer(settings, quiet=output.as_json)
-            rows = await follow(running, viewer, lambda rows: resumed.is_over(running, rows))
+            rows = await _followed(running, resumed, output)
         finally:
             for own in resumed.offers:
                 await asyncio.shield(withdraw_offer(running.engine, own, output.note))
         output.result(resumed.document(rows), resumed.text(rows))
         resumed.check(rows)
+
+
+async def _followed(running: Running, resumed: _Resumed, output: Output) -> list[SwapRow]:
+    """All swaps that were open, or became so, once nothing is awaited.
+
+    Offers whose time is over are withdrawn then; one that was taken at the last moment, when nobody looked any more, is
+    followed too.
+    """
+    viewer = Viewer(running.engine.settings, quiet=output.as_json)
+    shown: dict[bytes, SwapRow] = {}
+    while True:
+        rows = await follow(running, viewer, lambda rows: resumed.is_over(running, rows))
+        shown.update((row.swap_id, row) for row in rows)
+        withdrawn = [await withdraw_offer(running.engine, own, output.note) for own in resumed.untaken]
+        if all(withdrawn):
+            return [*shown.values()]
 
 
 @dataclass
@@ -67,7 +82,7 @@ class _Resumed:
             is_open = any(row.is_open for row in rows) or bool(await store.swaps(open_only=True))
         self.takings = [one for one in takings if one is not None]
         now = time.time()
-        waiting = [one for one in offers if one is not None and one.state is OfferState.OPEN]
+        waiting = [one for one in offers if one is not None and one.state is not OfferState.TAKEN]
         self.untaken = [one for one in waiting if now > one.signed.offer.valid_until + GRACE_SECONDS]
         is_asked = any(one.state is TakingState.ASKED for one in self.takings)
         return has_looked and not is_asked and len(self.untaken) == len(waiting) and not is_open

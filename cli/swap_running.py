@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,11 +14,15 @@ from api.board.app import Quoter
 from api.board.service import serve_board
 from api.board.tables import SCHEMA as BOARD_SCHEMA
 from cli.logs import log_file
+from cli.output import short
 from cli.swap_view import Viewer
 from foundation.database import Database
 from foundation.errors import BadInput, CausewayError
+from foundation.signals import cancelled_by
 from settlement.swap.engine.own_offers import open_offers, take_down, withdraw
 from settlement.swap.engine.runtime import Engine, open_engine
+from settlement.swap.engine.takings import give_up
+from settlement.swap.store.store import OfferState
 
 if TYPE_CHECKING:
     from settlement.swap.engine.settings import TraderSettings
@@ -69,6 +73,7 @@ async def at_work(
     *,
     listens: bool = False,
     keeps: bool = False,
+    taking: bytes | None = None,
     accepts: Callable[[Offer], None] | None = None,
     quoter: Quoter | None = None,
     note: Callable[[str], None] = lambda _: None,
@@ -80,7 +85,11 @@ async def at_work(
         keys: of the mnemonic.
         listens: whether letters have to come to this machine; where open swaps wait for letters here, they do anyway.
         keeps: whether own offers that an earlier command left open may be taken yet. Without, they are withdrawn:
-            nobody takes an offer that its owner does not see any more, at a price of then.
+            nobody takes an offer that its owner does not see any more, at a price of then. What a maker that answers
+            by itself left open always is: whoever took it now would be held to none of its limits.
+            And whether others' offers that an earlier command took are asked for yet. Without, they are given up:
+            nobody swaps by an offer that it has turned away from.
+        taking: the offer (its id) that the command is about to take, which is not given up.
         accepts: a maker's limits.
         quoter: answers takers, where letters come to this machine.
         note: is told what a person should know.
@@ -89,17 +98,13 @@ async def at_work(
         WalletBusy, OtherWallet, BadInput: see `open_engine`.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(_ended_by_signals())
+        stack.enter_context(cancelled_by(signal.SIGTERM, signal.SIGHUP))
         # What happens inside, for whoever looks for a cause; the screen shows what happens to swaps.
         stack.enter_context(log_file(settings.folder / LOG_NAME))
         engine = await stack.enter_async_context(open_engine(settings, keys, accepts=accepts))
-        if not keeps:
-            left = await open_offers(engine.office)
-            for own in left:
-                await withdraw_offer(engine, own, note)
-            if count := sum(own.signed.offer.valid_until > time.time() for own in left):
-                one = "1 offer that an earlier command left open is"
-                note(f"{one if count == 1 else f'{count} offers that earlier commands left open are'} withdrawn")
+        await _withdraw_left(engine, keeps, note)
+        for one in () if keeps else await give_up(engine.office, taking):
+            note(f"offer {short(one.offer_id)}, which you took earlier, is given up: its maker had not answered")
         place = ""
         if listens or await _is_awaited(engine, settings):
             try:
@@ -114,6 +119,16 @@ async def at_work(
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def _withdraw_left(engine: Engine, keeps: bool, note: Callable[[str], None]) -> None:
+    """Withdraw what earlier commands left open; where `keeps`, what makers did that answer by themselves."""
+    left = [own for own in await open_offers(engine.office) if not keeps or own.state is OfferState.SERVED]
+    for own in left:
+        await withdraw_offer(engine, own, note)
+    if count := sum(own.signed.offer.valid_until > time.time() for own in left):
+        one = "1 offer that an earlier command left open is"
+        note(f"{one if count == 1 else f'{count} offers that earlier commands left open are'} withdrawn")
 
 
 async def withdraw_offer(engine: Engine, own: OwnOffer, note: Callable[[str], None]) -> bool:
@@ -147,25 +162,6 @@ async def follow(
     with viewer:
         await running.until(look)
     return [*shown.values()]
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP cancel the current task, so that it leaves things in order. In the main thread alone."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None, "a task runs this"
-    caught = []
-    try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, task.cancel)
-            caught.append(number)
-    except (RuntimeError, ValueError):  # another thread's loop gets no signals
-        pass
-    try:
-        yield
-    finally:
-        for number in caught:
-            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from settlement.swap.engine.own_offers import open_offers
 from settlement.swap.engine.trading import Draft
 from settlement.swap.offers import Offer, SignedOffer
 from settlement.swap.pricing import MakerLimits, amount_for, bitcoin_for, is_still_good
-from settlement.swap.store.store import OfferState, OwnOffer, SwapRow, SwapStore
+from settlement.swap.store.store import OwnOffer, SwapRow, SwapStore
 from settlement.swap.terms import Mode
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ class Shelf:
     async def _is_over(self, shown: OwnOffer) -> bool:
         async with self._running.engine.office.database.view() as view:
             now = await SwapStore(view.connection).offer(shown.offer_id)
-        if now is None or now.state is not OfferState.OPEN:
+        if now is None or not now.state.is_open:
             return True
         offer = shown.signed.offer
         if offer.valid_until - time.time() < 2 * _RENEW_SECONDS:

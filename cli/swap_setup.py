@@ -157,10 +157,16 @@ async def _check_escrow(urls: Sequence[str], site: EscrowSite) -> None:
 
 
 async def _deployed_at(rpc: EvmRpc, escrow: bytes) -> int:
-    """The block in which the contract appeared, by halving. Raises `BadInput`: the node forgets old states."""
+    """The block in which the contract appeared: back from the newest in doubled steps, then by halving.
+
+    So a node that keeps few states is asked for no older ones than it has to be. Raises `BadInput`: it forgot those.
+    """
     newest = await rpc.block("latest")
-    low, high = 0, 0 if newest is None else newest.number
+    low = high = 0 if newest is None else int(newest.number)
+    step = 1
     try:
+        while low > 0 and await rpc.code(escrow, BlockHeight(low)):
+            low, high, step = max(0, low - step), low, 2 * step
         while low < high:
             middle = (low + high) // 2
             if await rpc.code(escrow, BlockHeight(middle)):

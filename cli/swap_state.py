@@ -78,8 +78,8 @@ def resume(folder: FolderOption = None, password_file: PasswordFileOption = None
     """Carry on with all open swaps, offers that wait to be taken, and offers that you took.
 
     Each is taken up where it stands, until it has ended; status 4 where one ended without a trade, 5 where nobody took
-    an offer. Offers to which no letters can come here are withdrawn. What was paid late to a swap that ended in the
-    last 30 days is refunded.
+    an offer. Offers to which no letters can come here are withdrawn, and those of `causeway swap serve`. What was paid
+    late to a swap that ended in the last 30 days is refunded.
 
     \b
     Example:

@@ -99,7 +99,7 @@ def offer_text(settings: TraderSettings, signed: SignedOffer) -> str:
 
 async def take_offer(settings: TraderSettings, keys: TraderKeys, output: Output, signed: SignedOffer) -> None:
     """Take an offer, and swap. Raises `TakeRefused`, `NotSwapped`, and what `Trading.take` raises."""
-    async with at_work(settings, keys, note=output.note) as running:
+    async with at_work(settings, keys, taking=signed.offer.offer_id, note=output.note) as running:
         office = running.engine.office
         taking = await running.engine.trading.take(signed)
         output.note(

@@ -117,7 +117,7 @@ def serve(
       causeway swap serve --price-file prices.toml --publish 0.1BTC --publish 1BTC
     """
     from cli.swap_amounts import parse_asset_amount
-    from cli.swap_making import board_of, check_bitcoin, valid_seconds
+    from cli.swap_making import check_bitcoin, publishing_board, valid_seconds
     from cli.swap_serving import Maker, Side, rates_of
     from cli.swap_serving import serve as serve_takers
     from foundation.quantities import Satoshi
@@ -151,7 +151,7 @@ def serve(
         valid_seconds=valid_seconds(valid),
     )
     rates = rates_of(price, price_file, price_url, (traded.symbol,))
-    where = board_of(settings, board or "") if publish or board else ""
+    where = publishing_board(settings, bool(publish), board or "")
     shelf = []
     for text in publish or ():
         size = satoshi(text, "--publish")
@@ -176,7 +176,8 @@ def take(
     """Take somebody's offer, and swap. An offer that was changed, is over, or is of unknown assets is refused.
 
     Shows what you give and get, and asks. Where nobody can be asked (--json, OFFER from standard input, no terminal),
-    --yes has to be given. Who says no ends with status 4.
+    --yes has to be given. Who says no ends with status 4. Another offer that you took before and whose maker has not
+    answered is given up.
 
     \b
     Example:

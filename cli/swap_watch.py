@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from cli.output import clock, short
 from cli.swap_amounts import btc, evm_amount, span
 from foundation.errors import BadInput
 from foundation.files import write_durably
+from foundation.signals import cancelled_by
 from settlement.swap.bitcoin.wallet import NodeWallet
 from settlement.swap.engine.runtime import bitcoin_rpc, open_store, wall_clock
 from settlement.swap.machine.facts import LockStatus
@@ -75,7 +77,8 @@ async def watch_bundles(
     *,
     as_json: bool,
 ) -> None:
-    """Be a watchtower until nothing is left to do; for ever where a folder is watched."""
+    """Be a watchtower until nothing is left to do; for ever where a folder is watched. SIGTERM and SIGHUP cancel it, as
+    Ctrl-C does."""
     shelf = Shelf(paths)
     shelf.check()
     for bundle in shelf.read().values():
@@ -83,7 +86,8 @@ async def watch_bundles(
             raise BadInput("--bundle", problem, "the folder of a trader at that Escrow")
     home = state or settings.folder / STATE_NAME
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with log_file(home / LOG_NAME), TowerViewer(settings, as_json=as_json) as viewer:
+    ended = cancelled_by(signal.SIGTERM, signal.SIGHUP)
+    with ended, log_file(home / LOG_NAME), TowerViewer(settings, as_json=as_json) as viewer:
         async with open_tower(settings, shelf, account, home, grace_s=grace_s, tell=viewer.tell) as tower:
             await tower.run(settings.poll_seconds, viewer.show)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +27,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # For pytest-timeout, before pyproject.toml: whoever waits longer for one thing waits longer for all.
 os.environ.setdefault("PYTEST_TIMEOUT", str(TEST_S))
+
+# A script that starts the tests with `&` has them ignore Ctrl-C, and with them all processes that tests send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 AnyNode = TypeVar("AnyNode", bound=Node)

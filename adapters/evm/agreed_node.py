@@ -75,6 +75,12 @@ class AgreedNode:
             _log.warning("some endpoints refuse what others accept: it is sent", call=call.label, refused=told)
         return _joined(call.label, accepted)
 
+    async def balances(self, account: bytes) -> tuple[Wei, Wei]:
+        """The middle of what they tell: twice the same, or the lower and the higher one of two."""
+        subject = f"the balance of 0x{account.hex()}"
+        told = (await self._endpoints.each(subject, lambda endpoint: endpoint.rpc.balance(account), least=1)).values()
+        return Wei(_lower(told)), Wei(_upper(told))
+
     async def call(self, call: Call, number: BlockHeight | BlockTag = "latest", sender: bytes | None = None) -> bytes:
         """From the first that serves: a sender asks for nothing but the reason of a refusal. Raises `Reverted`."""
         return await self._endpoints.read(lambda endpoint: endpoint.rpc.call(call, number, sender))
@@ -107,7 +113,7 @@ class AgreedNode:
         return [all(told) for told in zip(*answers.values(), strict=True)]
 
     async def send_raw(self, raw: bytes) -> None:
-        """Hand it to all. Raises `RpcRefused`: none takes it, nor has it; `NodeUnavailable`: none answers."""
+        """Hand it to all. Raises `RpcRefused`: none takes it, nor has it; `TooFewEndpoints`: none answers."""
 
         async def ask(endpoint: Endpoint) -> RpcRefused | None:
             try:

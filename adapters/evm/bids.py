@@ -1,10 +1,11 @@
-"""The gas limit and the bid of a new transaction, as far as the account can bear them. Pure."""
+"""The gas limit and the bid of a transaction, new or to be replaced, as far as the account can bear them. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.evm.fees import Fees
+from adapters.evm.fees import FeePolicy, Fees
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.types import Simulation
 from foundation.quantities import Wei
@@ -52,3 +53,31 @@ def affordable(simulation: Simulation, value: Wei, policy: SenderPolicy) -> Bid 
                 is_lowered = most < fees.max_fee
                 return Bid(gas, Fees(Wei(most), fees.tip) if is_lowered else fees, is_lowered)
     return TooLittle(value + policy.gas_limit(least) * lowest, simulation.balance)
+
+
+def replacement(standing: Fees | None, base_fee: Wei, borne: Iterable[int], policy: FeePolicy) -> Fees | None:
+    """What to bid next for a transaction that lingers; None where nothing more can be bid now.
+
+    Where the account does not bear the policy's bid it is all that it bears, if that replaces what stands: it counts as
+    soon as the base fee falls to it. Where two nodes tell different balances the lower one counts, and the higher one
+    where the lower bears nothing, as in `affordable`.
+
+    Args:
+        standing: the highest bid that the account could pay when it was handed in; None: there is none, so that any bid
+            may follow.
+        base_fee: the newest block's; an absurd one is bid on up to the cap, or to what the account bears.
+        borne: the highest bids that the account bears (wei per gas), as its balance is told; the lowest first.
+        policy: the cap, the tip, and the least step.
+    """
+    if standing is None:
+        wanted, least = policy.capped(base_fee), int(policy.tip)
+    else:
+        raised = policy.raised(standing, base_fee)
+        if raised is None:
+            return None
+        wanted, least = raised, policy.bumped(standing.max_fee)
+    for most in borne:
+        if most >= least:
+            max_fee = Wei(min(wanted.max_fee, most))
+            return Fees(max_fee, min(wanted.tip, max_fee))
+    return None

@@ -53,16 +53,21 @@ class FeePolicy:
         needed = (base_fee if least is None else least) + self.tip
         if needed > self.cap:
             raise GasPriceAboveCap(Wei(needed), self.cap)
-        return Fees(Wei(min(2 * base_fee + self.tip, self.cap)), self.tip)
+        return self.capped(base_fee)
+
+    def capped(self, base_fee: Wei, times: int = 2) -> Fees:
+        """So many times the base fee and the tip, or the cap, though the chain may ask for more than that."""
+        return Fees(Wei(min(times * base_fee + self.tip, self.cap)), self.tip)
 
     def raised(self, old: Fees, base_fee: Wei) -> Fees | None:
         """A bid that replaces `old`: both parts raised by `bump_permille` at least; None where the cap forbids it."""
-        max_fee = max(self._bumped(old.max_fee), min(2 * base_fee + self.tip, self.cap))
+        max_fee = max(self.bumped(old.max_fee), min(2 * base_fee + self.tip, self.cap))
         if max_fee > self.cap:
             return None
         # The tip cannot exceed the whole, which the cap may have held low.
-        return Fees(Wei(max_fee), Wei(min(max(self._bumped(old.tip), self.tip), max_fee)))
+        return Fees(Wei(max_fee), Wei(min(max(self.bumped(old.tip), self.tip), max_fee)))
 
-    def _bumped(self, value: int) -> int:
+    def bumped(self, value: int) -> int:
+        """The least that replaces `value`."""
         # Rounded up, and by one wei at least: a replacement that is not higher is refused.
         return max(-(-value * (1000 + self.bump_permille) // 1000), value + 1)

@@ -11,7 +11,7 @@ from adapters.evm.errors import KeyReused
 from adapters.evm.fees import FeePolicy, Fees
 from adapters.evm.journal import SignedTx
 from adapters.evm.types import BlockHeader, BlockTag, Call, Receipt, Simulation
-from foundation.quantities import BlockHeight
+from foundation.quantities import BlockHeight, Wei
 
 TRANSACTION_GAS: Final = 2**24
 """The most gas that a transaction may ask for (EIP-7825)."""
@@ -27,6 +27,10 @@ class SenderNode(Protocol):
 
     async def simulate(self, call: Call, sender: bytes) -> Simulation:
         """Try a call on the newest state."""
+        ...
+
+    async def balances(self, account: bytes) -> Sequence[Wei]:
+        """What an account has, the lowest first where nodes differ."""
         ...
 
     async def call(self, call: Call, number: BlockHeight | BlockTag = "latest", sender: bytes | None = None) -> bytes:
@@ -104,8 +108,8 @@ class Flight:
 
     Fields: key; nonce; versions (all that were signed, the newest last; at least one); signed_at (the newest); sent_at
     (the last broadcast, `UNSENT` where there was none); refusals (in a row, for reasons we do not know);
-    underpriced (the node asks for a higher bid); too_poor (the account cannot pay for the newest version); included
-    (its receipt, once it is in a block); outcome (for those who wait).
+    underpriced (the node asks for a higher bid); too_dear (hashes of versions that the account could not pay when they
+    were last handed in); included (its receipt, once it is in a block); outcome (for those who wait).
     """
 
     key: str
@@ -115,7 +119,7 @@ class Flight:
     sent_at: float = UNSENT
     refusals: int = 0
     underpriced: bool = False
-    too_poor: bool = False
+    too_dear: set[bytes] = field(default_factory=set)
     included: Receipt | None = None
     outcome: asyncio.Future[TxResult] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -134,9 +138,21 @@ class Flight:
         return self.sent_at == UNSENT
 
     @property
-    def bid(self) -> Fees:
-        """The newest version's bid."""
-        return Fees(self.latest.max_fee, self.latest.tip)
+    def highest(self) -> Fees:
+        """The highest bid of all versions: what replaces it replaces each of them."""
+        return max((Fees(one.max_fee, one.tip) for one in self.versions), key=lambda fees: fees.max_fee)
+
+    @property
+    def standing(self) -> Fees | None:
+        """The highest bid that the account could pay when it was handed in; None: there is none."""
+        bids = [Fees(one.max_fee, one.tip) for one in self.versions if one.hash not in self.too_dear]
+        return max(bids, key=lambda fees: fees.max_fee, default=None)
+
+    @property
+    def cost(self) -> int:
+        """What nodes keep of the account for it, wei: gas and value at the standing bid."""
+        newest, standing = self.latest, self.standing
+        return 0 if standing is None else newest.value + newest.gas * standing.max_fee
 
     def version(self, tx_hash: bytes) -> SignedTx:
         """The version with this hash, which must be one of ours."""

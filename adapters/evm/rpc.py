@@ -124,6 +124,10 @@ class EvmRpc:
         answer = await self._transport.call("eth_getBalance", data(account), _position(number))
         return Wei(read_quantity(answer, "eth_getBalance", "result"))
 
+    async def balances(self, account: bytes) -> tuple[Wei, ...]:
+        """What an account has now, as `adapters.evm.flight.SenderNode` asks: one node tells one figure."""
+        return (await self.balance(account),)
+
     async def code(self, address: bytes, number: BlockHeight | BlockTag = "latest") -> bytes:
         """The code at an address (20 bytes); empty where no contract is."""
         answer = await self._transport.call("eth_getCode", data(address), _position(number))

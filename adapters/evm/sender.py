@@ -18,7 +18,8 @@ from typing import Final, Self
 import structlog
 
 from adapters.evm.bids import Bid, TooLittle, affordable
-from adapters.evm.errors import InsufficientBalance, NodeUnavailable, SenderClosed
+from adapters.evm.errors import InsufficientBalance, NodeUnavailable, SenderClosed, TooFewEndpoints
+from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import Flight, SenderNode, SenderPolicy, TxResult, check_same_call
 from adapters.evm.journal import TxJournal, TxStatus
 from adapters.evm.mempool import Verdict
@@ -71,6 +72,11 @@ class TxSender:
     def account(self) -> bytes:
         """The account's address, 20 bytes."""
         return self._signer.address
+
+    @property
+    def fees(self) -> FeePolicy:
+        """How much it bids."""
+        return self._policy.fees
 
     @property
     def on_their_way(self) -> int:
@@ -174,8 +180,8 @@ class TxSender:
             try:
                 # Within the lock, so that a node receives nonces in their order and holds none of them back.
                 answer = await self._shepherd.broadcast(flight)
-            except NodeUnavailable as error:
-                _log.warning("a transaction waits for the node", transaction=key, nonce=nonce, problem=error.problem)
+            except (NodeUnavailable, TooFewEndpoints) as error:
+                _log.warning("a transaction waits for the node", transaction=key, nonce=nonce, problem=str(error))
                 return flight
             if answer is Verdict.NONCE_USED:
                 self._next_nonce = None  # somebody else uses the account: ask the chain again

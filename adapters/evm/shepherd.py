@@ -9,6 +9,7 @@ from itertools import groupby
 
 import structlog
 
+from adapters.evm.bids import replacement
 from adapters.evm.errors import (
     BadAnswer,
     InsufficientBalance,
@@ -122,36 +123,44 @@ class Shepherd:
         return newest, final[0] if final else None
 
     async def broadcast(self, flight: Flight) -> Verdict:
-        """Hand the newest version to the node, or one before it that the account can pay. Raises `NodeUnavailable`."""
-        try:
-            await self._node.send_raw(flight.latest.raw)
-        except RpcRefused as error:
-            answer = verdict(error.message)
-            log = _log.bind(transaction=flight.key, nonce=flight.nonce, problem=error.message)
-        else:
-            answer = Verdict.TAKEN
+        """Hand the newest version to the node, or one before it that the account can pay.
+
+        Raises:
+            NodeUnavailable, TooFewEndpoints: the node is down, or all of them are.
+        """
+        answer, problem = await self._hand_in(flight, flight.latest)
+        log = _log.bind(transaction=flight.key, nonce=flight.nonce, problem=problem)
         flight.sent_at = self._clock()
         flight.underpriced = answer is Verdict.UNDERPRICED
-        flight.too_poor = answer is Verdict.TOO_POOR
         flight.refusals = flight.refusals + 1 if answer is Verdict.REFUSED else 0
         if answer is Verdict.NEVER and not flight.latest.is_filler:
             log.warning("a transaction can never be mined; its nonce is used up otherwise")
             await self._fill(flight)
         elif answer not in (Verdict.TAKEN, Verdict.NONCE_USED):
             log.warning("the node does not take a transaction", verdict=answer.value)
-        if flight.too_poor:
+        if answer is Verdict.TOO_POOR:
             await self._fall_back(flight)
         return answer
 
     async def _fall_back(self, flight: Flight) -> None:
         """Hand in the highest bid that the account can pay: a node may have dropped it for one that it cannot."""
-        for version in reversed(flight.versions[:-1]):
-            try:
-                await self._node.send_raw(version.raw)
-            except RpcRefused as error:
-                if verdict(error.message) is Verdict.TOO_POOR:
-                    continue
-            return
+        for version in sorted(flight.versions[:-1], key=lambda one: one.max_fee, reverse=True):
+            answer, _ = await self._hand_in(flight, version)
+            if answer is not Verdict.TOO_POOR:
+                return
+
+    async def _hand_in(self, flight: Flight, version: SignedTx) -> tuple[Verdict, str]:
+        """Broadcast a version, and note whether the account can pay it. Returns also the node's words."""
+        answer, problem = Verdict.TAKEN, ""
+        try:
+            await self._node.send_raw(version.raw)
+        except RpcRefused as error:
+            answer, problem = verdict(error.message), error.message
+        if answer is Verdict.TOO_POOR:
+            flight.too_dear.add(version.hash)
+        else:
+            flight.too_dear.discard(version.hash)
+        return answer, problem
 
     async def result(self, key: str, versions: tuple[SignedTx, ...]) -> TxResult | Flight:
         """What became of a transaction that was final. It is on its way again, where a reorganisation went deeper than
@@ -265,7 +274,8 @@ class Shepherd:
         for flight, is_known in zip(waiting, known, strict=True):
             is_next = flight.nonce == count
             is_old = now - flight.signed_at >= policy.bump_after_seconds
-            is_low = flight.latest.max_fee < base_fee + min(flight.latest.tip, policy.fees.tip)
+            bid = flight.standing or flight.highest
+            is_low = bid.max_fee < base_fee + min(bid.tip, policy.fees.tip)
             if is_next and flight.refusals >= policy.refusals_before_filling and not flight.latest.is_filler:
                 await self._fill(flight)
             elif flight.underpriced or (is_old and (is_next or is_low)):
@@ -275,19 +285,25 @@ class Shepherd:
                 await self.broadcast(flight)
 
     async def _bump(self, flight: Flight, base_fee: Wei, is_known: bool) -> None:
-        # Where the account cannot pay what is bid, it cannot pay more.
-        fees = None if flight.too_poor else self._policy.fees.raised(flight.bid, base_fee)
-        if fees is None:
+        fees = replacement(flight.standing, base_fee, await self._borne(flight), self._policy.fees)
+        version = None if fees is None else self._signer.repriced(flight.latest, fees)
+        if version is None or any(one.hash == version.hash for one in flight.versions):
             flight.signed_at = self._clock()  # looked at again after the same wait: the chain may have become cheaper
             _log.warning("a transaction waits, and bids the most it may", transaction=flight.key, nonce=flight.nonce)
             if not is_known:
                 await self.broadcast(flight)
             return
-        _log.info("bidding more", transaction=flight.key, nonce=flight.nonce, max_fee=fees.max_fee)
-        await self._replace(flight, self._signer.repriced(flight.latest, fees))
+        _log.info("bidding more", transaction=flight.key, nonce=flight.nonce, max_fee=version.max_fee)
+        await self._replace(flight, version)
+
+    async def _borne(self, flight: Flight) -> list[int]:
+        """The highest bids (wei per gas) that the account bears for a flight beside others, as balances are told."""
+        others = sum(one.cost for one in self.flights.values() if one.included is None and one is not flight)
+        kept, gas = others + flight.latest.value, flight.latest.gas
+        return [(balance - kept) // gas for balance in await self._node.balances(self._signer.address)]
 
     async def _fill(self, flight: Flight) -> None:
-        fees = self._policy.fees.raised(flight.bid, Wei(0)) or flight.bid
+        fees = self._policy.fees.raised(flight.highest, Wei(0)) or flight.highest
         await self._replace(flight, self._signer.filler(flight.key, flight.nonce, fees))
 
     async def _replace(self, flight: Flight, version: SignedTx) -> None:

@@ -17,6 +17,7 @@ import structlog
 from foundation.database import Database, Schema
 from foundation.errors import BadInput, Retryable
 from foundation.quantities import UnixMs
+from foundation.signals import heed
 from settlement.connector.accounts import Account, AccountConfig, ReceiverLink
 from settlement.connector.admin import Admin
 from settlement.connector.balances.book import Book
@@ -324,9 +325,7 @@ class Connector:
 async def serve(config: ConnectorConfig) -> None:
     """Run a connector until this process is told to end (SIGTERM, SIGINT). Raises as `Connector.start`."""
     ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+    heed(ended.set, signal.SIGTERM, signal.SIGINT)
     starting, ending = asyncio.create_task(Connector.start(config)), asyncio.create_task(ended.wait())
     await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():  # it may wait for its parent for long

@@ -287,7 +287,7 @@ def _own(one: _Offer) -> OwnOffer:
     """An own offer, which nobody can take any more: somebody may have, after the file was written, and a second swap by
     the same keys would know nothing of what the first one promised."""
     state = OfferState(one.state)
-    state = OfferState.WITHDRAWN if state is OfferState.OPEN else state
+    state = OfferState.WITHDRAWN if state.is_open else state
     return OwnOffer(one.index, SignedOffer.read(one.text), state, one.board, UnixMs(one.made_at))
 
 

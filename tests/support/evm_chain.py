@@ -132,6 +132,11 @@ class FakeChain:
         assert header is not None
         return Simulation(self.gas, Wei(self.balance), header)
 
+    async def balances(self, account: bytes) -> tuple[Wei, ...]:
+        """See `SenderNode`."""
+        self._serve("eth_getBalance")
+        return (Wei(self.balance),)
+
     async def call(self, call: Call, number: BlockHeight | BlockTag = "latest", sender: bytes | None = None) -> bytes:
         """See `SenderNode`."""
         self._serve("eth_call")

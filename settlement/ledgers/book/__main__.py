@@ -11,6 +11,7 @@ import uvloop
 
 from foundation.collector import spare_collector
 from foundation.errors import CausewayError
+from foundation.signals import heed
 from settlement.ledgers.book.config import BookConfig
 from settlement.ledgers.book.keys import new_key
 from settlement.ledgers.book.service import BookService
@@ -39,8 +40,7 @@ def main(arguments: list[str]) -> int:
 async def _serve(config: BookConfig) -> None:
     """Run until SIGTERM or SIGINT; says on standard output where it listens."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    heed(stop.set, signal.SIGTERM, signal.SIGINT)
     async with BookService(config) as service:
         spare_collector()
         print(service.url, flush=True)

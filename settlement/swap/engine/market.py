@@ -41,6 +41,18 @@ class NotEnough(Retryable):
         )
 
 
+class CapTooLow(Retryable):
+    """`fee_cap_gwei` leaves no room for gas to become dearer: what has to be sent in time, a claim above all, might not
+    be. Fields: needed (twice the base fee, and the tip), cap (wei per gas)."""
+
+    def __init__(self, needed: Wei, cap: Wei) -> None:
+        self.needed = needed
+        self.cap = cap
+        least = -(-needed // 10**9)
+        self.cure = f"raise fee_cap_gwei in swap.toml to {least:,} or more, or wait until gas is cheaper"
+        super().__init__(f"a claim may need {least:,} gwei for a unit of gas, and the cap is {cap // 10**9:,}")
+
+
 class TraderMarket:
     """`trading.Market` by a trader's own configuration and nodes."""
 
@@ -80,9 +92,12 @@ class TraderMarket:
         """Of the asset what is to be locked; of the coin, this side's gas beside that of other swaps."""
         leg, settings = self._desk.evm, self._settings
         base_fee = await leg.base_fee()
+        wanted_fee = 2 * base_fee + leg.fees.tip
+        if wanted_fee > leg.fees.cap:
+            raise CapTooLow(Wei(wanted_fee), leg.fees.cap)
 
         def cost(need: GasNeed) -> Wei:
-            return need.cost(base_fee, settings.fee_cap, settings.conditions.evm)
+            return need.cost(base_fee, leg.fees, settings.conditions.evm)
 
         gas = cost(whole_need(role, offer.asset))
         coin = await leg.funds(NATIVE_COIN) - promised.of(NATIVE_COIN) - cost(promised.gas)

@@ -20,12 +20,12 @@ async def open_offers(office: Office) -> tuple[OwnOffer, ...]:
 async def withdraw(office: Office, offer_id: bytes) -> bool:
     """Have an own offer taken by nobody from now on; False where somebody took it before.
 
-    On a board it stays until `take_down`: whoever takes it from there is refused.
+    On a board it stays until `take_down`: whoever takes it from there is not answered.
     """
     async with office.database.unit() as unit:
         store = SwapStore(unit.connection)
         own = await store.offer(offer_id)
-        if own is not None and own.state is OfferState.OPEN:
+        if own is not None and own.state.is_open:
             await store.put_offer(replace(own, state=OfferState.WITHDRAWN))
             await unit.commit()
     office.wake()
@@ -43,13 +43,16 @@ async def take_down(letters: Correspondence, keys: TraderKeys, own: OwnOffer) ->
         await post.withdraw(keys.swap(own.index).identity, own.offer_id)
 
 
-async def mark_taken(store: SwapStore, own: OwnOffer) -> None:
-    """Say that an own offer is taken, beside the swap that begins.
+async def mark_taken(store: SwapStore, own: OwnOffer, now: int) -> None:
+    """Say that an own offer is taken, beside the swap that begins. `now`: seconds since 1970.
 
     Raises:
-        BadInput: it was withdrawn meanwhile; no swap begins.
+        BadInput: it was withdrawn, or taken, meanwhile; no swap begins.
+        OfferExpired: its time is over; no swap begins.
     """
-    now = await store.offer(own.offer_id)
-    if now is None or now.state is not OfferState.OPEN:
-        raise BadInput("offer", "is withdrawn", "ask its maker for another one")
-    await store.put_offer(replace(now, state=OfferState.TAKEN))
+    found = await store.offer(own.offer_id)
+    if found is None or not found.state.is_open:
+        state = OfferState.WITHDRAWN if found is None else found.state
+        raise BadInput("offer", f"is {state.value}", "ask its maker for another one")
+    found.signed.check_time(now)
+    await store.put_offer(replace(found, state=OfferState.TAKEN))

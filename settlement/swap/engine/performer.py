@@ -124,8 +124,14 @@ class Performer:
 
     async def _perform(self, order: DueOrder) -> None:
         try:
-            await self._carry_out(order)
-        except Exception:  # noqa: BLE001 - what came of it could not be stored: it stays due, and is not tried at once
+            try:
+                await self._carry_out(order)
+            except Retryable:
+                raise
+            except Exception as error:  # noqa: BLE001 - the machine itself refuses what came of it, and will again
+                _log.exception("what came of an order cannot be taken in", order=order.key)
+                await self._later(order, _HOPELESS_MS, error)
+        except Exception:  # noqa: BLE001 - the database does not serve: it stays due, and is not tried at once
             _log.exception("what came of an order cannot be stored", order=order.key)
             await asyncio.sleep(_PAUSE_SECONDS)
 

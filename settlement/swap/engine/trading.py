@@ -167,7 +167,8 @@ class Trading:
                 salt=os.urandom(SALT_BYTES),
             )
             signed = SignedOffer.sign(offer, secrets.identity)
-            own = OwnOffer(index, signed, OfferState.OPEN, "", UnixMs(now * 1000))
+            state = OfferState.OPEN if self._accepts is None else OfferState.SERVED
+            own = OwnOffer(index, signed, state, "", UnixMs(now * 1000))
             await store.put_offer(own)
             await unit.commit()
         self._office.wake()
@@ -190,7 +191,8 @@ class Trading:
     # --- Others' offers -----------------------------------------------------------------------------------------------
 
     async def take(self, signed: SignedOffer) -> Taking:
-        """Decide to take an offer, once: the same offer again is the same taking. Nothing binds money yet.
+        """Decide to take an offer, once: the same offer again is the same taking, and one that was given up is one that
+        is asked for again. Nothing binds money yet.
 
         Raises:
             OfferExpired: it is too late.
@@ -200,7 +202,7 @@ class Trading:
         """
         async with self._office.database.view() as view:
             known = await SwapStore(view.connection).taking(signed.offer.offer_id)
-        if known is not None:
+        if known is not None and known.state is not TakingState.GIVEN_UP:
             return known
         offer, now = signed.offer, self._seconds()
         signed.check_time(now + OFFER_MARGIN_SECONDS)
@@ -209,7 +211,8 @@ class Trading:
         await self._market.check_able(offer, offer.maker_role.other, await self._promised())
         async with self._office.database.unit() as unit:
             store = SwapStore(unit.connection)
-            made = Taking(await store.new_index(), signed, TakingState.ASKED, "", None, UnixMs(now * 1000))
+            index = await store.new_index() if known is None else known.index
+            made = Taking(index, signed, TakingState.ASKED, "", None, UnixMs(now * 1000))
             await store.put_taking(made)
             await unit.commit()
         self._office.wake()
@@ -308,7 +311,7 @@ class Trading:
 
     async def _accept(self, own: OwnOffer, taker: Peer, take: Take) -> SwapRow:
         offer, now = own.signed.offer, self._seconds()
-        if own.state is not OfferState.OPEN:
+        if not own.state.is_open:
             raise BadInput("offer", f"is {own.state.value}", "ask its maker for another one")
         own.signed.check_time(now)
         if self._accepts is not None:
@@ -326,7 +329,8 @@ class Trading:
             agreed_at=now,
         )
         row = self._row(own.index, own.signed, taker, terms, role, conditions, is_maker=True)
-        await self._office.begin(row, (), lambda store: mark_taken(store, own))
+        # The nodes may have taken long: the offer's time, and whether it is open, count now.
+        await self._office.begin(row, (), lambda store: mark_taken(store, own, self._seconds()))
         return row
 
     # --- The taker's side ---

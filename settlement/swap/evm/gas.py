@@ -49,24 +49,23 @@ class GasNeed:
     def __add__(self, more: GasNeed) -> GasNeed:
         return GasNeed(self.claims + more.claims, self.others + more.others)
 
-    def cost(self, base_fee: Wei, cap: Wei, conditions: EvmConditions) -> Wei:
+    def cost(self, base_fee: Wei, fees: FeePolicy, conditions: EvmConditions) -> Wei:
         """The coin to be kept for it.
 
-        What may wait is reckoned as the sender bids for it now: twice the base fee, and the tip. A claim may not wait
-        for the base fee to fall: its bid has to be borne at `fee_stress` times the present one.
+        What may wait is reckoned as the sender bids for it now. A claim may not wait for the base fee to fall: its bid
+        has to be borne at `fee_stress` times the present one.
 
         Args:
             base_fee: the newest block's, wei per gas.
-            cap: no transaction bids more, wei per gas.
+            fees: how the sender bids.
             conditions: what the planner reckons with.
         """
-        tip = FeePolicy().tip
-        now, stress = (min(cap, times * base_fee + tip) for times in (2, conditions.fee_stress))
-        return Wei(self.others * now + self.claims * stress)
+        now, stress = fees.capped(base_fee), fees.capped(base_fee, conditions.fee_stress)
+        return Wei(self.others * now.max_fee + self.claims * stress.max_fee)
 
-    def plain_cost(self, base_fee: Wei) -> Wei:
-        """What a sender wants the account to have for it now: at twice the base fee, and the tip."""
-        return Wei((self.claims + self.others) * (2 * base_fee + FeePolicy().tip))
+    def plain_cost(self, base_fee: Wei, fees: FeePolicy) -> Wei:
+        """What a sender wants the account to have for it now."""
+        return Wei((self.claims + self.others) * fees.capped(base_fee).max_fee)
 
 
 def lock_need(asset: bytes) -> GasNeed:

@@ -19,6 +19,7 @@ from adapters.evm.escrow.errors import EscrowRefused, IdUsed, NotOpen
 from adapters.evm.escrow.messages import give_back_digest
 from adapters.evm.escrow.provenance import check_created
 from adapters.evm.escrow.types import CLAIMED, RETURNED, AnyTerms, Terms
+from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderNode
 from adapters.evm.journal import TxJournal
 from adapters.evm.lockbox.bindings import Token
@@ -117,6 +118,11 @@ class EscrowLeg:
     async def funds(self, asset: bytes) -> int:
         """What the account has of an asset (20 bytes), in base units, as all endpoints agree."""
         return await self.contract.balance(self.account, asset, await self.head())
+
+    @property
+    def fees(self) -> FeePolicy:
+        """How much the account's sender bids."""
+        return self._sender.fees
 
     async def base_fee(self) -> Wei:
         """The newest block's, wei per gas, as the sender takes it: of what the endpoints tell, the middle."""

@@ -32,8 +32,15 @@ class OfferState(StrEnum):
     """What has become of an own offer."""
 
     OPEN = "open"
+    SERVED = "served"
+    """Open as long as the maker works that made it by itself: it alone knows the limits and the price of now."""
     TAKEN = "taken"
     WITHDRAWN = "withdrawn"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be taken."""
+        return self in (OfferState.OPEN, OfferState.SERVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class TakingState(StrEnum):
 
     ASKED = "asked"
     REFUSED = "refused"
+    GIVEN_UP = "given up"
+    """By this trader, before the maker has answered: nothing comes of it unless the offer is taken again."""
     AGREED = "agreed"
 
 
@@ -64,8 +73,8 @@ class TakingState(StrEnum):
 class Taking:
     """Somebody's offer that this trader takes.
 
-    Fields: index (of its keys); signed; state; problem (why it was refused); swap_id (32 bytes once terms are complete;
-    else None); made_at.
+    Fields: index (of its keys); signed; state; problem (why it was refused, or given up); swap_id (32 bytes once terms
+    are complete; else None); made_at.
     """
 
     index: int

@@ -28,7 +28,7 @@ offers: Final = Table(
     Column("offer_id", LargeBinary(32), primary_key=True),
     Column("index", BigInteger, nullable=False),  # whose identity and letters' key it names
     Column("text", Text, nullable=False),
-    Column("state", String(12), nullable=False),  # open, taken, withdrawn
+    Column("state", String(12), nullable=False),  # open, served, taken, withdrawn
     Column("published_at", String(200), nullable=False),  # the board's URL; empty: on none
     Column("made_at", BigInteger, nullable=False),
 )
@@ -39,7 +39,7 @@ takings: Final = Table(
     Column("offer_id", LargeBinary(32), primary_key=True),
     Column("index", BigInteger, nullable=False),  # this side's swap keys
     Column("offer", Text, nullable=False),
-    Column("state", String(12), nullable=False),  # asked, refused, agreed
+    Column("state", String(12), nullable=False),  # asked, refused, given up, agreed
     Column("problem", Text, nullable=False),
     Column("swap_id", LargeBinary(32), nullable=True),
     Column("made_at", BigInteger, nullable=False),

@@ -89,7 +89,7 @@ class TradeStore(Repository):
 
     async def open_offers(self) -> tuple[OwnOffer, ...]:
         """Own offers that may be taken, the oldest first; some may have expired."""
-        return await self._offers(offers.c.state == OfferState.OPEN.value)
+        return await self._offers(offers.c.state.in_([state.value for state in OfferState if state.is_open]))
 
     async def offers(self) -> tuple[OwnOffer, ...]:
         """All own offers, the oldest first."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from adapters.evm.fees import FeePolicy
 from adapters.evm.flight import SenderPolicy
 from foundation.database import Database
 from settlement.ledgers.evm.journal import DatabaseJournal
@@ -43,7 +44,7 @@ async def open_tower(
             from it.
         folder: where the tower keeps what it has sent.
         grace_s, tell: see `Watchtower`.
-        sender: bids and waits on the EVM chain.
+        sender: bids and waits on the EVM chain; where None, bids up to the settings' cap.
 
     Raises:
         WalletBusy: another tower works in the folder.
@@ -61,7 +62,7 @@ async def open_tower(
                 settings.urls,
                 account,
                 DatabaseJournal(database, settings.site.chain.caip2),
-                sender,
+                sender or SenderPolicy(fees=FeePolicy(cap=settings.fee_cap)),
                 quorum=settings.quorum,
             ) as opened,
         ):

@@ -45,6 +45,26 @@ def test_an_answer_to_what_was_asked_is_taken(settings: TraderSettings) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "give", "want"),
+    [
+        ("--give", ".5BTC", "ETH"),
+        ("--give", "-1BTC", "ETH"),
+        ("--give", "", "ETH"),
+        ("--want", "BTC", ".5ETH"),
+        ("--want", "BTC", "ETH"),
+        ("--want", "1BTC", "5ETH"),
+    ],
+)
+def test_an_amount_that_is_none_is_refused_by_its_option(
+    settings: TraderSettings, option: str, give: str, want: str
+) -> None:
+    """Not by the other one, which is a symbol as it has to be."""
+    with pytest.raises(BadInput) as refusal:
+        Asked.read(settings, give, want, False)
+    assert refusal.value.field == option
+
+
+@pytest.mark.parametrize(
     ("field", "other"),
     [
         ("bitcoin_chain", {"bitcoin_chain": ChainId("bip122", "000000000019d6689c085ae165831e93")}),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adapters.bitcoin.hd_keys import new_mnemonic
 from cli.exits import explain
-from cli.swap_making import board_of, draft_of
+from cli.swap_making import board_of, draft_of, publishing_board
 from cli.swap_outcomes import NotTaken
 from foundation.errors import BadInput
 from mpc.keystore import ScryptCost
@@ -55,6 +56,16 @@ def test_a_board_that_is_none_is_refused_by_its_option(settings: TraderSettings,
         board_of(settings, board)
 
 
+def test_a_board_is_for_what_is_published(settings: TraderSettings) -> None:
+    """Who names one and does not publish is told so; that of swap.toml may stand there."""
+    board = "http://127.0.0.1:1"
+    with pytest.raises(BadInput, match="--board") as refusal:
+        publishing_board(settings, False, board)
+    assert "--publish" in refusal.value.cure
+    assert publishing_board(settings, True, board) == board
+    assert publishing_board(replace(settings, board=board), False, "") == ""
+
+
 @pytest.mark.parametrize(
     ("option", "arguments"),
     [
@@ -65,6 +76,7 @@ def test_a_board_that_is_none_is_refused_by_its_option(settings: TraderSettings,
         ("--price-url", ["--price-url", "nonsense"]),
         ("--publish", ["--price", "20", "--publish", "5BTC", "--board", "http://127.0.0.1:1"]),
         ("--board", ["--price", "20", "--publish", "1BTC"]),
+        ("--board", ["--price", "20", "--board", "http://127.0.0.1:1"]),
         ("--most", ["--price", "20", "--most", "99999999BTC"]),
     ],
 )

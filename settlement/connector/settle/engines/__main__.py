@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from foundation.errors import CausewayError
+from foundation.signals import heed
 from settlement.connector.settle.engines.config import EngineConfig
 from settlement.connector.settle.engines.running import RunningEngine
 
@@ -35,8 +36,7 @@ def main(arguments: list[str]) -> int:
 async def _serve(config: EngineConfig) -> None:
     """Run until SIGTERM or SIGINT, or until the engine fails; says on standard output where it listens."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    heed(stop.set, signal.SIGTERM, signal.SIGINT)
     async with RunningEngine(config) as engine:
         print(engine.url, flush=True)
         stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(engine.wait())

@@ -83,8 +83,10 @@ async def broadcast(desk: Desk, row: SwapRow, order: BroadcastFunding) -> Change
 
 async def _check_gas(desk: Desk, row: SwapRow) -> None:
     """Without gas for the claim of the lock, the funding would be a gift: it waits until there is some, or ends."""
-    base_fee = await desk.evm.base_fee()
-    needed = claim_need(row.state.terms.evm.asset).plain_cost(base_fee)
+    base_fee, fees = await desk.evm.base_fee(), desk.evm.fees
+    if base_fee + fees.tip > fees.cap:
+        raise NotNow(f"gas costs {base_fee:,} wei, above the cap of {fees.cap:,}: the lock could not be claimed", 5)
+    needed = claim_need(row.state.terms.evm.asset).plain_cost(base_fee, fees)
     held = await desk.evm.funds(NATIVE_COIN)
     if held < needed:
         raise NotNow(f"the EVM account has {held:,} wei, and gas for its claim may cost {needed:,}: pay more in", 5)

@@ -224,6 +224,7 @@ async def test_of_two_endpoints_both_figures_are_told(chain: FakeChain) -> None:
     one.gas = 2**60
     told = await node.simulate(CALL, ACCOUNT)
     assert (told.gas, told.least and told.least.gas) == (50_000, 50_000)
+    assert await node.balances(ACCOUNT) == (5, 10**18)
 
 
 @pytest.mark.parametrize("lie", [0, 10**40])
@@ -241,6 +242,7 @@ async def test_of_three_endpoints_one_moves_nothing(chain: FakeChain, lie: int) 
     (latest,) = await node.blocks(["latest"])
     assert latest is not None
     assert latest.base_fee == 7
+    assert await node.balances(ACCOUNT) == (10**18, 10**18)
     assert await node.transaction_counts(ACCOUNT, ["latest"]) == [3]
 
 

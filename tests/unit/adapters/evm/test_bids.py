@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.evm.bids import Bid, TooLittle, affordable
+from adapters.evm.bids import Bid, TooLittle, affordable, replacement
 from adapters.evm.errors import EndpointsDisagree, GasPriceAboveCap, InsufficientBalance
-from adapters.evm.fees import FeePolicy
+from adapters.evm.fees import FeePolicy, Fees
 from adapters.evm.flight import SenderPolicy
 from adapters.evm.journal import VolatileJournal
 from adapters.evm.sender import TxSender
-from adapters.evm.types import BlockHeader, BlockTag, Simulation
+from adapters.evm.types import BlockHeader, BlockTag, Call, Simulation
 from foundation.quantities import BlockHeight, Wei
 from tests.support.evm_chain import GWEI, SECRET, FakeChain, Transaction, call
 from tests.support.patience import PATIENCE_S, until
@@ -48,6 +49,8 @@ class Chain(FakeChain):
     `disagrees`, nobody can say what is final."""
 
     disagrees = False
+    told: int | None = None
+    """What its node says of the balance, in place of the truth."""
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
@@ -60,6 +63,15 @@ class Chain(FakeChain):
             self.too_dear.add(tx.hash)
             self.refusals.insert(0, "insufficient funds for gas * price + value")
         await super().send_raw(raw)
+
+    async def simulate(self, call: Call, sender: bytes) -> Simulation:
+        """See `FakeChain`."""
+        found = await super().simulate(call, sender)
+        return found if self.told is None else replace(found, balance=Wei(self.told))
+
+    async def balances(self, account: bytes) -> tuple[Wei, ...]:
+        """See `FakeChain`."""
+        return await super().balances(account) if self.told is None else (Wei(self.told),)
 
     async def transaction_counts(self, account: bytes, tags: Sequence[BlockTag]) -> list[int]:
         """See `FakeChain`."""
@@ -129,6 +141,33 @@ def test_one_of_two_nodes_cannot_starve_or_bloat_the_gas() -> None:
     assert bid(poor) == Bid(LIMIT, POLICY.fees.bid(Wei(BASE)))
 
 
+def next_bid(standing: int | None, *borne: int, base_fee: int = BASE) -> int | None:
+    """The highest fee of what is bid after `standing`."""
+    stands = None if standing is None else Fees(Wei(standing), TIP)
+    found = replacement(stands, Wei(base_fee), borne, POLICY.fees)
+    return None if found is None else found.max_fee
+
+
+def test_a_replacement_is_the_policys_as_far_as_the_account_bears_it() -> None:
+    """Down to the least step, and with none to replace, down to the tip; never above the cap."""
+    step = POLICY.fees.bumped(LOWEST)
+    assert next_bid(LOWEST, 10**20) == WHOLE
+    assert next_bid(LOWEST, WHOLE - 1) == WHOLE - 1
+    assert next_bid(LOWEST, step) == step
+    assert next_bid(LOWEST, step - 1) is None
+    assert next_bid(None, TIP) == TIP
+    assert next_bid(None, TIP - 1) is None
+    assert next_bid(LOWEST, 10**20, base_fee=10**40) == POLICY.fees.cap
+    assert next_bid(None, 10**20, base_fee=10**40) == POLICY.fees.cap
+    assert next_bid(POLICY.fees.cap, 10**20) is None
+
+
+def test_one_of_two_nodes_cannot_stop_a_replacement_by_the_balance_that_it_tells() -> None:
+    """The lower one counts where it bears a step, and else the higher one."""
+    assert next_bid(LOWEST, 0, WHOLE + 5) == WHOLE
+    assert next_bid(LOWEST, WHOLE - 5, 10**20) == WHOLE - 5
+
+
 # --- What becomes of it -----------------------------------------------------------------------------------------------
 
 
@@ -143,21 +182,89 @@ async def test_a_claim_with_a_thin_purse_is_mined() -> None:
             await sender.send(call(1), "another")
 
 
-async def test_a_bid_that_the_account_cannot_pay_leaves_the_one_before_in_place() -> None:
-    """A replacement is too dear: no other follows, and the version before it is handed in again."""
+async def test_a_bid_that_the_account_cannot_raise_is_handed_in_again() -> None:
+    """A node forgot it, and the account bears no replacement: none is signed."""
     clock, chain = Clock(), Chain(base_fee=BASE, gas=GAS, balance=LIMIT * LOWEST)
     async with TxSender(chain, VolatileJournal(), SECRET, CHAIN_ID, POLICY, clock) as sender:
         task = asyncio.create_task(sender.send(call(), "claim"))
         await until(lambda: bool(chain.pool))
         chain.pool.clear()
-        clock.now += POLICY.bump_after_seconds
-        await until(lambda: bool(chain.pool))
         for _ in range(3):
             clock.now += POLICY.bump_after_seconds
             await asyncio.sleep(0.005)
+        await until(lambda: bool(chain.pool))
         await in_a_block(chain, task)
         assert [tx.max_fee for block in chain.mined for tx in block] == [LOWEST]
-        assert len(chain.too_dear) == 1
+        assert len({tx.hash for tx in chain.broadcasts}) == 1
+        assert not chain.too_dear
+
+
+@pytest.mark.parametrize("base_fee", [200 * GWEI, 10**40])
+async def test_a_claim_that_lingers_bids_all_that_the_account_bears(base_fee: int) -> None:
+    """Gas became dearer than twice what was bid on, or a node says so: where the policy's bid is out of reach, what the
+    account has is bid, once, and is mined as soon as the chain takes it."""
+    clock, chain = Clock(), Chain(base_fee=BASE, gas=GAS, balance=LIMIT * 300 * GWEI)
+    async with TxSender(chain, VolatileJournal(), SECRET, CHAIN_ID, POLICY, clock) as sender:
+        task = asyncio.create_task(sender.send(call(), "claim"))
+        await until(lambda: bool(chain.pool))
+        chain.base_fee = base_fee
+        for _ in range(3):
+            clock.now += POLICY.bump_after_seconds
+            await asyncio.sleep(0.005)
+        await until(lambda: chain.broadcasts[-1].max_fee == 300 * GWEI)
+        chain.base_fee = 299 * GWEI
+        await in_a_block(chain, task)
+        assert [tx.max_fee for block in chain.mined for tx in block] == [300 * GWEI]
+        assert not chain.too_dear
+
+
+async def test_a_bid_that_a_node_finds_too_dear_is_no_step_for_the_next() -> None:
+    """A node that counts more against the account than is known refuses what should be borne: the version before it is
+    handed in again, and once the account has more the next bid replaces that one."""
+    clock, chain = Clock(), Chain(base_fee=BASE, gas=GAS, balance=LIMIT * WHOLE)
+    async with TxSender(chain, VolatileJournal(), SECRET, CHAIN_ID, POLICY, clock) as sender:
+        task = asyncio.create_task(sender.send(call(), "claim"))
+        await until(lambda: bool(chain.pool))
+        chain.told = LIMIT * 10 * WHOLE
+        chain.base_fee = 5 * BASE
+        clock.now += POLICY.bump_after_seconds
+        await until(lambda: bool(chain.too_dear))
+        assert [tx.max_fee for tx in chain.pool.values()] == [WHOLE]
+        chain.told = None
+        chain.balance = LIMIT * 2 * WHOLE  # less than what was refused, and more than what stands
+        clock.now += POLICY.bump_after_seconds
+        await until(lambda: [tx.max_fee for tx in chain.pool.values()] == [2 * WHOLE])
+        chain.base_fee = BASE
+        await in_a_block(chain, task)
+
+
+async def test_a_claim_that_was_never_borne_is_bid_lower() -> None:
+    """Other transactions used up the coin between the look at the balance and the broadcast."""
+    clock, chain = Clock(), Chain(base_fee=BASE, gas=GAS, balance=LIMIT * LOWEST)
+    chain.told = LIMIT * WHOLE
+    async with TxSender(chain, VolatileJournal(), SECRET, CHAIN_ID, POLICY, clock) as sender:
+        task = asyncio.create_task(sender.send(call(), "claim"))
+        await until(lambda: bool(chain.too_dear))
+        chain.told = None
+        clock.now += POLICY.bump_after_seconds
+        await until(lambda: bool(chain.pool))
+        await in_a_block(chain, task)
+        assert [tx.max_fee for block in chain.mined for tx in block] == [LOWEST]
+
+
+async def test_what_others_on_their_way_may_cost_is_not_bid() -> None:
+    """A node reckons with all of an account's transactions, and would refuse the last."""
+    clock, chain = Clock(), Chain(base_fee=BASE, gas=GAS, balance=LIMIT * 5 * WHOLE)
+    async with TxSender(chain, VolatileJournal(), SECRET, CHAIN_ID, POLICY, clock) as sender:
+        tasks = [asyncio.create_task(sender.send(call(number), f"claim {number}")) for number in range(2)]
+        await until(lambda: len(chain.pool) == 2)
+        chain.base_fee = 10 * BASE
+        for _ in range(4):
+            clock.now += POLICY.bump_after_seconds
+            await asyncio.sleep(0.005)
+        await until(lambda: sum(tx.max_fee for tx in chain.pool.values()) == 5 * WHOLE)
+        chain.base_fee = BASE
+        await in_a_block(chain, asyncio.gather(*tasks))
 
 
 async def test_a_disagreement_on_what_is_final_stops_no_bid() -> None:

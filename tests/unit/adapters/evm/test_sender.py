@@ -19,6 +19,7 @@ from adapters.evm.errors import (
     NodeUnavailable,
     Reverted,
     SenderClosed,
+    TooFewEndpoints,
     TransactionAbandoned,
 )
 from adapters.evm.fees import FeePolicy
@@ -183,6 +184,25 @@ async def test_a_node_that_is_down_gets_nothing(chain: FakeChain, sender: TxSend
     chain.is_down = True
     with pytest.raises(NodeUnavailable):
         await sender.send(call(), "key")
+
+
+@pytest.mark.parametrize("error", [NodeUnavailable("eth", "is down"), TooFewEndpoints(1, {"a": "down", "b": "down"})])
+async def test_a_transaction_waits_for_nodes_that_went_down_before_it_left(
+    chain: FakeChain, sender: TxSender, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is in the journal, and may have left: whoever asked for it waits, for one node or for several."""
+    asked = asyncio.Event()
+
+    async def fail(_: bytes) -> None:
+        asked.set()
+        raise error
+
+    with monkeypatch.context() as down:
+        down.setattr(chain, "send_raw", fail)
+        task = asyncio.create_task(sender.send(call(), "key"))
+        await asked.wait()
+    await mined(chain, task)
+    assert chain.effects[call().data] == 1
 
 
 async def test_a_transaction_outlives_the_node(chain: FakeChain, sender: TxSender) -> None:

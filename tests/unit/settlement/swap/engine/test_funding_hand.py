@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from adapters.bitcoin.errors import NodeUnavailable
-from foundation.quantities import UnixMs
+from adapters.evm.fees import FeePolicy
+from foundation.quantities import UnixMs, Wei
 from settlement.swap.bitcoin.desk import Submission
 from settlement.swap.engine.hands import funding as hand
 from settlement.swap.engine.hands.claims import reveal
@@ -34,6 +35,7 @@ class FakeDesk:
     was_sent: bytes = b""
     reserved: int = 0
     wei: int = 10**18
+    fees: FeePolicy = field(default_factory=FeePolicy)
 
     def __post_init__(self) -> None:
         self.row: Any = SimpleNamespace(state=self.side.state, swap_id=bytes(32))
@@ -145,6 +147,16 @@ async def test_a_funding_waits_for_gas_for_the_claim():
     assert await hand.broadcast(desk, desk.row, order())
     desk.wei = 0
     assert await hand.broadcast(desk, desk.row, order()), "what may be out is sent again"
+
+
+async def test_a_funding_waits_while_gas_is_dearer_than_the_cap():
+    """The claim of the lock could not be sent, however rich the account is."""
+    desk: Any = FakeDesk(follower().locked(), fees=FeePolicy(cap=Wei(2 * 10**9 - 1)))
+    with pytest.raises(NotNow, match="above the cap"):
+        await hand.broadcast(desk, desk.row, order())
+    assert not desk.sent
+    desk.fees = FeePolicy(cap=Wei(2 * 10**9))
+    assert await hand.broadcast(desk, desk.row, order())
 
 
 async def test_a_funding_waits_for_the_lock_to_be_seen():

@@ -15,7 +15,7 @@ from adapters.evm.types import BlockHeader, Simulation
 from foundation.quantities import BlockHeight, Satoshi, Wei
 from registry.caip import evm_chain
 from settlement.swap.engine import market as engine_market
-from settlement.swap.engine.market import NotEnough, TraderMarket
+from settlement.swap.engine.market import CapTooLow, NotEnough, TraderMarket
 from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.settings import AssetName
 from settlement.swap.engine.trading import OfferUnknown
@@ -28,14 +28,14 @@ from tests.support.swap_terms import NOW
 
 ETHER, TOKEN = bytes(20), b"\x44" * 20
 BASE_FEE = 3 * 10**9
-CAP = Wei(10**12)
+FEES = FeePolicy(cap=Wei(10**12))
 OFFER = an_offer(NOW).offer
 CONDITIONS = replace(conditions_for(OFFER.bitcoin_chain, OFFER.evm_chain), evm=EVM_PROFILES[evm_chain(1)])
 
 
 def cost(need: GasNeed) -> int:
     """What the market reckons with."""
-    return need.cost(Wei(BASE_FEE), CAP, CONDITIONS.evm)
+    return need.cost(Wei(BASE_FEE), FEES, CONDITIONS.evm)
 
 
 SEGWIT = b"\x00\x14" + bytes(20)
@@ -57,13 +57,13 @@ class World:
             site=SimpleNamespace(escrow=OFFER.escrow),
             bitcoin=SimpleNamespace(network=None),
             assets=assets,
-            fee_cap=CAP,
             conditions=CONDITIONS,
             token=lambda address: next((one for one in assets if one.token == address), None),
         )
-        evm = SimpleNamespace(check=self._head, funds=self._funds, base_fee=self._base_fee)
+        self.base_fee = BASE_FEE
+        self.evm = SimpleNamespace(check=self._head, funds=self._funds, base_fee=self._base_fee, fees=FEES)
         bitcoin = SimpleNamespace(check_network=self._any_network)
-        desk: Any = SimpleNamespace(evm=evm, rpc=bitcoin, wallet=SimpleNamespace(coins=self._coins))
+        desk: Any = SimpleNamespace(evm=self.evm, rpc=bitcoin, wallet=SimpleNamespace(coins=self._coins))
         views: Any = SimpleNamespace(heads=None)
         self.market = TraderMarket(self.settings, desk, views)
 
@@ -85,7 +85,7 @@ class World:
         return tuple(SimpleNamespace(value=value, script=script) for value, script in coins)
 
     async def _base_fee(self) -> int:
-        return BASE_FEE
+        return self.base_fee
 
 
 @pytest.fixture
@@ -135,6 +135,18 @@ async def test_who_funds_needs_bitcoin_with_the_fee_and_gas_for_the_claim(world:
 
 
 @pytest.mark.parametrize("role", Role)
+async def test_a_cap_that_leaves_no_room_for_a_claim_is_refused(world: World, role: Role) -> None:
+    """However rich the account is: at twice the base fee a claim has to fit, and the cure says what would do."""
+    world.funds[ETHER] = world.satoshi = 10**30
+    world.evm.fees = FeePolicy(cap=Wei(2 * BASE_FEE + FEES.tip))
+    await world.able(OFFER, role)
+    world.base_fee += 1
+    with pytest.raises(CapTooLow, match="the cap is 7") as refusal:
+        await world.able(OFFER, role)
+    assert "fee_cap_gwei in swap.toml to 8 " in refusal.value.cure
+
+
+@pytest.mark.parametrize("role", Role)
 async def test_what_is_promised_is_not_there(world: World, role: Role) -> None:
     """Enough for one swap is not enough for the second one, and never for a third below nothing."""
     world.funds[ETHER] = OFFER.amount + cost(lock_need(ETHER))
@@ -170,7 +182,7 @@ async def test_what_passes_can_send_its_claim_under_stress(world: World, asset: 
     least = {ETHER: 125_904, TOKEN: 346_145}[asset]  # measured: tests/integration/settlement/swap/evm/test_gas.py
     for times, is_lowered in ((1, False), (4, False), (7, True)):
         header = BlockHeader(BlockHeight(7), bytes(32), bytes(32), 0, Wei(times * BASE_FEE), 30_000_000)
-        bid = affordable(Simulation(least, Wei(world.funds[ETHER]), header), Wei(0), SenderPolicy(FeePolicy(CAP)))
+        bid = affordable(Simulation(least, Wei(world.funds[ETHER]), header), Wei(0), SenderPolicy(FEES))
         assert isinstance(bid, Bid)
         assert bid.is_lowered == is_lowered
 

@@ -6,7 +6,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from foundation.database import Database
+from foundation.errors import Fatal, Retryable
 from foundation.quantities import UnixMs
 from settlement.swap.engine import performer
 from settlement.swap.engine.hands.desk import NotNow
@@ -42,6 +45,52 @@ async def test_an_error_that_nobody_foresaw_is_not_tried_again_without_a_pause(m
     monkeypatch.setattr(carrying, "_later", later)
     await carrying._perform(DueOrder(bytes(32), "PlaceLock", effects.PlaceLock(1), 1, UnixMs(0), 0, ""))
     assert put_off == [60_000]
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_put_off"),
+    [(AssertionError("an invariant"), True), (Fatal("by the machine"), True), (Retryable("no database"), False)],
+)
+@pytest.mark.parametrize("is_database_there", [True, False])
+async def test_what_came_of_an_order_and_cannot_be_taken_in_is_not_done_again_each_second(
+    monkeypatch, problem, is_put_off, is_database_there
+):
+    """A hand that writes letters or transactions would write new ones for ever. Where it is the database that does not
+    serve, nothing can be put off, and a moment passes before the next try."""
+
+    async def work(desk: Any, row: Any, order: Any) -> Any:
+        return ()
+
+    class Office:
+        """One swap, that cannot be stepped."""
+
+        async def swap(self, swap_id: bytes) -> Any:
+            return SimpleNamespace()
+
+        async def apply(self, *_: Any) -> Any:
+            raise problem
+
+    put_off: list[int] = []
+    pauses: list[float] = []
+
+    async def later(order: DueOrder, pause_ms: int, error: Exception) -> None:
+        if not is_database_there:
+            raise Retryable("no database")
+        put_off.append(pause_ms)
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(performer, "HANDS", {effects.PlaceLock: work})
+    desk: Any = SimpleNamespace(office=Office())
+    carrying = performer.Performer(desk)
+    monkeypatch.setattr(carrying, "_later", later)
+    monkeypatch.setattr(performer.asyncio, "sleep", sleep)
+    await carrying._perform(DueOrder(bytes(32), "PlaceLock", effects.PlaceLock(1), 1, UnixMs(0), 0, ""))
+    if is_put_off and is_database_there:
+        assert (put_off, pauses) == ([60_000], [])
+    else:
+        assert (put_off, pauses) == ([], [1.0])
 
 
 async def test_no_order_shows_the_secret_before_that_is_stored(monkeypatch):

@@ -10,21 +10,22 @@ from typing import Any
 import pytest
 
 from foundation.database import Database
-from foundation.errors import Retryable
+from foundation.errors import BadInput, Retryable
 from foundation.quantities import Satoshi, TokenUnits, UnixMs
 from settlement.swap.engine import trading as engine_trading
 from settlement.swap.engine.correspondence import Mailbox
 from settlement.swap.engine.market import NotEnough
 from settlement.swap.engine.office import Office
-from settlement.swap.engine.own_offers import withdraw
+from settlement.swap.engine.own_offers import mark_taken, open_offers, withdraw
 from settlement.swap.engine.promised import Promised
 from settlement.swap.engine.settings import AssetName
+from settlement.swap.engine.takings import give_up
 from settlement.swap.engine.trading import SPARE_SECONDS, Draft, TooManyOffers, Trading
 from settlement.swap.handshake import Part
-from settlement.swap.letters.bodies import Refuse
-from settlement.swap.letters.letter import Letter, Reader
+from settlement.swap.letters.bodies import Accept, Refuse
+from settlement.swap.letters.letter import Letter, LetterRefused, Reader
 from settlement.swap.planning.conditions import conditions_for
-from settlement.swap.store.store import OfferState, OwnOffer, SwapStore
+from settlement.swap.store.store import OfferState, OwnOffer, SwapStore, TakingState
 from settlement.swap.store.tables import SCHEMA
 from settlement.swap.terms import Mode, Role
 from settlement.swap.wallet.secrets import TraderKeys
@@ -185,3 +186,60 @@ async def test_an_offer_that_was_taken_cannot_be_withdrawn(world):
         found = await SwapStore(view.connection).offer(own.offer_id)
     assert found is not None
     assert found.state is OfferState.TAKEN
+
+
+async def test_an_offer_whose_time_ends_while_it_is_taken_begins_no_swap(world):
+    """The maker's nodes were slow: whoever made the offer may have been told already that nobody took it."""
+    own = await world.offer(5)
+    look = world.check_able
+
+    async def slowly(*asked: Any) -> None:
+        await look(*asked)
+        world.now += 5
+
+    world.check_able = slowly
+    answer = await world.take(own)
+    assert isinstance(answer, Refuse)
+    assert "expired" in answer.problem
+    assert await world.office.swaps() == ()
+    assert await withdraw(world.office, own.offer_id)
+
+
+async def test_an_offer_that_is_taken_by_two_at_once_is_told_as_taken(world):
+    """The slower one hears what is so."""
+    own = await world.offer()
+    async with world.database.unit() as unit:
+        store = SwapStore(unit.connection)
+        await mark_taken(store, own, world.now)
+        with pytest.raises(BadInput, match="is taken"):
+            await mark_taken(store, own, world.now)
+
+
+async def test_offers_of_a_maker_with_limits_are_known_as_such(world):
+    """They can be taken and withdrawn as others; a command without the limits finds them among those that are open."""
+    limited = Trading(world.office, MAKER, world, lambda: world.now, lambda offer: None)
+    world.trading, limited.letters = limited, world
+    offers = [await world.offer(), await world.offer()]
+    assert {one.state for one in await open_offers(world.office)} == {OfferState.SERVED}
+    assert not isinstance(await world.take(offers[0]), Refuse)
+    assert await withdraw(world.office, offers[1].offer_id)
+    assert await open_offers(world.office) == ()
+
+
+async def test_a_taking_that_was_given_up_begins_no_swap(world):
+    """Its maker is asked no more, and its acceptance comes too late; the offer can be taken again, by the same keys."""
+    signed = an_offer(world.now)
+    taking = await world.trading.take(signed)
+    assert await give_up(world.office, signed.offer.offer_id) == ()
+    assert await give_up(world.office) == (taking,)
+    await world.trading.ask(0)
+    assert world.said == []
+    letter = Letter(signed.offer.offer_id, signed.offer.maker, bytes(32), "Accept", b"", world.now, world.now + 60)
+    with pytest.raises(LetterRefused):
+        await world.trading.receive(Mailbox(PLACE, taking.index), letter, Accept(b"", bytes(64)))
+    assert await world.office.swaps() == ()
+    again = await world.trading.take(signed)
+    assert (again.index, again.state) == (taking.index, TakingState.ASKED)
+    assert await world.trading.take(signed) == replace(again, made_at=taking.made_at)
+    await world.trading.ask(0)
+    assert len(world.said) == 1

@@ -14,6 +14,7 @@ from settlement.swap.planning.conditions import EVM_PROFILES, EvmConditions
 
 GWEI = 10**9
 CAP = Wei(1_000 * GWEI)
+FEES = FeePolicy(CAP)
 ETHEREUM, ANVIL = EVM_PROFILES[evm_chain(1)], EVM_PROFILES[evm_chain(31_337)]
 BASE = Wei(5 * GWEI)
 TIP = FeePolicy().tip
@@ -26,14 +27,16 @@ TIP = FeePolicy().tip
 )
 def test_claims_are_kept_for_under_stress_and_the_rest_as_it_is_bid(conditions: EvmConditions, times: int) -> None:
     """A claim's gas at several times the base fee, other gas at twice it, and the tip with both."""
-    assert GasNeed(claims=1).cost(BASE, CAP, conditions) == times * BASE + TIP
-    assert GasNeed(others=1).cost(BASE, CAP, conditions) == FeePolicy(CAP).bid(BASE).max_fee
-    assert GasNeed(3, 4).cost(BASE, CAP, ETHEREUM) == 3 * (8 * BASE + TIP) + 4 * (2 * BASE + TIP)
+    assert GasNeed(claims=1).cost(BASE, FEES, conditions) == times * BASE + TIP
+    assert GasNeed(others=1).cost(BASE, FEES, conditions) == FEES.bid(BASE).max_fee
+    assert GasNeed(1, 1).plain_cost(BASE, FEES) == 2 * FEES.bid(BASE).max_fee
+    assert GasNeed(3, 4).cost(BASE, FEES, ETHEREUM) == 3 * (8 * BASE + TIP) + 4 * (2 * BASE + TIP)
 
 
 def test_nobody_keeps_more_than_is_ever_bid() -> None:
     """The cap holds for what is kept as it does for what is bid; long waits raise it sixteenfold at most."""
-    assert GasNeed(1, 1).cost(Wei(400 * GWEI), CAP, ETHEREUM) == CAP + 800 * GWEI + TIP
+    assert GasNeed(1, 1).cost(Wei(400 * GWEI), FEES, ETHEREUM) == CAP + 800 * GWEI + TIP
+    assert GasNeed(1, 1).plain_cost(Wei(600 * GWEI), FEES) == 2 * CAP
     slow = EvmConditions(
         60,
         is_random=True,
