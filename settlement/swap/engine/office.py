@@ -112,7 +112,8 @@ class Office:
 
     async def tick(self) -> UnixMs | None:
         """Step what waits for time to pass, and what owners ask for; when to come again (None: at the next change)."""
-        await self._take_wishes()
+        if time.monotonic() >= self._wishes_at + _WISH_SECONDS:
+            await self.take_wishes()
         rows = await self.swaps(open_only=True)
         now = self.clock()
         started = time.monotonic()
@@ -127,10 +128,8 @@ class Office:
         later = [row.state.wake_at for row in rows if row.state.wake_at > now]
         return UnixMs(now) if due else UnixMs(min(later)) if later else None
 
-    async def _take_wishes(self) -> None:
+    async def take_wishes(self) -> None:
         """Step swaps by what their owners ask for."""
-        if time.monotonic() < self._wishes_at + _WISH_SECONDS:
-            return
         self._wishes_at = time.monotonic()
         async with self.database.unit() as unit:
             store = SwapStore(unit.connection)

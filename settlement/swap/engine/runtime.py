@@ -108,6 +108,10 @@ class Engine:
     async def run(self) -> None:
         """Work until cancelled."""
         self.office.wake()  # others may have written before
+        try:
+            await self.office.take_wishes()  # before any letter or order: they may be about what waits here
+        except Retryable as error:
+            _log.warning("what owners ask for has to wait", problem=str(error))
         for row in await self.office.swaps(open_only=True):
             await reserve_again(self.desk, row)
         async with asyncio.TaskGroup() as group:

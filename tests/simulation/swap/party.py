@@ -55,8 +55,9 @@ class Party(Engine):
 
     def place_lock(self, effect: ef.PlaceLock) -> None:
         world = self.world
-        if world.now + self.skew > effect.not_after and world.view.lock_id not in world.locks_sent:
-            self.inbox.append(ch.Failed(effect.key, "too late"))
+        is_off = world.now + self.skew > effect.not_after or self.state.quit is not None
+        if is_off and world.view.lock_id not in world.locks_sent:
+            self.inbox.append(ch.Failed(effect.key, "too late, or called off"))
             return
         self.send_lock(world.view)
 

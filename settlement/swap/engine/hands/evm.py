@@ -27,10 +27,16 @@ _log = structlog.get_logger(__name__)
 
 
 async def place(desk: Desk, row: SwapRow, order: PlaceLock) -> Changes:
-    """Make the lock, with the memo by which either side finds the swap again."""
+    """Make the lock, with the memo by which either side finds the swap again.
+
+    The order may have waited, for a node or for a machine that slept: what was not signed until it became too late, or
+    until the trade was called off, never is.
+    """
     terms = lock_terms(row.state.terms)
-    if desk.seconds >= order.not_after and not await desk.evm.is_placing(row.swap_id):
-        return (Failed(order.key, "too late to lock"),)
+    assert isinstance(row.state, Initiator), "as the machine orders"
+    problem = "too late to lock" if desk.seconds >= order.not_after else "it was called off" if row.state.quit else ""
+    if problem and not await desk.evm.is_placing(row.swap_id):
+        return (Failed(order.key, problem),)
     secrets = desk.secrets(row)
     named_by = secrets.bitcoin if row.state.terms.mode is Mode.HASH else secrets.lock
     memo = seal_memo(desk.evm.site, terms, memo_of(row), SecretScalar.nonzero(named_by))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
 import pytest
@@ -9,14 +10,14 @@ import pytest
 from adapters.bitcoin.addresses import REGTEST, address_text
 from foundation.quantities import Satoshi
 from settlement.swap.bitcoin.output import output_of
-from settlement.swap.engine.hands.desk import Desk
+from settlement.swap.engine.hands.desk import Changes, Desk
 from settlement.swap.engine.office import Office
 from settlement.swap.evm.terms import lock_terms
 from settlement.swap.machine.changes import OwnerAsked, Wish
 from settlement.swap.machine.effects import BroadcastFunding, PlaceLock
 from settlement.swap.machine.facts import LockStatus, SpendKind
 from settlement.swap.machine.states import Outcome
-from settlement.swap.store.store import SwapRow
+from settlement.swap.store.store import SwapRow, SwapStore
 from settlement.swap.terms import Mode
 from tests.support.swap_cases import ENDS_WELL, NOTHING, SATOSHI, WEI, Case, OpenCase, Side, as_follower, as_initiator
 from tests.support.swap_lies import besides, lock, not_before, once, pay
@@ -145,6 +146,31 @@ async def test_initiator_locks_twice(case: OpenCase) -> None:
         (_, sent, _), (_, received, _) = await swap.gains()
         assert 0 < -sent - WEI < WEI // 100
         assert 0 < WEI - received < WEI // 100
+
+
+async def test_owner_cancels_while_nothing_runs_before_the_lock_has_left(case: OpenCase) -> None:
+    """The lock was decided, and the machine stopped: what the owner said meanwhile is heard first, and none is made."""
+    reached = asyncio.Event()
+
+    async def stop(desk: Desk, row: SwapRow, order: PlaceLock) -> Changes:
+        reached.set()
+        await asyncio.Event().wait()
+        return ()
+
+    async with case() as swap:
+        swap.initiator.hands[PlaceLock] = stop
+        await swap.agree()
+        await reached.wait()
+        await swap.initiator.vanish()
+        engine = await swap.initiator.work(runs=False)
+        async with engine.office.database.unit() as unit:
+            await SwapStore(unit.connection).wish(swap.swap_id, Wish.CANCEL)
+            await unit.commit()
+        await swap.initiator.vanish()
+        await swap.initiator.return_()
+        assert await swap.outcomes() == (Outcome.NOTHING_MOVED, Outcome.NOTHING_MOVED)
+        assert not (await swap.initiator.row()).state.locks
+        assert await swap.gains() == (NOTHING, NOTHING)
 
 
 async def test_owner_cancels_before_the_other_has_funded(case: OpenCase) -> None:
