@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,11 +39,11 @@ async def found(head: int, deployed: int, keeps: int) -> int:
 
 
 @given(st.data())
-async def test_the_block_of_an_escrow_is_found_with_few_states(data: st.DataObject) -> None:
+def test_the_block_of_an_escrow_is_found_with_few_states(data: st.DataObject) -> None:
     """A node needs to remember twice as many blocks as have passed since, and no more."""
     head = data.draw(st.integers(0, 100_000))
     deployed = data.draw(st.integers(0, head))
-    assert await found(head, deployed, keeps=2 * (head - deployed) + 2) == deployed
+    assert asyncio.run(found(head, deployed, keeps=2 * (head - deployed) + 2)) == deployed
 
 
 async def test_a_node_that_has_forgotten_says_which_option_helps() -> None:
