@@ -17,5 +17,5 @@ def _conditions_for(bitcoin: ChainId, evm: ChainId) -> Conditions:
 
 
 if __name__ == "__main__":
-    settings.conditions_for = _conditions_for  # type: ignore[attr-defined]  # it is imported there, and not again
+    vars(settings)["conditions_for"] = _conditions_for
     app(prog_name="causeway")
