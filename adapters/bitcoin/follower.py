@@ -175,7 +175,7 @@ async def scan_range(
         ChainMoved: `last` is not in the active chain, or left it meanwhile.
         NodeUnavailable, MalformedBlock: as in `follow`.
     """
-    if await _hash_at(source, last.height) != last.hash:
+    if await hash_at(source, last.height) != last.hash:
         raise ChainMoved(last.height)
     newest: BlockRef | None = None
     async with aclosing(_connect(source, first, last.height, None, watched)) as connected:
@@ -197,7 +197,7 @@ async def _fork(source: BlockSource, tail: Tail, tip: BlockRef) -> int:
     low, high = 0, min(len(tail.blocks), tip.height - oldest + 1)
     middle = high - 1
     while low < high:
-        if await _hash_at(source, tail.blocks[middle].height) == tail.blocks[middle].hash:
+        if await hash_at(source, tail.blocks[middle].height) == tail.blocks[middle].hash:
             low = middle + 1
         else:
             high = middle
@@ -241,11 +241,12 @@ async def _fetch(source: BlockSource, heights: Sequence[int]) -> AsyncGenerator[
 
 
 async def _block_at(source: BlockSource, height: BlockHeight) -> tuple[BlockRef, bytes]:
-    digest = await _hash_at(source, height)
+    digest = await hash_at(source, height)
     return BlockRef(height, digest), await source.block(digest)
 
 
-async def _hash_at(source: BlockSource, height: BlockHeight) -> bytes:
+async def hash_at(source: BlockSource, height: BlockHeight) -> bytes:
+    """The active chain's block at a height. Raises `ChainMoved`: the chain is shorter now."""
     try:
         return await source.block_hash(height)
     except RpcRefused as refused:

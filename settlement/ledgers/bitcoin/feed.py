@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.bitcoin.blocks import Watchlist
-from adapters.bitcoin.follower import Connected, Disconnected, Tail, follow, scan_range
+from adapters.bitcoin.follower import Connected, Disconnected, Tail, follow, hash_at, scan_range
 from adapters.bitcoin.primitives import BlockRef
 from adapters.bitcoin.rpc import Header
 from foundation.database.database import Database
@@ -156,6 +156,8 @@ class BitcoinFeed:
         batch = await follow(self._source, self.tail, self._watched)
         for change in batch.updates:
             if isinstance(change, Disconnected):
+                if await hash_at(self._source, change.block.height) == change.block.hash:
+                    return False  # it is there: there are fewer blocks on it than when it was read
                 expected = f"at most {self._config.confirmations} deep"
                 raise LedgerMismatch(self._config.ledger_id, "reorg", expected, f"at the final block {change.block}")
         connected = [change for change in batch.updates if isinstance(change, Connected)]

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from adapters.bitcoin.addresses import REGTEST, SIGNET, address_text
+from adapters.bitcoin.primitives import BlockRef
 from foundation.errors import BadInput
 from foundation.quantities import Satoshi
 from infra.bitcoind import Bitcoind
+from settlement.ledgers.bitcoin.feed import FinalBlocks
 from settlement.ledgers.bitcoin.ledger import BitcoinLedger
 from settlement.ledgers.bitcoin.notices import decode_notice
 from settlement.ledgers.protocol import (
@@ -35,7 +37,7 @@ from tests.support.bitcoin_holds import (
     refusal,
     seen,
 )
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.integration
 
@@ -382,6 +384,39 @@ async def test_hold_is_done_only_when_a_reorg_cannot_undo_it(fresh_bitcoind: Bit
                 async for _ in payer.events(Cursor("")):
                     await asyncio.sleep(0.02)
                     await payer.facts()
+
+
+async def test_a_chain_that_lost_a_block_on_top_of_final_ones_stops_nothing(
+    fresh_bitcoind: Bitcoind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that was restarted, one of several that is behind, or a block that was dropped: what was final is there
+    still, or is not there yet, and no other block has its place."""
+    world = await bitcoin_world(fresh_bitcoind)
+    node, looks = fresh_bitcoind, 0
+    keys = await world.person(FUNDS), await world.person()
+    tip = FinalBlocks.tip
+
+    async def counted(self: FinalBlocks) -> BlockRef:
+        nonlocal looks
+        looks += 1
+        return await tip(self)
+
+    async def some_looks() -> None:
+        before = looks
+        await until(lambda: looks > before + 2)
+
+    monkeypatch.setattr(FinalBlocks, "tip", counted)
+    async with world.ledger(keys[0], urls_in(tmp_path)[0]) as payer:
+        (made,) = await world.run(payer.hold([world.hold(payer.own, own_of(keys[1]), "one")]))
+        assert isinstance(made, Done)
+        dropped = []
+        for _ in range(world.config.confirmations):  # the last of them was final
+            dropped.append(await node.rpc.call("getbestblockhash"))
+            await node.rpc.call("invalidateblock", dropped[-1])
+            await some_looks()
+        await node.rpc.call("reconsiderblock", dropped[-1])
+        (other,) = await world.run(payer.hold([world.hold(payer.own, own_of(keys[1]), "two")]))
+        assert isinstance(other, Done)
 
 
 async def test_another_network_is_refused(world: BitcoinWorld, tmp_path: Path) -> None:
